@@ -1,0 +1,51 @@
+//! Every bound in one place. Full means a clear refusal before anything was appended (rule 40).
+//!
+//! A value that an operator may change is a default here and a setting in `settings`.
+
+/// Databases per cluster (`SELECT 0..15`), as Redis ships.
+pub const DATABASES: u8 = 16;
+
+/// Clients at a time, Redis's `maxclients` default.
+pub const CLIENTS_MAX: usize = 10_000;
+
+/// One bulk string of a request, in bytes: a bulk becomes part of one log entry.
+pub const BULK_BYTES_MAX: usize = 64 << 20;
+/// Arguments of one command, Redis's own bound.
+pub const ARGUMENTS_MAX: usize = 1 << 20;
+/// An inline command line, Redis's `PROTO_INLINE_MAX_SIZE`.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one client's request that may wait to become complete.
+pub const QUERY_BUFFER_BYTES_MAX: usize = 256 << 20;
+/// Reply bytes that one client may leave unread before it is disconnected.
+pub const OUTPUT_BUFFER_BYTES_MAX: usize = 256 << 20;
+
+/// Before authentication: arguments, bytes per bulk (COMPATIBILITY, "INFO and limits").
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
+/// Before authentication: bytes of one bulk.
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 << 10;
+
+/// Mutations of one entry, in bytes, after which the machine closes the entry and starts the next.
+pub const ENTRY_BYTES_TARGET: usize = 1 << 20;
+/// Entries a machine may have proposed and not yet applied.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 16;
+/// Bytes of submissions that may wait at one machine.
+pub const MACHINE_QUEUE_BYTES_MAX: usize = 256 << 20;
+/// Bytes of peer messages that may wait for one peer.
+pub const PEER_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// One frame between two nodes, in bytes; must hold the largest entry and its envelope.
+pub const PEER_FRAME_BYTES_MAX: usize = 512 << 20;
+/// One chunk of a snapshot, in bytes.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+/// Raft messages in flight to one follower.
+pub const APPENDS_IN_FLIGHT_MAX: usize = 256;
+/// Entry bytes in one append message.
+pub const APPEND_BYTES_MAX: u64 = 1 << 20;
+/// Entry bytes that a leader may hold uncommitted before proposals are refused.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 512 << 20;
+/// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
+pub const WATCHED_KEYS_MAX: usize = 100_000;
+
+const _: () = assert!(ENTRY_BYTES_TARGET < BULK_BYTES_MAX);
+const _: () = assert!(BULK_BYTES_MAX < PEER_QUEUE_BYTES_MAX + 1);
+const _: () = assert!(QUERY_BUFFER_BYTES_MAX < PEER_FRAME_BYTES_MAX);
+const _: () = assert!(UNAUTHENTICATED_BULK_BYTES_MAX < BULK_BYTES_MAX);

@@ -1,0 +1,17 @@
+//! The vocabulary: ids, slots, time and chance as plain values, and every limit in one place.
+//!
+//! Nothing here reads a clock, a socket or a file. What the rest of the crate calls a node, a slot or a
+//! moment is a newtype, so that two of them cannot be swapped.
+
+pub mod hash;
+pub mod ids;
+pub mod limits;
+pub mod rng;
+pub mod slot;
+pub mod time;
+
+pub use hash::{HashMap, HashSet};
+pub use ids::{ClusterId, GroupId, LogIndex, NodeId, PeerId, SessionId, Term, Ticket};
+pub use rng::Rng;
+pub use slot::{Slot, SlotRange};
+pub use time::{Millis, Nanos};

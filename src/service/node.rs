@@ -1,0 +1,60 @@
+//! What the service needs of the node it runs on. `runtime` implements it with threads, a test with a table.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::base::{GroupId, Millis, NodeId};
+use crate::cluster::Map;
+use crate::command::batch::{Call, Unit, UnitReply};
+
+/// A reply that will come.
+pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// How a submission to a group ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran once; one reply per unit.
+    Replies(Vec<UnitReply>),
+    /// It certainly did not run: no leader was found in time (`-CLUSTERDOWN The cluster is down`).
+    Down,
+    /// It certainly did not run: this node still replays its log (`-LOADING ...`).
+    Loading,
+    /// It certainly did not run: queues are full.
+    Overloaded,
+    /// It may or may not have run, or still run (`-UNKNOWNOUTCOME ...`).
+    Unknown,
+}
+
+/// What came of trying to read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FastRead {
+    /// The encoded reply was appended to the buffer; it is linearizable.
+    Done,
+    /// This needs the long way: not the leader here, no lease, not in memory, or a key is due.
+    Submit,
+}
+
+/// The node under the service.
+pub trait Node: Send + Sync + 'static {
+    /// This node.
+    fn id(&self) -> NodeId;
+
+    /// Groups, slots, nodes, leaders as last known here.
+    fn map(&self) -> Arc<Map>;
+
+    /// Runs a read-only call on this node's own state under the lease, without waiting for disk or network.
+    fn read(&self, group: GroupId, call: &Call, out: &mut BytesMut) -> FastRead;
+
+    /// Runs units on the group's leader, wherever that is; resends after a leader change without running twice.
+    /// Ends within the request deadline (2.5 s).
+    fn submit(&self, group: GroupId, units: Vec<Unit>) -> Pending;
+
+    /// Wall clock.
+    fn now(&self) -> Millis;
+
+    /// Sections and fields that only the node knows (memory, raft, storage, L1), for INFO and metrics.
+    fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)>;
+}

@@ -1,0 +1,75 @@
+//! The Raft log of a node: entries and hard state of all its groups in one place, so that one fsync serves all.
+//!
+//! `group` knows what the bytes of an entry mean; here an entry is an index, a term and bytes.
+
+use bytes::Bytes;
+
+use super::Result;
+use crate::base::{GroupId, LogIndex, Term};
+
+/// Raft's persistent scalars (Raft paper, figure 2), plus the commit index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// Latest term this peer has seen.
+    pub term: Term,
+    /// The peer that got this peer's vote in `term`, 0 for none.
+    pub vote: u64,
+    /// Highest index known to be committed.
+    pub commit: LogIndex,
+}
+
+/// One entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Position.
+    pub index: LogIndex,
+    /// Term in which it was proposed.
+    pub term: Term,
+    /// The whole Raft entry, encoded by `group`.
+    pub data: Bytes,
+}
+
+/// What one group wants to make durable. Parts are applied in the order: `reset`, `records` (with removal of
+/// an overwritten tail), `hard_state`, `cut`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogWrite {
+    /// Whose log.
+    pub group: GroupId,
+    /// Drop the whole log; the next entry follows this (index, term): after a snapshot was installed.
+    pub reset: Option<(LogIndex, Term)>,
+    /// New entries, ascending without gaps. Anything stored at or above the first index and not in here goes.
+    pub records: Vec<LogRecord>,
+    /// Always present beside `records` (rule 4).
+    pub hard_state: Option<HardState>,
+    /// Entries up to and including this (index, term) are no longer needed.
+    pub cut: Option<(LogIndex, Term)>,
+    /// Forget the group altogether (other parts are then empty).
+    pub destroy: bool,
+}
+
+/// What is stored of one group, read at start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogState {
+    /// Whose log.
+    pub group: GroupId,
+    /// The scalars.
+    pub hard_state: HardState,
+    /// Position and term just before the first entry: (0, 0) for a log that was never cut.
+    pub before_first: (LogIndex, Term),
+    /// Position of the last entry, equal to `before_first.0` for an empty log.
+    pub last: LogIndex,
+}
+
+/// The log database of a node.
+pub trait Log: Send + Sync {
+    /// Makes all of `writes` durable with one synchronous write. After an error nothing may be written again:
+    /// the caller stops the process (rule 5).
+    fn append(&self, writes: &[LogWrite]) -> Result<()>;
+
+    /// Entries `low..high` of a group, in order, stopping after `bytes_max` bytes but never before one entry.
+    /// Fewer are returned only for that reason; asking for what is not stored is an error.
+    fn records(&self, group: GroupId, low: LogIndex, high: LogIndex, bytes_max: u64) -> Result<Vec<LogRecord>>;
+
+    /// All groups that have a log here. Checks the log: a torn tail was cut by then, other damage is an error (rule 6).
+    fn load(&self) -> Result<Vec<LogState>>;
+}
