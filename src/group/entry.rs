@@ -1,9 +1,24 @@
 //! The bytes of a log entry: versioned, the only user of `bincode`, held by golden tests.
+//!
+//! Invariant: what was once written is read for ever, or stops the group; it is never skipped or half read.
+//! Every replica of every version applies the same bytes, so a changed layout gets a new version byte.
+//!
+//! Layout: version byte (1), then bincode's standard configuration (little endian, variable-length integers):
+//! stamp, epoch, number of mutations, and per mutation a tag (0 put, 1 delete, 2 delete range) and its byte
+//! strings. Decoding copies nothing: keys and values are slices of the entry's own memory.
 
+use bincode::config;
 use bytes::Bytes;
 
 use crate::base::Millis;
 use crate::store::Mutation;
+
+/// The only layout so far.
+const VERSION: u8 = 1;
+
+const PUT: u8 = 0;
+const DELETE: u8 = 1;
+const DELETE_RANGE: u8 = 2;
 
 /// What a log entry says. Applying it is blind and total (rule 23).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +39,142 @@ pub struct DecodeError(pub String);
 impl Entry {
     /// Bytes of this entry, format version first.
     pub fn encode(&self) -> Bytes {
-        unreachable!("written by the group's author")
+        let payload: usize = self.mutations.iter().map(Mutation::bytes).sum();
+        // Tag and two lengths of at most 9 bytes each; 5 bytes are what a usual mutation needs.
+        let mut out = Writer(Vec::with_capacity(1 + 3 * 9 + payload + 5 * self.mutations.len()));
+        out.put(VERSION);
+        out.put((self.stamp.0, self.epoch, self.mutations.len() as u64));
+        for mutation in &self.mutations {
+            match mutation {
+                Mutation::Put(key, value) => out.put((PUT, &key[..], &value[..])),
+                Mutation::Delete(key) => out.put((DELETE, &key[..])),
+                Mutation::DeleteRange(start, end) => out.put((DELETE_RANGE, &start[..], &end[..])),
+            }
+        }
+        out.0.into()
     }
 
     /// Reads an entry; its keys and values share the memory of `data`.
-    pub fn decode(_data: &Bytes) -> Result<Entry, DecodeError> {
-        unreachable!("written by the group's author")
+    pub fn decode(data: &Bytes) -> Result<Entry, DecodeError> {
+        let mut from = Reader { whole: data, rest: data };
+        let version: u8 = from.take()?;
+        if version != VERSION {
+            return Err(DecodeError(format!("format version {version}, this program knows {VERSION}")));
+        }
+        let (stamp, epoch, count): (u64, u64, u64) = from.take()?;
+        // A mutation has at least two bytes: a lying count cannot reserve more than the entry could hold.
+        let mut mutations = Vec::with_capacity(count.min(from.rest.len() as u64 / 2) as usize);
+        for _ in 0..count {
+            let tag: u8 = from.take()?;
+            mutations.push(match tag {
+                PUT => Mutation::Put(from.bytes()?, from.bytes()?),
+                DELETE => Mutation::Delete(from.bytes()?),
+                DELETE_RANGE => Mutation::DeleteRange(from.bytes()?, from.bytes()?),
+                other => return Err(DecodeError(format!("unknown mutation {other}"))),
+            });
+        }
+        if !from.rest.is_empty() {
+            return Err(DecodeError(format!("{} bytes after the last mutation", from.rest.len())));
+        }
+        Ok(Entry { stamp: Millis(stamp), epoch, mutations })
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn put(&mut self, value: impl bincode::Encode) {
+        // A vector takes every byte and none of these types can refuse, so there is no error to pass on.
+        let written = bincode::encode_into_std_write(value, &mut self.0, config::standard());
+        debug_assert!(written.is_ok(), "{written:?}");
+    }
+}
+
+struct Reader<'a> {
+    whole: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take<T: bincode::BorrowDecode<'a, ()>>(&mut self) -> Result<T, DecodeError> {
+        let (value, length) = bincode::borrow_decode_from_slice(self.rest, config::standard())
+            .map_err(|error| DecodeError(error.to_string()))?;
+        self.rest = &self.rest[length..];
+        Ok(value)
+    }
+
+    fn bytes(&mut self) -> Result<Bytes, DecodeError> {
+        let slice: &'a [u8] = self.take()?;
+        Ok(self.whole.slice_ref(slice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Entry {
+        Entry {
+            stamp: Millis(1_700_000_000_000),
+            epoch: 7,
+            mutations: vec![
+                Mutation::Put(Bytes::from_static(b"key"), Bytes::from_static(b"value")),
+                Mutation::Delete(Bytes::from_static(b"gone")),
+                Mutation::DeleteRange(Bytes::from_static(b"a"), Bytes::from_static(b"b")),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_golden() {
+        let mut golden = vec![1, 253, 0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 7, 3];
+        golden.extend_from_slice(b"\x00\x03key\x05value");
+        golden.extend_from_slice(b"\x01\x04gone");
+        golden.extend_from_slice(b"\x02\x01a\x01b");
+        assert_eq!(sample().encode(), golden);
+        assert_eq!(Entry::decode(&golden.into()), Ok(sample()));
+    }
+
+    #[test]
+    fn an_entry_without_mutations_is_four_bytes() {
+        let entry = Entry { stamp: Millis(5), epoch: 0, mutations: Vec::new() };
+        assert_eq!(&entry.encode()[..], [1, 5, 0, 0]);
+        assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+    }
+
+    #[test]
+    fn keys_and_values_share_the_entry_memory() {
+        let data = sample().encode();
+        let inside = data.as_ptr_range();
+        for mutation in Entry::decode(&data).unwrap().mutations {
+            let (Mutation::Put(bytes, _) | Mutation::Delete(bytes) | Mutation::DeleteRange(bytes, _)) = mutation;
+            assert!(inside.contains(&bytes.as_ptr()), "a key was copied");
+        }
+    }
+
+    #[test]
+    fn rule_23_an_unknown_version_is_an_error() {
+        for version in [0, 2, 255] {
+            let mut data = sample().encode().to_vec();
+            data[0] = version;
+            assert!(Entry::decode(&data.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_extra_byte_is_an_error() {
+        let data = sample().encode();
+        for length in 0..data.len() {
+            assert!(Entry::decode(&data.slice(..length)).is_err(), "cut at {length}");
+        }
+        let mut longer = data.to_vec();
+        longer.push(0);
+        assert!(Entry::decode(&longer.into()).is_err());
+    }
+
+    #[test]
+    fn a_lying_count_allocates_nothing_and_fails() {
+        let data = [&[1u8, 0, 0, 253][..], &u64::MAX.to_le_bytes()].concat();
+        assert!(Entry::decode(&data.into()).is_err());
     }
 }
