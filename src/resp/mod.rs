@@ -3,6 +3,10 @@
 
 mod decode;
 mod encode;
+mod reply;
 mod value;
 
+pub use decode::{Bounds, Decoder, ProtocolError, split_line};
+pub use encode::{double_text, put_bulk, put_integer, put_length};
+pub use reply::parse_reply;
 pub use value::{Protocol, Value};
