@@ -76,6 +76,16 @@ pub trait Write: Read {
     fn delete_range(&mut self, start: Bytes, end: Bytes);
 }
 
+impl<R: Read + ?Sized> Read for &R {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
+        (**self).scan(start, end, order, visit)
+    }
+}
+
 /// A view of an engine as it was at one moment.
 pub type Snapshot = Box<dyn Read + Send>;
 
