@@ -1,3 +1,8 @@
-//! The `holdfast` program.
+//! The `holdfast` program: see [`holdfast::cli`].
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> std::process::ExitCode {
+    holdfast::cli::main()
+}
