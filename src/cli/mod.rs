@@ -3,7 +3,6 @@
 
 mod config;
 mod server;
-mod simulate;
 mod status;
 
 use std::process::ExitCode;
@@ -26,8 +25,6 @@ enum Command {
     Status(status::Flags),
     /// Print the settings in effect and where each comes from.
     Config(config::Flags),
-    /// Run the cluster in a simulated world with faults and check every promise.
-    Sim(simulate::Flags),
 }
 
 /// Runs the program; the exit code says whether it went well.
@@ -37,7 +34,6 @@ pub fn main() -> ExitCode {
         Command::Server(flags) => server::run(flags),
         Command::Status(flags) => status::run(&flags),
         Command::Config(flags) => config::run(flags),
-        Command::Sim(flags) => simulate::run(&flags),
     };
     match result {
         Ok(code) => code,

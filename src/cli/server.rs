@@ -1,11 +1,15 @@
 //! `holdfast server`: flags that override settings, then [`crate::runtime`].
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
-use crate::settings::{self, Sources};
+use crate::base::NodeId;
+use crate::runtime;
+use crate::settings::{self, CachePolicy, LogFormat, ReadMode, Settings, Sources};
 
 /// Flags of `server` and `config`; each overrides the setting of the same meaning.
 #[derive(Clone, Debug, Default, Args)]
@@ -64,7 +68,55 @@ impl Flags {
 
 /// Runs a node until it is told to stop.
 pub fn run(flags: Flags) -> Result<ExitCode, String> {
-    let loaded = settings::load(&flags.sources()?)?;
-    crate::runtime::run(loaded.settings)?;
-    Ok(ExitCode::SUCCESS)
+    let settings = settings::load(&flags.sources()?)?.settings;
+    let outcome = node_config(&settings).and_then(|config| runtime::start(config)?.wait());
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(why) => {
+            eprintln!("holdfast: {why}");
+            Ok(ExitCode::from(why.exit_code()))
+        }
+    }
+}
+
+/// What the runtime is told, from what the operator said.
+fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
+    let mut config = runtime::Config::new(NodeId(settings.node_id), &settings.data_dir);
+    config.cluster_name.clone_from(&settings.cluster_token);
+    config.initial_cluster = settings.initial_cluster.iter().map(|(id, at)| (NodeId(*id), at.clone())).collect();
+    config.partitions = settings.partitions;
+    config.resp = resolve("listen.resp", &settings.resp)?;
+    config.http = resolve("listen.http", &settings.http)?;
+    config.peer = Some(resolve("listen.peer", &settings.peer)?);
+    config.clients_max = settings.clients_max;
+    config.password = Some(settings.password.clone()).filter(|password| !password.is_empty());
+    config.request_timeout = settings.request_deadline;
+    config.raft.lease = match settings.read_mode {
+        ReadMode::Lease => settings.lease,
+        ReadMode::ReadIndex => Duration::ZERO,
+    };
+    config.raft.flush_log_bytes = settings.flush_log_bytes;
+    config.raft.flush_interval = settings.flush_interval;
+    config.storage.cache_bytes = settings.cache_bytes;
+    config.storage.cache_policy = match settings.cache_policy {
+        CachePolicy::TinyLfu => runtime::config::CachePolicy::TinyLfu,
+        CachePolicy::Lru => runtime::config::CachePolicy::Lru,
+    };
+    config.storage.block_cache_bytes = settings.block_cache_bytes as u64;
+    config.storage.write_buffer_bytes = settings.write_buffer_bytes as u64;
+    config.thresholds.hash_entries_max = settings.hash_entries_max;
+    config.thresholds.hash_value_bytes_max = settings.hash_value_bytes_max;
+    config.telemetry.log_filter.clone_from(&settings.log_level);
+    config.telemetry.log_format = match settings.log_format {
+        LogFormat::Text => runtime::config::LogFormat::Text,
+        LogFormat::Json => runtime::config::LogFormat::Json,
+    };
+    config.telemetry.otlp_endpoint = Some(settings.otlp_endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
+    config.telemetry.trace_ratio = settings.sample_ratio;
+    Ok(config)
+}
+
+fn resolve(setting: &str, text: &str) -> runtime::Result<SocketAddr> {
+    let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    first.ok_or_else(|| runtime::Error::Config(format!("{setting}: no address is known for \"{text}\"")))
 }

@@ -82,10 +82,8 @@ fn read_file(file: &Path) -> Result<Vec<(&'static str, String, Option<usize>)>, 
         Some("json") => FileFormat::Json,
         _ => return Err(format!("{name}: the name must end in .toml, .yaml, .yml or .json")),
     };
-    let config = Config::builder()
-        .add_source(File::from_str(&text, format))
-        .build()
-        .map_err(|why| format!("{name}: {why}"))?;
+    let config =
+        Config::builder().add_source(File::from_str(&text, format)).build().map_err(|why| format!("{name}: {why}"))?;
     let mut found = Vec::new();
     for (section, content) in config.cache.into_table().map_err(|why| format!("{name}: {why}"))? {
         let ValueKind::Table(keys) = content.kind else {
@@ -113,9 +111,8 @@ fn find(path: &str) -> Option<&'static Row> {
 
 /// `there is no setting "x.y"`, with the nearest that exists.
 fn unknown(path: &str) -> String {
-    let nearest = ROWS.iter().max_by(|a, b| {
-        strsim::jaro_winkler(a.path, path).total_cmp(&strsim::jaro_winkler(b.path, path))
-    });
+    let nearest =
+        ROWS.iter().max_by(|a, b| strsim::jaro_winkler(a.path, path).total_cmp(&strsim::jaro_winkler(b.path, path)));
     let nearest = nearest.map_or("", |row| row.path);
     format!("there is no setting \"{path}\"; the nearest is \"{nearest}\"")
 }
@@ -173,9 +170,8 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
         Kind::Cluster => cluster(value).map(|_| ()).map_err(|why| format!("{path}: {why}")),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
         Kind::Choice(words) => {
-            let nearest = words.iter().max_by(|a, b| {
-                strsim::jaro_winkler(a, value).total_cmp(&strsim::jaro_winkler(b, value))
-            });
+            let nearest =
+                words.iter().max_by(|a, b| strsim::jaro_winkler(a, value).total_cmp(&strsim::jaro_winkler(b, value)));
             Err(format!(
                 "{path} must be one of {}, not \"{value}\"; the nearest is \"{}\"",
                 words.join(", "),

@@ -34,13 +34,7 @@ pub struct Row {
     pub help: &'static str,
 }
 
-const fn row(
-    path: &'static str,
-    kind: Kind,
-    default: &'static str,
-    unit: &'static str,
-    help: &'static str,
-) -> Row {
+const fn row(path: &'static str, kind: Kind, default: &'static str, unit: &'static str, help: &'static str) -> Row {
     Row { path, kind, default, unit, help }
 }
 
@@ -49,35 +43,161 @@ const GIB: u64 = 1 << 30;
 
 /// Every setting, in the order of the file.
 pub const ROWS: &[Row] = &[
-    row("node.id", Kind::Integer(1, u32::MAX as u64), "1", "", "Id of this node, unique in the cluster, never given to another node later."),
+    row(
+        "node.id",
+        Kind::Integer(1, u32::MAX as u64),
+        "1",
+        "",
+        "Id of this node, unique in the cluster, never given to another node later.",
+    ),
     row("node.data_dir", Kind::Text, "data", "", "Directory of the two databases. Belongs to one node of one cluster."),
     row("listen.resp", Kind::Address, "127.0.0.1:6379", "", "Where Redis clients connect."),
-    row("listen.peer", Kind::Address, "127.0.0.1:16379", "", "Where other nodes connect. Keep it inside a trusted network."),
+    row(
+        "listen.peer",
+        Kind::Address,
+        "127.0.0.1:16379",
+        "",
+        "Where other nodes connect. Keep it inside a trusted network.",
+    ),
     row("listen.http", Kind::Address, "127.0.0.1:8080", "", "Health, status and metrics over HTTP."),
-    row("cluster.initial", Kind::Cluster, "", "", "Ids and peer addresses of the first nodes, the same list on each: \"1=a:16379,2=b:16379,3=c:16379\". Empty: a single node that is its own cluster. Only read while the data directory is empty."),
-    row("cluster.partitions", Kind::Integer(1, 1024), "1", "groups", "Raft groups that share the slots equally. Only read while the data directory is empty. Commands over keys of several groups are refused, so leave it at 1 unless you know your keys."),
-    row("cluster.token", Kind::Text, "holdfast", "", "Part of the cluster's identity: clusters with equal node lists and different tokens refuse each other."),
+    row(
+        "cluster.initial",
+        Kind::Cluster,
+        "",
+        "",
+        "Ids and peer addresses of the first nodes, the same list on each: \"1=a:16379,2=b:16379,3=c:16379\". Empty: a single node that is its own cluster. Only read while the data directory is empty.",
+    ),
+    row(
+        "cluster.partitions",
+        Kind::Integer(1, 1024),
+        "1",
+        "groups",
+        "Raft groups that share the slots equally. Only read while the data directory is empty. Commands over keys of several groups are refused, so leave it at 1 unless you know your keys.",
+    ),
+    row(
+        "cluster.token",
+        Kind::Text,
+        "holdfast",
+        "",
+        "Part of the cluster's identity: clusters with equal node lists and different tokens refuse each other.",
+    ),
     row("clients.max", Kind::Integer(1, 1_000_000), "10000", "connections", "Connections of Redis clients at a time."),
     row("clients.password", Kind::Text, "", "", "Password that AUTH asks for. Empty: none."),
-    row("clients.idle_timeout_s", Kind::Integer(0, 86_400 * 365), "0", "s", "Close a connection that was silent for so long. 0: never."),
-    row("clients.request_deadline_ms", Kind::Integer(100, 60_000), "2500", "ms", "When a command has no outcome by then, the client is told so (CLUSTERDOWN when it certainly did not run, UNKNOWNOUTCOME otherwise)."),
-    row("clients.query_buffer_bytes", Kind::Integer(MIB, 4 * GIB), "268435456", "bytes", "Bytes of one client's request that may wait to become complete."),
-    row("clients.output_buffer_bytes", Kind::Integer(MIB, 4 * GIB), "268435456", "bytes", "Reply bytes that one client may leave unread before it is disconnected."),
-    row("clients.bulk_bytes", Kind::Integer(1024, 64 * MIB), "67108864", "bytes", "Largest key or value of a request. It becomes part of one log entry."),
-    row("raft.read_mode", Kind::Choice(&["lease", "read-index"]), "lease", "", "How a leader makes sure that it still leads before it answers a read: by a lease (fast; needs clocks that advance at nearly the same rate, not equal clocks) or by asking a quorum each time (needs no clock)."),
-    row("raft.lease_ms", Kind::Integer(50, 400), "400", "ms", "Length of a lease, counted from the sending of the heartbeat that a quorum acknowledged. At most the shortest election timeout."),
-    row("raft.log_keep_entries", Kind::Integer(10, 10_000_000), "10000", "entries", "Entries kept behind the durable state so that a slow node can catch up from the log instead of a snapshot."),
-    row("storage.write_buffer_bytes", Kind::Integer(MIB, 4 * GIB), "67108864", "bytes", "State in memory before it is flushed to a file."),
+    row(
+        "clients.idle_timeout_s",
+        Kind::Integer(0, 86_400 * 365),
+        "0",
+        "s",
+        "Close a connection that was silent for so long. 0: never.",
+    ),
+    row(
+        "clients.request_deadline_ms",
+        Kind::Integer(100, 60_000),
+        "2500",
+        "ms",
+        "When a command has no outcome by then, the client is told so (CLUSTERDOWN when it certainly did not run, UNKNOWNOUTCOME otherwise).",
+    ),
+    row(
+        "clients.query_buffer_bytes",
+        Kind::Integer(MIB, 4 * GIB),
+        "268435456",
+        "bytes",
+        "Bytes of one client's request that may wait to become complete.",
+    ),
+    row(
+        "clients.output_buffer_bytes",
+        Kind::Integer(MIB, 4 * GIB),
+        "268435456",
+        "bytes",
+        "Reply bytes that one client may leave unread before it is disconnected.",
+    ),
+    row(
+        "clients.bulk_bytes",
+        Kind::Integer(1024, 64 * MIB),
+        "67108864",
+        "bytes",
+        "Largest key or value of a request. It becomes part of one log entry.",
+    ),
+    row(
+        "raft.read_mode",
+        Kind::Choice(&["lease", "read-index"]),
+        "lease",
+        "",
+        "How a leader makes sure that it still leads before it answers a read: by a lease (fast; needs clocks that advance at nearly the same rate, not equal clocks) or by asking a quorum each time (needs no clock).",
+    ),
+    row(
+        "raft.lease_ms",
+        Kind::Integer(50, 400),
+        "400",
+        "ms",
+        "Length of a lease, counted from the sending of the heartbeat that a quorum acknowledged. At most the shortest election timeout.",
+    ),
+    row(
+        "raft.log_keep_entries",
+        Kind::Integer(10, 10_000_000),
+        "10000",
+        "entries",
+        "Entries kept behind the durable state so that a slow node can catch up from the log instead of a snapshot.",
+    ),
+    row(
+        "storage.write_buffer_bytes",
+        Kind::Integer(MIB, 4 * GIB),
+        "67108864",
+        "bytes",
+        "State in memory before it is flushed to a file.",
+    ),
     row("storage.block_cache_bytes", Kind::Integer(MIB, 1024 * GIB), "268435456", "bytes", "Cache of file blocks."),
-    row("storage.flush_interval_s", Kind::Integer(1, 3600), "60", "s", "Flush the state at least so often, so that the log can be cut and a restart replays little."),
-    row("storage.flush_log_bytes", Kind::Integer(MIB, 1024 * GIB), "268435456", "bytes", "Flush the state when the log that only a flush makes cuttable has grown to this."),
+    row(
+        "storage.flush_interval_s",
+        Kind::Integer(1, 3600),
+        "60",
+        "s",
+        "Flush the state at least so often, so that the log can be cut and a restart replays little.",
+    ),
+    row(
+        "storage.flush_log_bytes",
+        Kind::Integer(MIB, 1024 * GIB),
+        "268435456",
+        "bytes",
+        "Flush the state when the log that only a flush makes cuttable has grown to this.",
+    ),
     row("cache.bytes", Kind::Integer(0, 1024 * GIB), "268435456", "bytes", "Cache of hot records. 0: none."),
-    row("cache.policy", Kind::Choice(&["tiny-lfu", "lru"]), "tiny-lfu", "", "What the record cache keeps: the frequent (tiny-lfu) or the recent (lru)."),
-    row("hash.max_listpack_entries", Kind::Integer(0, 65_536), "64", "fields", "A hash with more fields gets a record per field. Redis calls it hash-max-listpack-entries."),
-    row("hash.max_listpack_value_bytes", Kind::Integer(0, 65_536), "64", "bytes", "A hash with a longer field or value gets a record per field. Redis calls it hash-max-listpack-value."),
-    row("log.level", Kind::Text, "info", "", "Filter of log lines: error, warn, info, debug, trace, or per module as in \"info,holdfast::runtime=debug\"."),
+    row(
+        "cache.policy",
+        Kind::Choice(&["tiny-lfu", "lru"]),
+        "tiny-lfu",
+        "",
+        "What the record cache keeps: the frequent (tiny-lfu) or the recent (lru).",
+    ),
+    row(
+        "hash.max_listpack_entries",
+        Kind::Integer(0, 65_536),
+        "64",
+        "fields",
+        "A hash with more fields gets a record per field. Redis calls it hash-max-listpack-entries.",
+    ),
+    row(
+        "hash.max_listpack_value_bytes",
+        Kind::Integer(0, 65_536),
+        "64",
+        "bytes",
+        "A hash with a longer field or value gets a record per field. Redis calls it hash-max-listpack-value.",
+    ),
+    row(
+        "log.level",
+        Kind::Text,
+        "info",
+        "",
+        "Filter of log lines: error, warn, info, debug, trace, or per module as in \"info,holdfast::runtime=debug\".",
+    ),
     row("log.format", Kind::Choice(&["text", "json"]), "text", "", "Log lines for people or for machines."),
-    row("telemetry.otlp_endpoint", Kind::Text, "", "", "OpenTelemetry collector (OTLP over gRPC), for example http://jaeger:4317. Empty: no traces."),
+    row(
+        "telemetry.otlp_endpoint",
+        Kind::Text,
+        "",
+        "",
+        "OpenTelemetry collector (OTLP over gRPC), for example http://jaeger:4317. Empty: no traces.",
+    ),
     row("telemetry.sample_ratio", Kind::Ratio(0.0, 1.0), "0.01", "of requests", "How many requests are traced."),
 ];
 
@@ -104,7 +224,8 @@ pub fn example_file() -> String {
                 let _ = writeln!(text, "# One of: {}.", words.join(", "));
             }
             Kind::Integer(low, high) => {
-                let _ = writeln!(text, "# From {low} to {high}{}{}.", if row.unit.is_empty() { "" } else { " " }, row.unit);
+                let _ =
+                    writeln!(text, "# From {low} to {high}{}{}.", if row.unit.is_empty() { "" } else { " " }, row.unit);
             }
             _ => {}
         }
