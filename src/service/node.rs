@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::base::{GroupId, Millis, NodeId};
+use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::batch::{Call, Unit, UnitReply};
 
@@ -55,6 +55,22 @@ pub trait Node: Send + Sync + 'static {
     /// Wall clock.
     fn now(&self) -> Millis;
 
-    /// Sections and fields that only the node knows (memory, raft, storage, L1), for INFO and metrics.
+    /// Monotonic clock: durations, idle times.
+    fn monotonic(&self) -> Nanos;
+
+    /// 64 uniform bits, for what is random here: the run's id, which group RANDOMKEY asks.
+    fn random(&self) -> u64;
+
+    /// Sections and fields that only the node knows (memory, keyspace, raft, storage, L1), for INFO and metrics.
+    /// A field that INFO has already (`Memory`/`used_memory`, `Keyspace`/`db0`) is replaced by the fact, others are
+    /// appended to their section, sections that INFO lacks (`Raft`, `Storage`, `L1`) follow at the end.
     fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)>;
+
+    /// Whether this node can serve, point by point (`replayed`, `leaders-known`, `disk`): name and, where it fails,
+    /// why. Ready means that none fails.
+    fn checks(&self) -> Vec<(&'static str, Result<(), String>)>;
+
+    /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already
+    /// (`hash-max-listpack-entries`, `hash-max-listpack-value`).
+    fn configure(&self, parameter: &str, value: &str);
 }
