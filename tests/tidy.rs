@@ -1,0 +1,249 @@
+//! The structure of the crate as a test: which module may use which, which crates are fenced where, and what must
+//! not be left lying about. docs/architecture.md explains the table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules and what each may use, from vocabulary to wiring. A new arrow is a commit of its own with its reason.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("resp", &["base"]),
+    ("store", &["base"]),
+    ("data", &["base", "store"]),
+    ("command", &["base", "resp", "store", "data"]),
+    ("cluster", &["base"]),
+    ("group", &["base", "store", "cluster"]),
+    ("machine", &["base", "resp", "store", "data", "command", "group"]),
+    ("host", &["base", "store", "cluster", "group", "machine"]),
+    ("service", &["base", "resp", "command", "cluster", "machine"]),
+    ("front", &["base", "resp", "service", "cluster"]),
+    (
+        "runtime",
+        &["base", "resp", "store", "data", "command", "cluster", "group", "machine", "host", "service", "front"],
+    ),
+    ("sim", &["base", "resp", "store", "data", "command", "cluster", "group", "machine", "host", "service"]),
+    ("settings", &["base"]),
+    ("cli", &["base", "settings", "runtime", "sim"]),
+];
+
+/// Outside crates and the only files or folders (below `src`) that may name them.
+const FENCES: &[(&str, &[&str])] = &[
+    ("rocksdb", &["store/rocks"]),
+    ("moka", &["store/cached"]),
+    ("raft", &["group/"]),
+    ("protobuf", &["group/"]),
+    ("slog", &["group/"]),
+    ("bincode", &["group/entry"]),
+    ("axum", &["front/"]),
+    ("tonic", &["front/", "runtime/"]),
+    ("tokio", &["front/", "runtime/"]),
+    ("prost", &["runtime/"]),
+    ("opentelemetry", &["runtime/"]),
+    ("prometheus_client", &["runtime/"]),
+    ("clap", &["cli/"]),
+    ("config", &["settings/"]),
+];
+
+/// A file longer than this holds more than one idea.
+const FILE_LINES_MAX: usize = 900;
+
+struct Source {
+    path: PathBuf,
+    /// Below `src`, with forward slashes.
+    name: String,
+    text: String,
+}
+
+impl Source {
+    /// First path component: the layer.
+    fn module(&self) -> &str {
+        self.name.split(['/', '.']).next().unwrap_or("")
+    }
+
+    /// Code without comments, strings left in, up to the file's unit tests.
+    fn code(&self) -> String {
+        let production = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
+        production.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("src can be read") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).expect("below src").to_string_lossy().replace('\\', "/");
+                let text = fs::read_to_string(&path).expect("source is UTF-8");
+                found.push(Source { path, name, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(found.len() > 20, "the sources were not found below {}", root.display());
+    found
+}
+
+/// What follows each `word::` that starts a path.
+fn paths<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+    code.match_indices(word).filter_map(move |(at, _)| {
+        let before = code[..at].chars().next_back();
+        let starts = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '.' || c == '"');
+        let rest = code[at + word.len()..].strip_prefix("::")?;
+        starts.then_some(rest)
+    })
+}
+
+fn identifier(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// First components of what follows `crate::`, one level of braces included.
+fn crate_modules(code: &str) -> Vec<String> {
+    let mut modules = Vec::new();
+    for rest in paths(code, "crate") {
+        let Some(group) = rest.strip_prefix('{') else {
+            modules.push(identifier(rest).to_owned());
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = String::new();
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => modules.push(identifier(std::mem::take(&mut item).trim()).to_owned()),
+                _ if depth == 0 => item.push(c),
+                _ => {}
+            }
+        }
+        modules.push(identifier(item.trim()).to_owned());
+    }
+    modules.retain(|module| !module.is_empty());
+    modules
+}
+
+#[test]
+fn arrows_between_modules_point_downwards() {
+    let table: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let from = source.module();
+        if matches!(from, "lib" | "main") {
+            continue;
+        }
+        let Some(allowed) = table.get(from) else {
+            wrong.push(format!("{}: module {from} has no row in the table", source.name));
+            continue;
+        };
+        for to in crate_modules(&source.code()) {
+            if to != from && table.contains_key(to.as_str()) && !allowed.contains(&to.as_str()) {
+                wrong.push(format!("{}: {from} may not use {to}", source.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_machine_knows_only_entries_of_the_group() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.module() == "machine") {
+        for rest in source.code().split("crate::group::").skip(1) {
+            if !rest.starts_with("entry") {
+                wrong.push(format!("{}: group::{}", source.name, identifier(rest)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "machine may only use group::entry:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn outside_crates_stay_behind_their_fences() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let code = source.code();
+        for (name, places) in FENCES {
+            // `config` is also a module of runtime and cli; the crate is only ever named by settings.
+            let own_module = *name == "config" && source.module() != "settings";
+            let inside = places.iter().any(|place| source.name.starts_with(place));
+            if !inside && !own_module && paths(&code, name).next().is_some() {
+                wrong.push(format!("{}: {name} belongs to {}", source.name, places.join(", ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_opens_with_its_purpose() {
+    let silent: Vec<_> =
+        sources().into_iter().filter(|source| !source.text.starts_with("//!")).map(|source| source.name).collect();
+    assert!(silent.is_empty(), "these start without //!: {silent:?}");
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let words =
+        ["TODO", "FIXME", "XXX:", "todo!(", "unimplemented!(", "dbg!(", "#[ignore", "allow(dead_code", "allow(unused"];
+    let mut found = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(*word)) {
+                found.push(format!("{}:{}: {word}", source.name, number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_file_is_part_of_the_crate() {
+    let all = sources();
+    let mut orphans = Vec::new();
+    for source in &all {
+        let stem = source.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+        if matches!(source.name.as_str(), "lib.rs" | "main.rs") {
+            continue;
+        }
+        let folder = Path::new(&source.name).parent().unwrap_or(Path::new(""));
+        let (name, parents) = if stem == "mod" {
+            let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("").to_owned();
+            (name, folder.parent().unwrap_or(Path::new("")).to_owned())
+        } else {
+            (stem.to_owned(), folder.to_owned())
+        };
+        let parent = if parents.as_os_str().is_empty() {
+            "lib.rs".to_owned()
+        } else {
+            let folder = parents.to_string_lossy().replace('\\', "/");
+            let module = format!("{folder}/mod.rs");
+            if all.iter().any(|other| other.name == module) { module } else { format!("{folder}.rs") }
+        };
+        let declares = |line: &str| {
+            let line = line.trim().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            line.strip_prefix("mod ").is_some_and(|rest| rest.trim_end_matches(';') == name)
+        };
+        if !all.iter().any(|other| other.name == parent && other.text.lines().any(declares)) {
+            orphans.push(format!("{}: no `mod {name};` in {parent}", source.name));
+        }
+    }
+    assert!(orphans.is_empty(), "\n{}", orphans.join("\n"));
+}
+
+#[test]
+fn files_hold_one_idea() {
+    let large: Vec<_> = sources()
+        .into_iter()
+        .map(|source| (source.text.lines().count(), source.name))
+        .filter(|(lines, _)| *lines > FILE_LINES_MAX)
+        .collect();
+    assert!(large.is_empty(), "over {FILE_LINES_MAX} lines, split them: {large:?}");
+}
