@@ -1,0 +1,102 @@
+# Shared by the scripts: what is needed, where things are built, ports. Sourced, not run.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+holdfast=$target/release/holdfast
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else die "installing packages needs root: run '$*' yourself, then start again"
+  fi
+}
+
+# need PROGRAM=PACKAGE...: installs the Debian packages of missing programs. A path instead of a program is tested as a file.
+need() {
+  local pair missing=()
+  for pair in "$@"; do
+    case ${pair%%=*} in
+      /*) compgen -G "${pair%%=*}" >/dev/null || missing+=("${pair#*=}") ;;
+      *) command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}") ;;
+    esac
+  done
+  [ ${#missing[@]} = 0 ] && return
+  command -v apt-get >/dev/null || die "please install: ${missing[*]} (only Debian's apt-get is automated)"
+  say "installing ${missing[*]}"
+  as_root apt-get -qq update
+  # Debian starts a service that it installs; a redis-server on port 6379 is not wanted here.
+  local guard=/usr/sbin/policy-rc.d made=
+  if [ ! -e $guard ]; then made=1; printf '#!/bin/sh\nexit 101\n' | as_root tee $guard >/dev/null; as_root chmod +x $guard; fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    { [ -z "$made" ] || as_root rm -f $guard; die "apt-get could not install ${missing[*]}"; }
+  [ -z "$made" ] || as_root rm -f $guard
+}
+
+need_to_build() {
+  command -v cargo >/dev/null || die "Rust is missing: install it with rustup (https://rustup.rs), then start again"
+  need cc=build-essential clang=clang '/usr/lib/llvm-*/lib/libclang*.so*=libclang-dev' protoc=protobuf-compiler
+}
+
+need_redis() { need redis-server=redis-server redis-cli=redis-tools redis-benchmark=redis-tools; }
+
+# with_progress COMMAND...: runs a build and says every 30 s that it lives, unless a terminal shows cargo's own bar.
+with_progress() {
+  if [ -t 2 ]; then "$@"; return; fi
+  "$@" &
+  local pid=$! begun=$SECONDS said=$SECONDS
+  while kill -0 $pid 2>/dev/null; do
+    read -rt 1 <> <(:) || :
+    if ((SECONDS - said >= 30)); then
+      said=$SECONDS
+      say "still building after $((SECONDS - begun)) s ($(find "$target/release/build" -name '*.o' 2>/dev/null | wc -l) C++ objects of RocksDB; about 270 in all)"
+    fi
+  done
+  wait $pid
+}
+
+build() {
+  say "building (the first time RocksDB is compiled: about 17 minutes on two cores)"
+  with_progress cargo build --release --locked --quiet
+}
+
+# http_get PORT PATH: body of a local HTTP answer, nothing when nobody listens.
+http_get() {
+  (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3 && cat <&3) 2>/dev/null
+}
+
+# wait_ready HTTP_PORT PID SECONDS: until the node answers that it is ready.
+wait_ready() {
+  local until=$((SECONDS + $3))
+  until http_get "$1" /readyz | head -n 1 | grep -q ' 200'; do
+    kill -0 "$2" 2>/dev/null || return 1
+    ((SECONDS < until)) || return 1
+    read -rt 0.1 <> <(:) || :
+  done
+}
+
+# Ports of node I (from 1) of a cluster with base port B: RESP from B, peers from B + 10000, HTTP from B + 1701.
+resp_port() { echo $(($1 + $2 - 1)); }
+peer_port() { echo $(($1 + 10000 + $2 - 1)); }
+http_port() { echo $(($1 + 1701 + $2 - 1)); }
+
+# initial_cluster BASE NODES
+initial_cluster() {
+  local i list=
+  for ((i = 1; i <= $2; i++)); do list+=${list:+,}$i=127.0.0.1:$(peer_port "$1" "$i"); done
+  echo "$list"
+}
+
+# start_node BASE NODES I DATA [ARGUMENTS...]: starts node I, its log in DATA/nodeI.log; sets `started` to its pid.
+start_node() {
+  local base=$1 nodes=$2 i=$3 data=$4
+  shift 4
+  mkdir -p "$data"
+  "$holdfast" server --node-id "$i" --data-dir "$data/node$i" --resp "127.0.0.1:$(resp_port "$base" "$i")" \
+    --peer "127.0.0.1:$(peer_port "$base" "$i")" --http "127.0.0.1:$(http_port "$base" "$i")" \
+    --initial-cluster "$(initial_cluster "$base" "$nodes")" "$@" >>"$data/node$i.log" 2>&1 &
+  started=$!
+}
