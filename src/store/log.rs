@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::Result;
+use super::{Error, Result};
 use crate::base::{GroupId, LogIndex, Term};
 
 /// Raft's persistent scalars (Raft paper, figure 2), plus the commit index.
@@ -58,6 +58,70 @@ pub struct LogState {
     pub before_first: (LogIndex, Term),
     /// Position of the last entry, equal to `before_first.0` for an empty log.
     pub last: LogIndex,
+}
+
+impl LogState {
+    /// The numbers after `write`, of the same group and not a `destroy`. Panics where the write does not fit the log:
+    /// a gap would be found only by a later reader, when nobody can tell what was lost.
+    pub fn after(mut self, write: &LogWrite) -> LogState {
+        let group = self.group;
+        assert!(write.group == group && !write.destroy, "a write of group {} meets the log of {group}", write.group);
+        if let Some((index, term)) = write.reset {
+            self.before_first = (index, term);
+            self.last = index;
+        }
+        if let Some(first) = write.records.first() {
+            assert!(
+                self.before_first.0 < first.index && first.index <= self.last.next(),
+                "group {group}: entries from {} do not follow a log of {}..={}",
+                first.index,
+                self.before_first.0.next(),
+                self.last
+            );
+            assert!(
+                write.records.windows(2).all(|pair| pair[1].index == pair[0].index.next()),
+                "group {group}: entries from {} have a gap",
+                first.index
+            );
+            self.last = LogIndex(first.index.get() + write.records.len() as u64 - 1);
+        }
+        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
+        if let Some((index, term)) = write.cut.filter(|(index, _)| *index > self.before_first.0) {
+            assert!(index <= self.last, "group {group}: a cut at {index} is behind the last entry {}", self.last);
+            self.before_first = (index, term);
+        }
+        self
+    }
+
+    /// Rule 6: a log that ends before what it knows to be committed has lost its tail.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.last >= self.hard_state.commit {
+            return Ok(());
+        }
+        Err(Error::Corrupt(
+            format!(
+                "the log of group {} ends at {} although {} was committed: entries are lost",
+                self.group, self.last, self.hard_state.commit
+            )
+            .into(),
+        ))
+    }
+
+    /// Entries `low..high` are asked for: an error unless all of them are in the log.
+    pub(super) fn holds(&self, low: LogIndex, high: LogIndex) -> Result<()> {
+        if self.before_first.0 < low && low <= high && high <= self.last.next() {
+            return Ok(());
+        }
+        Err(Error::Corrupt(
+            format!(
+                "entries {low}..{high} of group {} were asked for; the log holds {}..={}",
+                self.group,
+                self.before_first.0.next(),
+                self.last
+            )
+            .into(),
+        ))
+    }
 }
 
 /// The log database of a node.
