@@ -7,12 +7,14 @@ pub mod glob;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod long_double;
 pub mod rng;
 pub mod slot;
 pub mod time;
 
 pub use hash::{HashMap, HashSet};
 pub use ids::{ClusterId, GroupId, LogIndex, NodeId, PeerId, SessionId, Term, Ticket};
+pub use long_double::LongDouble;
 pub use rng::Rng;
 pub use slot::{Slot, SlotRange};
 pub use time::{Millis, Nanos};
