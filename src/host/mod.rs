@@ -48,13 +48,17 @@ pub enum Input {
     Flushed { group: GroupId, index: LogIndex },
     /// A machine wants leadership confirmed by a quorum round.
     ConfirmLeadership { group: GroupId, number: u64 },
-    /// Answer to `Effect::TakeSnapshot`: a view was taken at this place.
+    /// A machine forgot its lease (`machine::Output::LeaseReleased`): no answer of it rests on the lease of `term`
+    /// any more, so leadership may be handed over without a wait (rule 33).
+    LeaseReleased { group: GroupId, term: Term },
+    /// Answer to `SnapshotEffect::Take`: a view was taken at this place. `conf_state` is the record of the state,
+    /// empty if it has none yet.
     SnapshotTaken { group: GroupId, snapshot: u64, index: LogIndex, term: Term, conf_state: Bytes },
-    /// Answer to `Effect::SendSnapshot`, exactly once (rule 11).
-    SnapshotSent { group: GroupId, to_peer: PeerId, delivered: bool },
+    /// Answer to `SnapshotEffect::Send` of this number, exactly once (rule 11), whatever became of it.
+    SnapshotSent { group: GroupId, snapshot: u64, to_peer: PeerId, delivered: bool },
     /// All chunks of a snapshot arrived; `envelope` came with it.
     SnapshotReceived { envelope: Envelope, snapshot: u64 },
-    /// Answer to `Effect::InstallSnapshot`.
+    /// Answer to `SnapshotEffect::Install`: the state is replaced, durably.
     SnapshotInstalled { group: GroupId, snapshot: u64 },
     /// Hand leadership of a group to another node.
     TransferLeader { group: GroupId, to: NodeId },
@@ -75,6 +79,53 @@ pub struct Effects {
     pub machine: Vec<(GroupId, machine::Input)>,
     /// Snapshot work.
     pub snapshots: Vec<SnapshotEffect>,
+    /// What must never happen. Log each; stop the process where [`Fault::is_fatal`] says so.
+    pub faults: Vec<Fault>,
+}
+
+/// A broken promise of disk, peer or program, found before it could spread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which group.
+    pub group: GroupId,
+    /// What was seen.
+    pub kind: FaultKind,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultKind {
+    /// Two replicas have different state at the same index (rule 23).
+    #[error("state diverged from peer {peer} at index {index}: hash {own:016x} here, {other:016x} there")]
+    Diverged {
+        /// The other replica.
+        peer: PeerId,
+        /// Where both had applied to.
+        index: LogIndex,
+        /// Rolling hash here.
+        own: u64,
+        /// Rolling hash there.
+        other: u64,
+    },
+    /// The log could not be read.
+    #[error("the log cannot be read: {0}")]
+    Log(crate::store::Error),
+    /// The leader holds this replica to entries that it no longer has: its disk lost an acknowledged write. The
+    /// group takes no further part here, for its votes could elect a leader without those entries.
+    #[error("this replica acknowledged entries up to {acknowledged} but has only {last}: its log lost a synced write")]
+    LostTail {
+        /// What the leader knows to be here.
+        acknowledged: LogIndex,
+        /// What is here.
+        last: LogIndex,
+    },
+}
+
+impl Fault {
+    /// Whether the process must end at once: its state or its disk cannot be trusted. Otherwise only the group stopped.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self.kind, FaultKind::LostTail { .. })
+    }
 }
 
 /// Log writes of all groups that share one fsync.

@@ -75,6 +75,8 @@ pub enum Output {
     ConfirmLeadership(u64),
     /// The state contains this group up to here, as far as readers can see.
     Applied(LogIndex),
+    /// Answers `Input::Lease` with `until` 0: from now on no answer rests on the lease of `term`.
+    LeaseReleased(Term),
 }
 
 /// What a machine is told. Every call also carries the moment.
@@ -94,7 +96,8 @@ pub enum Input {
     ReadIndex { number: u64, index: LogIndex },
     /// The confirmation failed: leadership was lost.
     ReadRefused { number: u64 },
-    /// The lease as it stands: a state without pending entries may be answered from until then (0: no lease).
+    /// The lease as it stands: a state without pending entries may be answered from until then. 0: no lease any
+    /// more in `term`; answered by `Output::LeaseReleased(term)`, for which a leadership transfer waits.
     Lease { term: Term, until: Nanos },
     /// The engine's state of this group was replaced by a snapshot at this place (after `snapshot::install`).
     Installed { index: LogIndex, term: Term },
