@@ -4,7 +4,15 @@
 //! a reader may rely on is published before a message of the same turn leaves (rule 37); no queue is unbounded
 //! (rule 40). What is decided here is only who runs where; every decision about data is made below.
 
+pub mod clock;
 pub mod config;
+pub mod directory;
+pub mod log_writer;
+pub mod metrics;
+pub mod peers;
+pub mod queue;
+pub mod telemetry;
+pub mod views;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

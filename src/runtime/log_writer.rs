@@ -1,0 +1,47 @@
+//! The thread that makes the Raft log durable: it gathers everything that came while the last write was under way
+//! into one write with one fsync, back to back, without a timer.
+//!
+//! Invariant: writes reach the disk in the order they were handed over, and after one failure nothing is ever
+//! written again: the process ends, because the kernel may have marked the lost pages clean (rule 5).
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::clock;
+use super::metrics::Metrics;
+use super::queue::Queue;
+use crate::host::Persist;
+use crate::store::{Log, LogWrite};
+
+/// Starts the thread. `done` is told the number of the last durable write; the thread ends when the queue is closed
+/// and empty.
+pub fn spawn(
+    log: Arc<dyn Log>,
+    queue: Arc<Queue<Persist>>,
+    metrics: Arc<Metrics>,
+    done: impl Fn(u64) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("log".into()).spawn(move || {
+        let mut persists = Vec::new();
+        let mut writes: Vec<LogWrite> = Vec::new();
+        while queue.take(&mut persists, None) {
+            let Some(last) = persists.last().map(|persist: &Persist| persist.number) else { continue };
+            writes.extend(persists.drain(..).flat_map(|persist| persist.writes));
+            let started = clock::boottime();
+            if let Err(why) = log.append(&writes) {
+                die(&why);
+            }
+            metrics.log_write_seconds.observe(clock::boottime().since(started).as_secs_f64());
+            metrics.log_write_groups.observe(writes.len() as f64);
+            writes.clear();
+            done(last);
+        }
+    })
+}
+
+/// Ends the process at once: nothing that runs on may acknowledge anything.
+fn die(why: &crate::store::Error) -> ! {
+    // Straight to stderr: the log lines of `tracing` are written by a thread that will not run again.
+    eprintln!("holdfast: the raft log could not be written, stopping at once: {why}");
+    std::process::abort()
+}

@@ -1,0 +1,227 @@
+//! What a node counts, for Prometheus. Counters are bumped where things happen; gauges are read when somebody asks.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Everything that is counted. Cheap to bump from any thread.
+pub struct Metrics {
+    registry: Registry,
+    /// Batches that connections handed to a group's machine.
+    pub submissions: Counter,
+    /// Reads answered at once under the lease.
+    pub reads_fast: Counter,
+    /// Reads that had to go through the machine, by cause.
+    pub reads_slow: Family<Cause, Counter>,
+    /// How submissions ended, by outcome.
+    pub outcomes: Family<Outcome, Counter>,
+    /// Seconds from a submission to its outcome.
+    pub submission_seconds: Histogram,
+    /// Seconds of one synchronous write of the log.
+    pub log_write_seconds: Histogram,
+    /// Groups' writes that shared one synchronous write.
+    pub log_write_groups: Histogram,
+    /// Raft messages given to a stream.
+    pub raft_messages_sent: Counter,
+    /// Raft messages that arrived.
+    pub raft_messages_received: Counter,
+    /// Raft messages dropped: no stream or no room.
+    pub raft_messages_dropped: Counter,
+    /// Forwarded batches refused: no stream or no room.
+    pub forwards_refused: Counter,
+    /// Calls of peers that were refused: another cluster, node or format.
+    pub foreign_refused: Counter,
+    /// Turns of the raft worker.
+    pub worker_turns: Counter,
+    /// Turns of the machines.
+    pub machine_turns: Counter,
+    /// Log lines that nobody took in time.
+    pub log_lines_dropped: Counter,
+    group_term: Family<Group, Gauge<u64, AtomicU64>>,
+    group_commit: Family<Group, Gauge<u64, AtomicU64>>,
+    group_apply_lag: Family<Group, Gauge<u64, AtomicU64>>,
+    group_leads: Family<Group, Gauge<u64, AtomicU64>>,
+    queue_bytes: Family<Queue, Gauge<u64, AtomicU64>>,
+    store: Family<Figure, Gauge<u64, AtomicU64>>,
+}
+
+/// Why a read took the long way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Cause {
+    /// `not_leader`, `behind`, `lease`, `disk`, `due`.
+    pub cause: &'static str,
+}
+
+/// How a submission ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// `replies`, `down`, `loading`, `overloaded`, `unknown`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Group {
+    group: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Queue {
+    queue: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Figure {
+    figure: &'static str,
+}
+
+/// What is read from a group when somebody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// Its id.
+    pub group: u64,
+    /// Current term.
+    pub term: u64,
+    /// Committed here.
+    pub commit: u64,
+    /// Applied here.
+    pub applied: u64,
+    /// Whether this node leads it.
+    pub leads: bool,
+}
+
+/// Seconds from 20 us to 5 s, each bound about 1.8 times the last.
+fn seconds() -> Histogram {
+    Histogram::new((0..22).map(|step| 0.000_02 * 1.8_f64.powi(step)))
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("holdfast"),
+            submissions: Counter::default(),
+            reads_fast: Counter::default(),
+            reads_slow: Family::default(),
+            outcomes: Family::default(),
+            submission_seconds: seconds(),
+            log_write_seconds: seconds(),
+            log_write_groups: Histogram::new((0..12).map(|step| f64::from(1_u32 << step))),
+            raft_messages_sent: Counter::default(),
+            raft_messages_received: Counter::default(),
+            raft_messages_dropped: Counter::default(),
+            forwards_refused: Counter::default(),
+            foreign_refused: Counter::default(),
+            worker_turns: Counter::default(),
+            machine_turns: Counter::default(),
+            log_lines_dropped: Counter::default(),
+            group_term: Family::default(),
+            group_commit: Family::default(),
+            group_apply_lag: Family::default(),
+            group_leads: Family::default(),
+            queue_bytes: Family::default(),
+            store: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("submissions", "Batches handed to a group's machine", self.submissions.clone());
+        registry.register("reads_fast", "Reads answered at once under the lease", self.reads_fast.clone());
+        registry.register("reads_slow", "Reads that took the long way, by cause", self.reads_slow.clone());
+        registry.register("outcomes", "Ends of submissions, by outcome", self.outcomes.clone());
+        registry.register("submission_seconds", "From submission to outcome", self.submission_seconds.clone());
+        registry.register("log_write_seconds", "One synchronous write of the log", self.log_write_seconds.clone());
+        registry.register("log_write_groups", "Writes that shared one fsync", self.log_write_groups.clone());
+        registry.register("raft_messages_sent", "Raft messages given to a stream", self.raft_messages_sent.clone());
+        registry.register("raft_messages_received", "Raft messages arrived", self.raft_messages_received.clone());
+        registry.register("raft_messages_dropped", "No stream or no room", self.raft_messages_dropped.clone());
+        registry.register("forwards_refused", "Batches without stream or room", self.forwards_refused.clone());
+        registry.register("foreign_refused", "Peers of another cluster or format", self.foreign_refused.clone());
+        registry.register("worker_turns", "Turns of the raft worker", self.worker_turns.clone());
+        registry.register("machine_turns", "Turns of the machines", self.machine_turns.clone());
+        registry.register("log_lines_dropped", "Log lines nobody took in time", self.log_lines_dropped.clone());
+        registry.register("group_term", "Current term", self.group_term.clone());
+        registry.register("group_commit", "Committed index", self.group_commit.clone());
+        registry.register("group_apply_lag", "Committed but not applied", self.group_apply_lag.clone());
+        registry.register("group_leads", "1 where this node leads", self.group_leads.clone());
+        registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
+        registry.register("store", "Figures of the state database and L1", self.store.clone());
+    }
+
+    /// Sets what is read rather than counted, just before [`Metrics::render`].
+    pub fn observe(
+        &self,
+        groups: impl Iterator<Item = GroupFacts>,
+        queues: &[(&'static str, u64)],
+        figures: &[(&'static str, u64)],
+    ) {
+        for facts in groups {
+            let label = Group { group: facts.group };
+            self.group_term.get_or_create(&label).set(facts.term);
+            self.group_commit.get_or_create(&label).set(facts.commit);
+            self.group_apply_lag.get_or_create(&label).set(facts.commit.saturating_sub(facts.applied));
+            self.group_leads.get_or_create(&label).set(facts.leads.into());
+        }
+        for &(queue, bytes) in queues {
+            self.queue_bytes.get_or_create(&Queue { queue }).set(bytes);
+        }
+        for &(figure, number) in figures {
+            self.store.get_or_create(&Figure { figure }).set(number);
+        }
+    }
+
+    /// The OpenMetrics text.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Formatting into a string cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Counts a read that took the long way.
+    pub fn slow(&self, cause: &'static str) {
+        self.reads_slow.get_or_create(&Cause { cause }).inc();
+    }
+
+    /// Counts the end of a submission.
+    pub fn ended(&self, outcome: &'static str) {
+        self.outcomes.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_things_appear_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.foreign_refused.inc();
+        metrics.slow("disk");
+        let facts = GroupFacts { group: 1, term: 2, commit: 10, applied: 7, leads: true };
+        metrics.observe([facts].into_iter(), &[("machine", 5)], &[("l1_hits", 9)]);
+        let text = metrics.render();
+        for line in [
+            "holdfast_foreign_refused_total 1",
+            "holdfast_reads_slow_total{cause=\"disk\"} 1",
+            "holdfast_group_apply_lag{group=\"1\"} 3",
+            "holdfast_queue_bytes{queue=\"machine\"} 5",
+            "holdfast_store{figure=\"l1_hits\"} 9",
+        ] {
+            assert!(text.lines().any(|it| it == line), "no line {line} in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Streams from this node to another: dialled, kept alive, dialled again with a growing pause.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_stream::StreamExt;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use super::wire::{self, pb};
+use super::{Inbound, Peer, Peers};
+use crate::base::{NodeId, Rng, limits};
+use crate::host::Envelope;
+
+/// First pause after a lost stream; it doubles up to the last, each with half of it left to chance.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A connection without a sign of life for this long is probed, and given up after as long again.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+/// HTTP/2 windows: one full frame target per stream must never wait for a round trip.
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// A snapshot of any size must make some progress within this time.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+
+type Client = pb::peer_client::PeerClient<Channel>;
+
+/// Keeps the stream of raft messages to a peer.
+pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
+    keep("raft", peer.id, rng, || async {
+        let mut client = dial(&peer).await?;
+        let frames = peer.raft.open().map(|messages| pb::RaftFrame { messages });
+        let mut end = client.raft(peers.request(&peer, frames)).await?.into_inner();
+        tracing::info!(peer = %peer.id, address = peer.address, "connected");
+        while end.message().await?.is_some() {}
+        Err(Status::unavailable("the peer closed the stream"))
+    })
+    .await;
+}
+
+/// Keeps the stream of forwarded batches to a peer and hands on its answers.
+pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Arc<dyn Inbound>, rng: Rng) {
+    keep("forward", peer.id, rng, || async {
+        let mut client = dial(&peer).await?;
+        let frames = peer.forward.open().map(|batches| pb::ForwardFrame { batches });
+        let mut answers = client.forward(peers.request(&peer, frames)).await?.into_inner();
+        inbound.link(peer.id, true);
+        // Whatever ends this stream, also a cancelled task, the batches on it are without an answer.
+        let _down = Down { inbound: &inbound, peer: peer.id };
+        while let Some(frame) = answers.message().await? {
+            let answers = frame.answers.into_iter().map(wire::answer_from_wire).collect::<Result<Vec<_>, _>>();
+            inbound.answers(peer.id, answers.map_err(|why| Status::internal(why.to_string()))?);
+        }
+        Err(Status::unavailable("the peer closed the stream"))
+    })
+    .await;
+}
+
+struct Down<'a> {
+    inbound: &'a Arc<dyn Inbound>,
+    peer: NodeId,
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.inbound.link(self.peer, false);
+    }
+}
+
+/// Sends one snapshot on a connection of its own; `Ok` when the peer says that it has all of it.
+pub(super) async fn send_snapshot(
+    peers: &Peers,
+    peer: &Peer,
+    envelope: Envelope,
+    chunks: tokio::sync::mpsc::Receiver<Bytes>,
+) -> Result<(), Status> {
+    use pb::snapshot_frame::Part;
+    let mut client = dial(peer).await?;
+    let announcement = Part::Announcement(wire::raft_message(envelope));
+    let mut checksum = crc32fast::Hasher::new();
+    let mut chunks = tokio_stream::wrappers::ReceiverStream::new(chunks);
+    let (frames, rest) = tokio::sync::mpsc::channel(1);
+    let send = async move {
+        let frame = |part| pb::SnapshotFrame { part: Some(part) };
+        let mut parts = vec![announcement];
+        loop {
+            for part in parts.drain(..) {
+                // The receiver ends first only with the call itself, which then tells why.
+                if frames.send(frame(part)).await.is_err() {
+                    return;
+                }
+            }
+            match chunks.next().await {
+                Some(chunk) if chunk.is_empty() => {
+                    // An empty chunk is the producer's mark that it is through; a channel that merely ends is not.
+                    let _ = frames.send(frame(Part::Checksum(checksum.finalize()))).await;
+                    return;
+                }
+                Some(chunk) => {
+                    checksum.update(&chunk);
+                    parts.push(Part::Chunk(chunk));
+                }
+                None => return,
+            }
+        }
+    };
+    let stream = tokio_stream::wrappers::ReceiverStream::new(rest).timeout(SNAPSHOT_PATIENCE);
+    let stream = stream.map_while(Result::ok);
+    let call = client.snapshot(peers.request(peer, stream));
+    let ((), answer) = tokio::join!(send, call);
+    answer.map(|_| ())
+}
+
+impl Peers {
+    fn request<T>(&self, peer: &Peer, stream: T) -> Request<T> {
+        let mut request = Request::new(stream);
+        self.identity.introduce(peer.id, request.metadata_mut());
+        request
+    }
+}
+
+/// Runs `session` again and again; it returns only with the reason of its end.
+async fn keep<F, Run>(purpose: &'static str, peer: NodeId, mut rng: Rng, mut session: F)
+where
+    F: FnMut() -> Run,
+    Run: Future<Output = Result<Infallible, Status>>,
+{
+    let mut pause = PAUSE_MIN;
+    let mut last = None;
+    loop {
+        let started = super::clock::boottime();
+        let Err(why) = session().await;
+        if super::clock::boottime().since(started) > PAUSE_MAX {
+            pause = PAUSE_MIN;
+            last = None;
+        }
+        // A peer that is down would fill the log: the same reason is told once.
+        if last.replace(why.code()) != Some(why.code()) {
+            match why.code() {
+                Code::FailedPrecondition | Code::InvalidArgument => {
+                    tracing::error!(%peer, purpose, why = why.message(), "the peer refuses this node");
+                }
+                _ => tracing::warn!(%peer, purpose, why = why.message(), "no stream to the peer"),
+            }
+        }
+        let half = pause / 2;
+        tokio::time::sleep(half + Duration::from_micros(rng.below(half.as_micros() as u64 + 1))).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn dial(peer: &Peer) -> Result<Client, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))
+        .map_err(|why| Status::invalid_argument(format!("{} is no address: {why}", peer.address)))?
+        .tcp_nodelay(true)
+        .connect_timeout(KEEPALIVE)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let channel = endpoint.connect().await.map_err(|why| {
+        let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
+        Status::unavailable(format!("{}: {cause}", peer.address))
+    })?;
+    Ok(Client::new(channel)
+        .max_decoding_message_size(limits::PEER_FRAME_BYTES_MAX)
+        .max_encoding_message_size(limits::PEER_FRAME_BYTES_MAX))
+}

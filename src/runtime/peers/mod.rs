@@ -1,0 +1,229 @@
+//! The other nodes: streams to and from each of them. Raft traffic and forwarded commands have streams and
+//! connections of their own, so that a large value never delays a heartbeat.
+//!
+//! Invariants: both ends of a stream agreed on cluster, nodes and format before its first frame (rule 15); what waits
+//! for a peer is bounded in bytes, raft messages beyond that are dropped, batches refused (rule 40); nothing is ever
+//! sent twice by this module.
+
+mod client;
+mod outbox;
+mod server;
+pub mod wire;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tonic::Status;
+use tonic::metadata::{MetadataMap, MetadataValue};
+
+pub use outbox::Outbox;
+pub use server::{Announced, serve};
+use wire::{Answer, Batch, FORMAT, pb};
+
+use super::clock;
+use super::metrics::Metrics;
+use crate::base::{ClusterId, Nanos, NodeId, Rng, limits};
+use crate::host::Envelope;
+
+/// A peer that was not heard for this long counts as unreachable in the map.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Who this node is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Its id.
+    pub node: NodeId,
+}
+
+/// What arrives, handed on. Called on the socket threads: must not wait.
+pub trait Inbound: Send + Sync + 'static {
+    /// Raft messages of one node.
+    fn raft(&self, envelopes: Vec<Envelope>);
+    /// Batches that a node forwards; each is answered once into `answers`, which may be closed by then.
+    fn batches(&self, from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>);
+    /// Answers to batches that were forwarded to that node.
+    fn answers(&self, from: NodeId, answers: Vec<(u64, Answer)>);
+    /// The stream of forwarded batches to that node was opened or ended. After its end no answer comes for what was
+    /// sent before.
+    fn link(&self, to: NodeId, up: bool);
+    /// A whole snapshot arrived and lies in this file.
+    fn snapshot(&self, announced: Announced);
+    /// Where an arriving snapshot is put down, or `None` to refuse it.
+    fn snapshot_file(&self) -> Option<PathBuf>;
+}
+
+/// One other node.
+pub struct Peer {
+    /// Its id.
+    pub id: NodeId,
+    /// `host:port` of its peer listener.
+    pub address: String,
+    raft: Arc<Outbox<pb::RaftMessage>>,
+    forward: Arc<Outbox<pb::Batch>>,
+    /// When a frame of it came last, [`Nanos`]; 0 for never.
+    heard: AtomicU64,
+}
+
+/// All other nodes.
+pub struct Peers {
+    identity: Identity,
+    peers: BTreeMap<NodeId, Arc<Peer>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Peers {
+    /// The nodes of a cluster, without this one. Nothing is connected before [`Peers::connect`].
+    pub fn new(identity: Identity, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
+        let others = members.iter().filter(|(id, _)| *id != identity.node);
+        let peers = others.map(|(id, address)| {
+            let peer = Peer {
+                id: *id,
+                address: address.clone(),
+                raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+                forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+                heard: AtomicU64::new(0),
+            };
+            (*id, Arc::new(peer))
+        });
+        Peers { identity, peers: peers.collect(), metrics }
+    }
+
+    /// Keeps streams to every peer for as long as the tokio runtime lives.
+    pub fn connect(self: &Arc<Self>, inbound: &Arc<dyn Inbound>, rng: &mut Rng) {
+        for peer in self.peers.values() {
+            tokio::spawn(client::keep_raft(self.clone(), peer.clone(), rng.fork()));
+            tokio::spawn(client::keep_forward(self.clone(), peer.clone(), inbound.clone(), rng.fork()));
+        }
+    }
+
+    /// Sends raft messages, dropping what has no way or no room.
+    pub fn send(&self, envelopes: Vec<Envelope>) {
+        let mut rest = envelopes;
+        while let Some(to) = rest.first().map(|envelope| envelope.to) {
+            // One lock and one wake-up per peer and turn; with a handful of peers this beats a map.
+            let (for_peer, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|envelope| envelope.to == to);
+            rest = others;
+            let count = for_peer.len();
+            let dropped = match self.peers.get(&to) {
+                Some(peer) => peer.raft.push(for_peer.into_iter().map(|envelope| {
+                    let bytes = wire::weight(&envelope);
+                    (wire::raft_message(envelope), bytes)
+                })),
+                None => count,
+            };
+            self.metrics.raft_messages_sent.inc_by((count - dropped) as u64);
+            self.metrics.raft_messages_dropped.inc_by(dropped as u64);
+        }
+    }
+
+    /// Forwards a batch; false when there is no stream or no room, and then nothing was sent.
+    pub fn forward(&self, to: NodeId, batch: Batch) -> bool {
+        let bytes = wire::units_weight(&batch.units);
+        let refused = match self.peers.get(&to) {
+            Some(peer) => peer.forward.push([(wire::batch_to_wire(batch), bytes)]),
+            None => 1,
+        };
+        self.metrics.forwards_refused.inc_by(refused as u64);
+        refused == 0
+    }
+
+    /// Streams a snapshot; true when the other side has all of it.
+    pub async fn send_snapshot(&self, envelope: Envelope, chunks: tokio::sync::mpsc::Receiver<bytes::Bytes>) -> bool {
+        let Some(peer) = self.peers.get(&envelope.to) else { return false };
+        match client::send_snapshot(self, peer, envelope, chunks).await {
+            Ok(()) => true,
+            Err(why) => {
+                tracing::warn!(peer = %peer.id, %why, "a snapshot was not delivered");
+                false
+            }
+        }
+    }
+
+    /// The nodes, by id.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.peers.values()
+    }
+
+    /// Bytes that wait for all peers.
+    pub fn queued_bytes(&self) -> usize {
+        self.peers.values().map(|peer| peer.raft.bytes() + peer.forward.bytes()).sum()
+    }
+
+    fn heard(&self, from: NodeId) {
+        if let Some(peer) = self.peers.get(&from) {
+            peer.heard.store(clock::boottime().0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Peer {
+    /// Whether a frame of it came lately.
+    pub fn reachable(&self) -> bool {
+        let heard = Nanos(self.heard.load(Ordering::Relaxed));
+        heard.0 > 0 && clock::boottime().since(heard) < SILENCE_MAX
+    }
+}
+
+impl Identity {
+    /// Says in a call's metadata who calls whom.
+    fn introduce(self, to: NodeId, metadata: &mut MetadataMap) {
+        let mut say = |key, number: u64| metadata.insert(key, MetadataValue::from(number));
+        say("holdfast-format", FORMAT);
+        say("holdfast-cluster", self.cluster.get());
+        say("holdfast-node", self.node.get());
+        say("holdfast-to", to.get());
+    }
+
+    /// Who calls, if it may.
+    fn admit(self, metadata: &MetadataMap) -> Result<NodeId, Status> {
+        let read = |key| {
+            let value = metadata.get(key).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            value.ok_or_else(|| Status::invalid_argument(format!("no valid {key}")))
+        };
+        let (format, cluster) = (read("holdfast-format")?, ClusterId(read("holdfast-cluster")?));
+        let (node, to) = (NodeId(read("holdfast-node")?), NodeId(read("holdfast-to")?));
+        let refuse = |why: String| Err(Status::failed_precondition(why));
+        if format != FORMAT {
+            refuse(format!("this node speaks peer format {FORMAT}, the caller {format}"))
+        } else if cluster != self.cluster {
+            refuse(format!("this node is of cluster {}, the caller of cluster {cluster}", self.cluster))
+        } else if to != self.node {
+            refuse(format!("this is node {}, the caller wants node {to}", self.node))
+        } else if node == self.node || node.get() == 0 {
+            refuse(format!("the caller claims to be node {node}"))
+        } else {
+            Ok(node)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_15_only_nodes_of_this_cluster_and_format_are_admitted() {
+        let here = Identity { cluster: ClusterId(1 << 63), node: NodeId(1) };
+        let there = Identity { node: NodeId(2), ..here };
+        let attempt = |caller: Identity, to| {
+            let mut metadata = MetadataMap::new();
+            caller.introduce(NodeId(to), &mut metadata);
+            here.admit(&metadata).map_err(|status| status.code())
+        };
+        let refused = Err(tonic::Code::FailedPrecondition);
+        assert_eq!(attempt(there, 1), Ok(NodeId(2)));
+        assert_eq!(attempt(Identity { cluster: ClusterId(2), ..there }, 1), refused);
+        assert_eq!(attempt(there, 3), refused);
+        assert_eq!(attempt(here, 1), refused, "a node does not call itself");
+        assert!(here.admit(&MetadataMap::new()).is_err());
+        let mut newer = MetadataMap::new();
+        there.introduce(NodeId(1), &mut newer);
+        newer.insert("holdfast-format", MetadataValue::from(FORMAT + 1));
+        assert!(here.admit(&newer).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! Streams from other nodes to this one. Every call is admitted by its metadata before a frame is read.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::wire::{self, pb};
+use super::{Inbound, Outbox, Peers};
+use crate::base::{NodeId, limits};
+use crate::host::Envelope;
+
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// A snapshot that lies complete in a file: chunks, each behind its length (u32, big-endian).
+#[derive(Debug)]
+pub struct Announced {
+    /// The raft message it came with.
+    pub envelope: Envelope,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// Serves peers until `stop` resolves.
+pub async fn serve(
+    peers: Arc<Peers>,
+    inbound: Arc<dyn Inbound>,
+    listener: tokio::net::TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let service = pb::peer_server::PeerServer::new(Service { peers, inbound })
+        .max_decoding_message_size(limits::PEER_FRAME_BYTES_MAX)
+        .max_encoding_message_size(limits::PEER_FRAME_BYTES_MAX);
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .await
+}
+
+struct Service {
+    peers: Arc<Peers>,
+    inbound: Arc<dyn Inbound>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl pb::peer_server::Peer for Service {
+    type RaftStream = Answers<pb::Nothing>;
+    type ForwardStream = Answers<pb::AnswerFrame>;
+
+    async fn raft(&self, request: Request<Streaming<pb::RaftFrame>>) -> Result<Response<Self::RaftStream>, Status> {
+        let from = self.admit(&request)?;
+        let (peers, inbound) = (self.peers.clone(), self.inbound.clone());
+        let frames = request.into_inner();
+        // The answering stream drives the asking one: no task between the socket and the worker's queue.
+        let answers = frames.filter_map(move |frame| match frame {
+            Ok(frame) => {
+                peers.heard(from);
+                let identity = peers.identity;
+                let envelope = |message| wire::envelope(message, identity.cluster, from, identity.node);
+                inbound.raft(frame.messages.into_iter().map(envelope).collect());
+                None
+            }
+            Err(why) => Some(Err(why)),
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<pb::ForwardFrame>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let from = self.admit(&request)?;
+        let inbound = self.inbound.clone();
+        let outbox = Arc::new(Outbox::new(limits::OUTPUT_BUFFER_BYTES_MAX));
+        let answers = outbox.open().map(|answers| Ok(pb::AnswerFrame { answers }));
+        let batches = request.into_inner().filter_map(move |frame| {
+            let batches = frame.and_then(|frame| {
+                let batches = frame.batches.into_iter().map(wire::batch_from_wire).collect::<Result<Vec<_>, _>>();
+                batches.map_err(|why| Status::invalid_argument(why.to_string()))
+            });
+            match batches {
+                Ok(batches) => {
+                    inbound.batches(from, batches, &outbox);
+                    None
+                }
+                Err(why) => Some(Err(why)),
+            }
+        });
+        // The caller's end ends the whole: `take_while` sees the mark that follows its last frame.
+        let batches = batches.map(Some).chain(tokio_stream::once(None));
+        let both = batches.merge(answers.map(Some));
+        let until_end = both.take_while(Option::is_some).filter_map(|frame| frame);
+        Ok(Response::new(Box::pin(until_end)))
+    }
+
+    async fn snapshot(&self, request: Request<Streaming<pb::SnapshotFrame>>) -> Result<Response<pb::Nothing>, Status> {
+        use pb::snapshot_frame::Part;
+        let from = self.admit(&request)?;
+        let mut frames = request.into_inner();
+        let Some(Part::Announcement(message)) = frames.message().await?.and_then(|frame| frame.part) else {
+            return Err(Status::invalid_argument("a snapshot begins with its announcement"));
+        };
+        let path = self.inbound.snapshot_file().ok_or_else(|| Status::resource_exhausted("not now"))?;
+        let mut landing = Landing::create(path)?;
+        loop {
+            match frames.message().await?.and_then(|frame| frame.part) {
+                Some(Part::Chunk(chunk)) => landing = landing.write(chunk).await?,
+                Some(Part::Checksum(checksum)) => {
+                    let path = landing.finish(checksum).await?;
+                    let identity = self.peers.identity;
+                    let envelope = wire::envelope(message, identity.cluster, from, identity.node);
+                    self.inbound.snapshot(Announced { envelope, path });
+                    return Ok(Response::new(pb::Nothing {}));
+                }
+                Some(Part::Announcement(_)) => return Err(Status::invalid_argument("announced twice")),
+                None => return Err(Status::aborted("the snapshot is not complete")),
+            }
+        }
+    }
+}
+
+impl Service {
+    fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        let admitted = self.peers.identity.admit(request.metadata());
+        if let Err(why) = &admitted {
+            self.peers.metrics.foreign_refused.inc();
+            tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
+        }
+        admitted
+    }
+}
+
+/// A file that a snapshot is written to; removed unless it is finished.
+struct Landing {
+    path: Option<PathBuf>,
+    file: BufWriter<File>,
+    checksum: crc32fast::Hasher,
+}
+
+impl Landing {
+    fn create(path: PathBuf) -> Result<Landing, Status> {
+        let file = File::create(&path).map_err(failed)?;
+        let checksum = crc32fast::Hasher::new();
+        Ok(Landing { path: Some(path), file: BufWriter::new(file), checksum })
+    }
+
+    /// Appends a chunk, on a thread that may wait for the disk.
+    async fn write(mut self, chunk: Bytes) -> Result<Landing, Status> {
+        let task = tokio::task::spawn_blocking(move || {
+            self.checksum.update(&chunk);
+            let length = u32::try_from(chunk.len()).map_err(std::io::Error::other)?;
+            self.file.write_all(&length.to_be_bytes())?;
+            self.file.write_all(&chunk)?;
+            Ok::<_, std::io::Error>(self)
+        });
+        task.await.map_err(|_| Status::aborted("shutting down"))?.map_err(failed)
+    }
+
+    async fn finish(mut self, checksum: u32) -> Result<PathBuf, Status> {
+        if self.checksum.clone().finalize() != checksum {
+            return Err(Status::data_loss("the snapshot was damaged on its way"));
+        }
+        self.file.flush().map_err(failed)?;
+        self.path.take().ok_or_else(|| Status::internal("finished twice"))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn failed(why: std::io::Error) -> Status {
+    Status::resource_exhausted(format!("cannot write the snapshot down: {why}"))
+}
