@@ -11,6 +11,7 @@ pub mod log;
 pub mod memory;
 pub mod overlay;
 pub mod rocks;
+pub mod snapshot;
 #[cfg(test)]
 mod suite;
 
