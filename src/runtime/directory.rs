@@ -66,10 +66,6 @@ impl Directory {
         for part in ["raft", "state", "snapshots"] {
             fs::create_dir_all(path.join(part)).map_err(|why| refuse(format!("{part}: {why}")))?;
         }
-        // Snapshots that were under way when the last process ended are of no use.
-        for left in fs::read_dir(path.join("snapshots"))?.flatten() {
-            fs::remove_file(left.path())?;
-        }
         Ok(Directory { path, facts, _lock: lock })
     }
 
@@ -83,9 +79,9 @@ impl Directory {
         self.path.join("state")
     }
 
-    /// A file for an arriving snapshot.
-    pub fn snapshot(&self, number: u64) -> PathBuf {
-        self.path.join("snapshots").join(format!("{number}.part"))
+    /// Where arriving snapshots are put down.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots")
     }
 }
 

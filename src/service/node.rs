@@ -73,4 +73,9 @@ pub trait Node: Send + Sync + 'static {
     /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already
     /// (`hash-max-listpack-entries`, `hash-max-listpack-value`).
     fn configure(&self, parameter: &str, value: &str);
+
+    /// What the node itself counts, in the OpenMetrics text format without its closing `# EOF`.
+    fn metrics(&self) -> String {
+        String::new()
+    }
 }

@@ -286,8 +286,8 @@ fn failed(error: std::io::Error) -> Error {
 mod tests {
     use super::*;
     use crate::base::Rng;
-    use crate::store::memory::MemoryEngine;
     use crate::store::Batch;
+    use crate::store::memory::MemoryEngine;
 
     const GROUP: GroupId = GroupId(3);
 

@@ -25,6 +25,8 @@ const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// A snapshot of any size must make some progress within this time.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+/// A peer that takes longer than this for a whole snapshot is asked again with a fresh one.
+const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(3600);
 
 type Client = pb::peer_client::PeerClient<Channel>;
 
@@ -79,39 +81,16 @@ pub(super) async fn send_snapshot(
 ) -> Result<(), Status> {
     use pb::snapshot_frame::Part;
     let mut client = dial(peer).await?;
-    let announcement = Part::Announcement(wire::raft_message(envelope));
-    let mut checksum = crc32fast::Hasher::new();
-    let mut chunks = tokio_stream::wrappers::ReceiverStream::new(chunks);
-    let (frames, rest) = tokio::sync::mpsc::channel(1);
-    let send = async move {
-        let frame = |part| pb::SnapshotFrame { part: Some(part) };
-        let mut parts = vec![announcement];
-        loop {
-            for part in parts.drain(..) {
-                // The receiver ends first only with the call itself, which then tells why.
-                if frames.send(frame(part)).await.is_err() {
-                    return;
-                }
-            }
-            match chunks.next().await {
-                Some(chunk) if chunk.is_empty() => {
-                    // An empty chunk is the producer's mark that it is through; a channel that merely ends is not.
-                    let _ = frames.send(frame(Part::Checksum(checksum.finalize()))).await;
-                    return;
-                }
-                Some(chunk) => {
-                    checksum.update(&chunk);
-                    parts.push(Part::Chunk(chunk));
-                }
-                None => return,
-            }
-        }
-    };
-    let stream = tokio_stream::wrappers::ReceiverStream::new(rest).timeout(SNAPSHOT_PATIENCE);
-    let stream = stream.map_while(Result::ok);
-    let call = client.snapshot(peers.request(peer, stream));
-    let ((), answer) = tokio::join!(send, call);
-    answer.map(|_| ())
+    let announcement = tokio_stream::once(Part::Announcement(wire::raft_message(envelope)));
+    let chunks = tokio_stream::wrappers::ReceiverStream::new(chunks).map(Part::Chunk);
+    let frames = announcement.chain(chunks).map(|part| pb::SnapshotFrame { part: Some(part) });
+    // A producer that stalls ends the stream early, which the peer answers with a refusal.
+    let frames = frames.timeout(SNAPSHOT_PATIENCE).map_while(Result::ok);
+    let call = client.snapshot(peers.request(peer, Box::pin(frames)));
+    match tokio::time::timeout(SNAPSHOT_TIME_MAX, call).await {
+        Ok(answer) => answer.map(|_| ()),
+        Err(_) => Err(Status::deadline_exceeded("the snapshot took too long")),
+    }
 }
 
 impl Peers {

@@ -11,7 +11,6 @@ mod server;
 pub mod wire;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,13 +19,14 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 pub use outbox::Outbox;
-pub use server::{Announced, serve};
+pub use server::serve;
 use wire::{Answer, Batch, FORMAT, pb};
 
 use super::clock;
 use super::metrics::Metrics;
 use crate::base::{ClusterId, Nanos, NodeId, Rng, limits};
 use crate::host::Envelope;
+use crate::store::snapshot::{FileSpool, Receiver};
 
 /// A peer that was not heard for this long counts as unreachable in the map.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -51,10 +51,10 @@ pub trait Inbound: Send + Sync + 'static {
     /// The stream of forwarded batches to that node was opened or ended. After its end no answer comes for what was
     /// sent before.
     fn link(&self, to: NodeId, up: bool);
-    /// A whole snapshot arrived and lies in this file.
-    fn snapshot(&self, announced: Announced);
-    /// Where an arriving snapshot is put down, or `None` to refuse it.
-    fn snapshot_file(&self) -> Option<PathBuf>;
+    /// What takes an arriving snapshot's chunks, or `None` to refuse it.
+    fn snapshot_receiver(&self) -> Option<Receiver<FileSpool>>;
+    /// A whole snapshot arrived.
+    fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>);
 }
 
 /// One other node.

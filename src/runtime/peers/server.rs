@@ -1,14 +1,10 @@
 //! Streams from other nodes to this one. Every call is admitted by its metadata before a frame is read.
 
-use std::fs::File;
 use std::future::Future;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -17,20 +13,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::wire::{self, pb};
 use super::{Inbound, Outbox, Peers};
 use crate::base::{NodeId, limits};
-use crate::host::Envelope;
 
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
-
-/// A snapshot that lies complete in a file: chunks, each behind its length (u32, big-endian).
-#[derive(Debug)]
-pub struct Announced {
-    /// The raft message it came with.
-    pub envelope: Envelope,
-    /// Where it lies.
-    pub path: PathBuf,
-}
 
 /// Serves peers until `stop` resolves.
 pub async fn serve(
@@ -117,17 +103,23 @@ impl pb::peer_server::Peer for Service {
         let Some(Part::Announcement(message)) = frames.message().await?.and_then(|frame| frame.part) else {
             return Err(Status::invalid_argument("a snapshot begins with its announcement"));
         };
-        let path = self.inbound.snapshot_file().ok_or_else(|| Status::resource_exhausted("not now"))?;
-        let mut landing = Landing::create(path)?;
+        let mut receiver = self.inbound.snapshot_receiver().ok_or_else(|| Status::resource_exhausted("not now"))?;
         loop {
             match frames.message().await?.and_then(|frame| frame.part) {
-                Some(Part::Chunk(chunk)) => landing = landing.write(chunk).await?,
-                Some(Part::Checksum(checksum)) => {
-                    let path = landing.finish(checksum).await?;
-                    let identity = self.peers.identity;
-                    let envelope = wire::envelope(message, identity.cluster, from, identity.node);
-                    self.inbound.snapshot(Announced { envelope, path });
-                    return Ok(Response::new(pb::Nothing {}));
+                Some(Part::Chunk(chunk)) => {
+                    // Chunks are written down where waiting for the disk is allowed.
+                    let task = tokio::task::spawn_blocking(move || {
+                        let complete = receiver.accept(chunk);
+                        (receiver, complete)
+                    });
+                    let (returned, complete) = task.await.map_err(|_| Status::aborted("shutting down"))?;
+                    receiver = returned;
+                    if complete.map_err(|why| Status::data_loss(why.to_string()))? {
+                        let identity = self.peers.identity;
+                        let envelope = wire::envelope(message, identity.cluster, from, identity.node);
+                        self.inbound.snapshot(envelope, receiver);
+                        return Ok(Response::new(pb::Nothing {}));
+                    }
                 }
                 Some(Part::Announcement(_)) => return Err(Status::invalid_argument("announced twice")),
                 None => return Err(Status::aborted("the snapshot is not complete")),
@@ -145,51 +137,4 @@ impl Service {
         }
         admitted
     }
-}
-
-/// A file that a snapshot is written to; removed unless it is finished.
-struct Landing {
-    path: Option<PathBuf>,
-    file: BufWriter<File>,
-    checksum: crc32fast::Hasher,
-}
-
-impl Landing {
-    fn create(path: PathBuf) -> Result<Landing, Status> {
-        let file = File::create(&path).map_err(failed)?;
-        let checksum = crc32fast::Hasher::new();
-        Ok(Landing { path: Some(path), file: BufWriter::new(file), checksum })
-    }
-
-    /// Appends a chunk, on a thread that may wait for the disk.
-    async fn write(mut self, chunk: Bytes) -> Result<Landing, Status> {
-        let task = tokio::task::spawn_blocking(move || {
-            self.checksum.update(&chunk);
-            let length = u32::try_from(chunk.len()).map_err(std::io::Error::other)?;
-            self.file.write_all(&length.to_be_bytes())?;
-            self.file.write_all(&chunk)?;
-            Ok::<_, std::io::Error>(self)
-        });
-        task.await.map_err(|_| Status::aborted("shutting down"))?.map_err(failed)
-    }
-
-    async fn finish(mut self, checksum: u32) -> Result<PathBuf, Status> {
-        if self.checksum.clone().finalize() != checksum {
-            return Err(Status::data_loss("the snapshot was damaged on its way"));
-        }
-        self.file.flush().map_err(failed)?;
-        self.path.take().ok_or_else(|| Status::internal("finished twice"))
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.take() {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn failed(why: std::io::Error) -> Status {
-    Status::resource_exhausted(format!("cannot write the snapshot down: {why}"))
 }
