@@ -1,0 +1,77 @@
+//! What the seeds of a run have met. A fault kind that never fired proves nothing, so it must be visible.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything that a set of seeds must have met at least once to count as a test.
+pub const KINDS: &[&str] = &[
+    "leader change",
+    "transfer",
+    "partition",
+    "one-way partition",
+    "partial partition",
+    "loss",
+    "delay",
+    "reorder",
+    "pause",
+    "crash",
+    "crash between effects",
+    "crash of all nodes",
+    "torn tail",
+    "state lost to the last flush",
+    "slow disk",
+    "full disk",
+    "failing disk",
+    "wall clock set",
+    "snapshot install",
+    "log cut",
+    "lease read",
+    "local read refused",
+    "forwarded",
+    "forwarded resend",
+    "definite error",
+    "unknown outcome",
+    "expired key",
+    "transaction",
+    "watch aborted",
+    "one node",
+    "five nodes",
+    "many partitions",
+    "read-index mode",
+];
+
+/// How many seeds met what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    seeds: BTreeMap<&'static str, u64>,
+}
+
+impl Coverage {
+    /// This happened. Within one seed only the first time counts when coverages are added.
+    pub fn saw(&mut self, kind: &'static str) {
+        debug_assert!(KINDS.contains(&kind), "{kind} is not in the list");
+        *self.seeds.entry(kind).or_default() += 1;
+    }
+
+    /// Adds one seed's coverage.
+    pub fn add_seed(&mut self, seed: &Coverage) {
+        for kind in seed.seeds.keys() {
+            *self.seeds.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// What never happened.
+    pub fn missing(&self) -> Vec<&'static str> {
+        KINDS.iter().filter(|kind| !self.seeds.contains_key(*kind)).copied().collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, kind) in KINDS.iter().enumerate() {
+            let count = self.seeds.get(kind).copied().unwrap_or(0);
+            write!(f, "{}{kind} {count}", if position == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
