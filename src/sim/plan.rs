@@ -1,0 +1,256 @@
+//! What a seed decides before anything happens: the shape of the cluster, its settings, and which faults strike when.
+//!
+//! Invariant: faults stop at [`Plan::heal_at`]; from then on the network, the disks and all nodes are healthy, so that
+//! progress can be demanded.
+
+use std::time::Duration;
+
+use super::coverage::Coverage;
+use super::network::{Cut, Weather};
+use crate::base::{GroupId, Nanos, NodeId, Rng};
+
+/// How local reads are made safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMode {
+    /// Under the leader's lease.
+    Lease,
+    /// By a round to a quorum for each.
+    ReadIndex,
+}
+
+/// A seed's decisions.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where they come from.
+    pub seed: u64,
+    /// Nodes 1..=nodes, all voters of every group.
+    pub nodes: u64,
+    /// Partitions beside the meta group.
+    pub partitions: u16,
+    /// How reads are made safe.
+    pub read_mode: ReadMode,
+    /// Applied entries kept in the log before it is cut: below this a lagging follower needs no snapshot.
+    pub log_entries_kept: u64,
+    /// Bytes of entries that a group keeps in memory.
+    pub log_cache_bytes: u64,
+    /// How often a node flushes its state.
+    pub flush_every: Duration,
+    /// Snapshot chunk size in records.
+    pub chunk_records: usize,
+    /// Whether clocks run apart.
+    pub skewed_clocks: bool,
+    /// Clients.
+    pub clients: u64,
+    /// What a client waits at most between two requests.
+    pub think_max: Duration,
+    /// Whether the engine's memory-only lookups miss now and then.
+    pub cold_reads: bool,
+    /// Faults in order of time.
+    pub faults: Vec<(Nanos, Fault)>,
+    /// When everything becomes healthy.
+    pub heal_at: Nanos,
+}
+
+/// Something bad (or, for transfers, something an operator does).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process dies now and comes back after a while.
+    Crash { node: NodeId, down: Duration },
+    /// A process dies between two of its next effects.
+    CrashAtEffect { node: NodeId, effects: u64, down: Duration },
+    /// Power cut everywhere.
+    CrashAll { down: Duration },
+    /// A process is stopped and goes on later, unaware.
+    Pause { node: NodeId, length: Duration },
+    /// Messages between some nodes are lost.
+    Partition { cut: Cut, length: Duration },
+    /// Links get worse.
+    Weather { links: Vec<(NodeId, NodeId)>, weather: Weather, length: Duration },
+    /// Syncs take long.
+    SlowDisk { node: NodeId, length: Duration },
+    /// No space left: the log cannot be written.
+    FullDisk { node: NodeId, length: Duration },
+    /// The next log write fails.
+    FailingDisk { node: NodeId },
+    /// The wall clock is set.
+    SetWall { node: NodeId },
+    /// An operator moves leadership.
+    Transfer { group: GroupId, to: NodeId },
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Plan {
+        let rng = &mut Rng::new(seed ^ 0x5eed_0f01_dfa5);
+        let nodes = match rng.below(10) {
+            0 => 1,
+            1 => 5,
+            _ => 3,
+        };
+        let seconds = rng.range(8, 25);
+        let mut plan = Plan {
+            seed,
+            nodes,
+            partitions: if rng.chance(1, 4) { 6 } else { 1 },
+            read_mode: if rng.chance(1, 3) { ReadMode::ReadIndex } else { ReadMode::Lease },
+            log_entries_kept: *rng.pick(&[1, 10, 50, 1_000]),
+            log_cache_bytes: *rng.pick(&[1, 500, 20_000, 64 << 20]),
+            flush_every: Duration::from_millis(*rng.pick(&[50, 500, 5_000])),
+            chunk_records: *rng.pick(&[1, 10, 1_000]),
+            skewed_clocks: rng.chance(2, 3),
+            clients: rng.range(3, 12),
+            think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
+            cold_reads: rng.chance(1, 4),
+            faults: Vec::new(),
+            heal_at: Nanos(0) + Duration::from_secs(seconds),
+        };
+        plan.draw_faults(rng);
+        plan
+    }
+
+    /// A cluster of three with nothing wrong, for directed scenarios to change.
+    pub fn calm(seed: u64, length: Duration) -> Plan {
+        Plan {
+            seed,
+            nodes: 3,
+            partitions: 1,
+            read_mode: ReadMode::Lease,
+            log_entries_kept: 1_000,
+            log_cache_bytes: 64 << 20,
+            flush_every: Duration::from_secs(1),
+            chunk_records: 100,
+            skewed_clocks: false,
+            clients: 6,
+            think_max: Duration::from_millis(40),
+            cold_reads: false,
+            faults: Vec::new(),
+            heal_at: Nanos(0) + length,
+        }
+    }
+
+    /// Notes which settings this plan covers.
+    pub fn cover(&self, coverage: &mut Coverage) {
+        match self.nodes {
+            1 => coverage.saw("one node"),
+            5 => coverage.saw("five nodes"),
+            _ => {}
+        }
+        if self.partitions > 1 {
+            coverage.saw("many partitions");
+        }
+        if self.read_mode == ReadMode::ReadIndex {
+            coverage.saw("read-index mode");
+        }
+    }
+
+    /// Each kind of fault is on or off for a seed as a whole: a run in which everything happens hides what a few
+    /// faults do alone.
+    fn draw_faults(&mut self, rng: &mut Rng) {
+        let kinds: Vec<u64> = (0..11).filter(|_| rng.chance(2, 5)).collect();
+        if kinds.is_empty() {
+            return;
+        }
+        let pause = Duration::from_millis(*rng.pick(&[300, 1_000, 3_000]));
+        // The first second belongs to the first election.
+        let mut time = Nanos(1_000_000_000);
+        loop {
+            time = time + random(rng, pause);
+            if time >= self.heal_at {
+                return;
+            }
+            let kind = *rng.pick(&kinds);
+            if let Some(fault) = self.draw_fault(kind, rng) {
+                self.faults.push((time, fault));
+            }
+        }
+    }
+
+    fn draw_fault(&self, kind: u64, rng: &mut Rng) -> Option<Fault> {
+        let node = self.node(rng);
+        let length = random(rng, Duration::from_millis(3_000));
+        let down = random(rng, Duration::from_millis(2_500));
+        Some(match kind {
+            0 => Fault::Crash { node, down },
+            1 => Fault::CrashAtEffect { node, effects: rng.below(40), down },
+            2 if rng.chance(1, 3) => Fault::CrashAll { down },
+            3 => Fault::Pause { node, length },
+            4 if self.nodes > 1 => Fault::Partition { cut: self.draw_cut(rng), length },
+            5 if self.nodes > 1 => {
+                let weather = self.draw_weather(rng);
+                Fault::Weather { links: self.draw_links(rng), weather, length }
+            }
+            6 => Fault::SlowDisk { node, length },
+            7 => Fault::FullDisk { node, length },
+            8 => Fault::FailingDisk { node },
+            9 if self.skewed_clocks => Fault::SetWall { node },
+            10 => {
+                let group = GroupId(rng.below(u64::from(self.partitions) + 1));
+                Fault::Transfer { group, to: node }
+            }
+            _ => return None,
+        })
+    }
+
+    fn node(&self, rng: &mut Rng) -> NodeId {
+        NodeId(1 + rng.below(self.nodes))
+    }
+
+    fn draw_cut(&self, rng: &mut Rng) -> Cut {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let partial = self.nodes > 2 && rng.chance(1, 4);
+        for id in 1..=self.nodes {
+            match rng.below(if partial { 3 } else { 2 }) {
+                0 => left.push(NodeId(id)),
+                1 => right.push(NodeId(id)),
+                _ => {}
+            }
+        }
+        if rng.chance(1, 3) { Cut::OneWay(left, right) } else { Cut::Sides(left, right) }
+    }
+
+    fn draw_weather(&self, rng: &mut Rng) -> Weather {
+        let mut weather = Weather::FAIR;
+        if rng.chance(1, 2) {
+            weather.loss = *rng.pick(&[10, 100, 400]);
+        }
+        if rng.chance(1, 2) {
+            weather.delay = random(rng, Duration::from_millis(*rng.pick(&[5, 50, 300])));
+            weather.jitter = weather.delay;
+        }
+        weather.reorder = rng.chance(1, 3);
+        weather
+    }
+
+    fn draw_links(&self, rng: &mut Rng) -> Vec<(NodeId, NodeId)> {
+        let all = rng.chance(1, 2);
+        let mut links = Vec::new();
+        for from in 1..=self.nodes {
+            for to in 1..=self.nodes {
+                if from != to && (all || rng.chance(1, 3)) {
+                    links.push((NodeId(from), NodeId(to)));
+                }
+            }
+        }
+        links
+    }
+}
+
+/// Uniform up to a length.
+pub fn random(rng: &mut Rng, length_max: Duration) -> Duration {
+    Duration::from_nanos(rng.below(length_max.as_nanos() as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_repeat_and_stop_their_faults_in_time() {
+        for seed in 0..200 {
+            let plan = Plan::new(seed);
+            assert_eq!(format!("{plan:?}"), format!("{:?}", Plan::new(seed)));
+            assert!(plan.faults.iter().all(|(time, _)| *time < plan.heal_at));
+            assert!(plan.faults.is_sorted_by_key(|(time, _)| *time));
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What clients ask: commands over families of a few keys that influence each other, transactions with and without
+//! WATCH, and unique tokens for what must happen exactly once.
+//!
+//! Families are worn out and replaced: a history of a few hundred operations is judged quickly, and an operation of
+//! unknown outcome makes judging harder for as long as its family lives.
+
+use bytes::Bytes;
+
+use super::check::once::TOKEN_BYTES;
+use super::check::{Request, Words};
+use super::clock::true_wall;
+use crate::base::{Nanos, Rng};
+
+/// Operations after which a family is replaced.
+const FAMILY_OPERATIONS_MAX: u64 = 300;
+/// Unknown outcomes after which a family is replaced.
+const FAMILY_UNKNOWN_MAX: u64 = 4;
+/// Families in use at a time.
+const FAMILIES: usize = 6;
+/// Keys that only tokens are appended to.
+const TOKEN_KEYS: u64 = 3;
+/// Keys that are only incremented.
+const COUNTER_KEYS: u64 = 2;
+/// Family numbers at or above this are token keys, one each.
+const TOKENS_FROM: u64 = 1 << 32;
+/// Family numbers at or above this are counters, one each.
+const COUNTERS_FROM: u64 = 2 << 32;
+
+/// What kind of history a family has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any commands of the model.
+    Mixed,
+    /// Appends of tokens and reads of one key.
+    Tokens,
+    /// Increments and reads of one key.
+    Counter,
+}
+
+/// A generator of requests.
+pub struct Workload {
+    rng: Rng,
+    families: Vec<Family>,
+    next_family: u64,
+    next_token: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Family {
+    number: u64,
+    operations: u64,
+    unknown: u64,
+}
+
+/// A client's next request: consecutive steps of one family; more than one is a pipeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The family.
+    pub family: u64,
+    /// What to send, in order.
+    pub requests: Vec<Request>,
+}
+
+/// What kind a family is.
+pub fn kind(family: u64) -> Kind {
+    match family {
+        COUNTERS_FROM.. => Kind::Counter,
+        TOKENS_FROM.. => Kind::Tokens,
+        _ => Kind::Mixed,
+    }
+}
+
+/// The key of a token or counter family.
+pub fn single_key(family: u64) -> Bytes {
+    match kind(family) {
+        Kind::Tokens => format!("tokens:{}", family - TOKENS_FROM).into(),
+        Kind::Counter => format!("counter:{}", family - COUNTERS_FROM).into(),
+        Kind::Mixed => format!("{{f{family}}}a").into(),
+    }
+}
+
+/// All families of tokens and counters.
+pub fn single_families() -> impl Iterator<Item = u64> {
+    (0..TOKEN_KEYS).map(|key| TOKENS_FROM + key).chain((0..COUNTER_KEYS).map(|key| COUNTERS_FROM + key))
+}
+
+impl Workload {
+    /// A generator.
+    pub fn new(rng: Rng) -> Workload {
+        let families = (0..FAMILIES as u64).map(Family::new).collect();
+        Workload { rng, families, next_family: FAMILIES as u64, next_token: 0 }
+    }
+
+    /// What a client does next. `watching`: the family that the client has watched keys of, whose transaction comes now.
+    pub fn next(&mut self, now: Nanos, watching: Option<u64>) -> Step {
+        if let Some(family) = watching {
+            return Step { family, requests: vec![self.transaction(now, family)] };
+        }
+        match self.rng.below(100) {
+            0..20 => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
+            20..35 => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
+            _ => {
+                let family = self.family();
+                let requests = match self.rng.below(100) {
+                    0..8 => vec![self.watch(family)],
+                    8..16 => vec![self.transaction(now, family)],
+                    16..28 => {
+                        let length = self.rng.range(2, 6);
+                        (0..length).map(|_| Request::Command(self.command(now, family))).collect()
+                    }
+                    _ => vec![Request::Command(self.command(now, family))],
+                };
+                Step { family, requests }
+            }
+        }
+    }
+
+    /// An operation of this family ended without its outcome being known.
+    pub fn note_unknown(&mut self, family: u64) {
+        if let Some(family) = self.families.iter_mut().find(|known| known.number == family) {
+            family.unknown += 1;
+        }
+    }
+
+    fn family(&mut self) -> u64 {
+        let at = self.rng.below(self.families.len() as u64) as usize;
+        let family = &mut self.families[at];
+        if family.operations >= FAMILY_OPERATIONS_MAX || family.unknown >= FAMILY_UNKNOWN_MAX {
+            *family = Family::new(self.next_family);
+            self.next_family += 1;
+        }
+        family.operations += 1;
+        family.number
+    }
+
+    fn single(&mut self, from: u64, keys: u64, write: &str) -> Step {
+        let family = from + self.rng.below(keys);
+        let key = single_key(family);
+        let words = match self.rng.below(10) {
+            0..5 if write == "APPEND" => vec![word("APPEND"), key, self.token()],
+            0..5 => vec![word(write), key],
+            5..8 if write == "APPEND" => vec![word("STRLEN"), key],
+            _ => vec![word("GET"), key],
+        };
+        Step { family, requests: vec![Request::Command(words)] }
+    }
+
+    fn token(&mut self) -> Bytes {
+        self.next_token += 1;
+        let token = format!("{:0width$x}", self.next_token, width = TOKEN_BYTES);
+        token.into()
+    }
+
+    fn watch(&mut self, family: u64) -> Request {
+        let mut keys = vec![self.key(family)];
+        if self.rng.chance(1, 3) {
+            let other = self.key(family);
+            if other != keys[0] {
+                keys.push(other);
+            }
+        }
+        Request::Watch(keys)
+    }
+
+    fn transaction(&mut self, now: Nanos, family: u64) -> Request {
+        let length = self.rng.range(1, 5);
+        Request::Transaction((0..length).map(|_| self.command(now, family)).collect())
+    }
+
+    fn key(&mut self, family: u64) -> Bytes {
+        let name = *self.rng.pick(&["a", "a", "b", "c"]);
+        format!("{{f{family}}}{name}").into()
+    }
+
+    fn field(&mut self) -> Bytes {
+        word(self.rng.pick(&["x", "y", "z", "long-field-name"]))
+    }
+
+    fn value(&mut self) -> Bytes {
+        match self.rng.below(4) {
+            0 => self.rng.below(100).to_string().into(),
+            // Unique values make stale reads visible.
+            1 | 2 => self.token(),
+            _ => {
+                let length = self.rng.below(200) as usize;
+                Bytes::from(vec![b'v'; length])
+            }
+        }
+    }
+
+    fn number(&mut self) -> Bytes {
+        (self.rng.below(200) as i64 - 100).to_string().into()
+    }
+
+    /// A deadline some time from now, as an absolute moment in milliseconds.
+    fn moment(&mut self, now: Nanos) -> Bytes {
+        (true_wall(now).0 + self.rng.range(1, 4_000)).to_string().into()
+    }
+
+    fn milliseconds(&mut self) -> Bytes {
+        self.rng.range(1, 4_000).to_string().into()
+    }
+
+    /// One command of the model's table on keys of a family.
+    fn command(&mut self, now: Nanos, family: u64) -> Words {
+        let key = self.key(family);
+        match self.rng.below(100) {
+            0..18 => vec![word("GET"), key],
+            18..30 => vec![word("SET"), key, self.value()],
+            30..34 => self.set_with_options(now, key),
+            34..37 => vec![word("GETSET"), key, self.value()],
+            37 => vec![word("GETDEL"), key],
+            38..40 => vec![word("GETEX"), key, word("PX"), self.milliseconds()],
+            40 => vec![word("GETEX"), key, word("PERSIST")],
+            41..44 => vec![word("APPEND"), key, self.value()],
+            44 => vec![word("STRLEN"), key],
+            45..49 => vec![word("INCR"), key],
+            49 => vec![word("DECRBY"), key, self.number()],
+            50..52 => vec![word("SETNX"), key, self.value()],
+            52 => vec![word("PSETEX"), key, self.milliseconds(), self.value()],
+            53 => vec![word("SETRANGE"), key, self.rng.below(40).to_string().into(), self.value()],
+            54 => vec![word("GETRANGE"), key, self.number(), self.number()],
+            55..58 => self.set_many(family, key),
+            58..61 => vec![word("MGET"), key, self.key(family), self.key(family)],
+            61..65 => vec![word("DEL"), key],
+            65 => vec![word("UNLINK"), key, self.key(family)],
+            66..68 => vec![word("EXISTS"), key.clone(), self.key(family), key],
+            68 => vec![word("TYPE"), key],
+            69 => vec![word("RENAME"), key, self.key(family)],
+            70 => vec![word("RENAMENX"), key, self.key(family)],
+            71..73 => vec![word("PEXPIRE"), key, self.milliseconds()],
+            73..76 => vec![word("PEXPIREAT"), key, self.moment(now)],
+            76 => vec![word("PERSIST"), key],
+            77 => vec![word("PTTL"), key],
+            78 => vec![word("TTL"), key],
+            79 => vec![word("PEXPIRETIME"), key],
+            80..85 => vec![word("HSET"), key, self.field(), self.value()],
+            85 => vec![word("HSETNX"), key, self.field(), self.value()],
+            86..89 => vec![word("HINCRBY"), key, self.field(), self.number()],
+            89..92 => vec![word("HGET"), key, self.field()],
+            92 => vec![word("HMGET"), key, self.field(), self.field()],
+            93..96 => vec![word("HGETALL"), key],
+            96 => vec![word("HDEL"), key, self.field(), self.field()],
+            97 => vec![word("HLEN"), key],
+            98 => vec![word("HKEYS"), key],
+            _ => vec![word("HEXISTS"), key, self.field()],
+        }
+    }
+
+    fn set_with_options(&mut self, now: Nanos, key: Bytes) -> Words {
+        let mut words = vec![word("SET"), key, self.value()];
+        match self.rng.below(6) {
+            0 => words.push(word("NX")),
+            1 => words.push(word("XX")),
+            2 => words.push(word("GET")),
+            3 => words.push(word("KEEPTTL")),
+            4 => words.extend([word("PX"), self.milliseconds()]),
+            _ => words.extend([word("PXAT"), self.moment(now)]),
+        }
+        words
+    }
+
+    fn set_many(&mut self, family: u64, key: Bytes) -> Words {
+        let name = *self.rng.pick(&["MSET", "MSET", "MSETNX"]);
+        vec![word(name), key, self.value(), self.key(family), self.value()]
+    }
+}
+
+impl Family {
+    fn new(number: u64) -> Family {
+        Family { number, operations: 0, unknown: 0 }
+    }
+}
+
+fn word(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// Whether a command changes nothing: what a session may try as a fast read.
+pub fn is_read(words: &[Bytes]) -> bool {
+    const READS: &[&[u8]] = &[
+        b"GET",
+        b"STRLEN",
+        b"GETRANGE",
+        b"MGET",
+        b"EXISTS",
+        b"TYPE",
+        b"PTTL",
+        b"TTL",
+        b"PEXPIRETIME",
+        b"HGET",
+        b"HMGET",
+        b"HGETALL",
+        b"HLEN",
+        b"HKEYS",
+        b"HEXISTS",
+    ];
+    READS.contains(&&words[0][..])
+}
