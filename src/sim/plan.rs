@@ -35,8 +35,6 @@ pub struct Plan {
     pub log_cache_bytes: u64,
     /// How often a node flushes its state.
     pub flush_every: Duration,
-    /// Snapshot chunk size in records.
-    pub chunk_records: usize,
     /// Whether clocks run apart.
     pub skewed_clocks: bool,
     /// Clients.
@@ -96,7 +94,6 @@ impl Plan {
             log_entries_kept: *rng.pick(&[1, 10, 50, 1_000]),
             log_cache_bytes: *rng.pick(&[1, 500, 20_000, 64 << 20]),
             flush_every: Duration::from_millis(*rng.pick(&[50, 500, 5_000])),
-            chunk_records: *rng.pick(&[1, 10, 1_000]),
             skewed_clocks: rng.chance(2, 3),
             clients: rng.range(3, 12),
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
@@ -118,7 +115,6 @@ impl Plan {
             log_entries_kept: 1_000,
             log_cache_bytes: 64 << 20,
             flush_every: Duration::from_secs(1),
-            chunk_records: 100,
             skewed_clocks: false,
             clients: 6,
             think_max: Duration::from_millis(40),
@@ -214,7 +210,8 @@ impl Plan {
             weather.loss = *rng.pick(&[10, 100, 400]);
         }
         if rng.chance(1, 2) {
-            weather.delay = random(rng, Duration::from_millis(*rng.pick(&[5, 50, 300])));
+            let delay_ms_max = *rng.pick(&[5, 50, 300]);
+            weather.delay = random(rng, Duration::from_millis(delay_ms_max));
             weather.jitter = weather.delay;
         }
         weather.reorder = rng.chance(1, 3);

@@ -173,7 +173,8 @@ impl Workload {
     }
 
     fn field(&mut self) -> Bytes {
-        word(self.rng.pick(&["x", "y", "z", "long-field-name"]))
+        let name = *self.rng.pick(&["x", "y", "z", "long-field-name"]);
+        word(name)
     }
 
     fn value(&mut self) -> Bytes {
