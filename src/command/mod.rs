@@ -1,3 +1,98 @@
 //! What Redis says: one table of commands, parsing of arguments, replies and error texts, over [`crate::data`].
+//!
+//! [`lookup`] and [`check`] tell what a call is, [`execute`] runs it on a keyspace. Semantics do not know who asked:
+//! there is no connection here, and what needs one ([`Handler::Session`]) is answered by the service, which finds
+//! the same rows in the table.
+//!
+//! Invariant: a call that `check` refuses never reaches a handler, so handlers may rely on their arity.
 
+pub mod args;
 pub mod batch;
+pub mod context;
+pub mod error;
+pub mod spec;
+pub mod string;
+pub mod table;
+
+use bytes::{Bytes, BytesMut};
+
+pub use batch::Call;
+pub use context::Context;
+pub use error::{Error, Failure};
+pub use spec::{Flags, Handler, Merge, Spec};
+pub use table::lookup;
+
+use crate::base::limits::DATABASES;
+use crate::data::Keyspace;
+use crate::resp::Value;
+
+/// Bytes of a client's words that an error line repeats.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// What a call is, or Redis's answer to one that is none: unknown command or subcommand, wrong number of words.
+pub fn check<T: AsRef<[u8]>>(args: &[T]) -> Result<&'static Spec, Value> {
+    let Some(name) = args.first().map(T::as_ref) else { return Err(unknown(args)) };
+    let container = lookup(name).ok_or_else(|| unknown(args))?;
+    let spec = match args.get(1).map(T::as_ref) {
+        Some(word) if !container.subcommands.is_empty() => container.subcommand(word).ok_or_else(|| {
+            let (word, container) = (quoted(word, QUOTED_BYTES_MAX), container.name.to_ascii_uppercase());
+            Value::error(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
+        })?,
+        _ => container,
+    };
+    if spec.fits(args.len()) {
+        Ok(spec)
+    } else {
+        Err(Value::error(format!("ERR wrong number of arguments for '{}' command", spec.name)))
+    }
+}
+
+/// Runs one call. A mistake of the client is a reply; `Err` ends the whole evaluation.
+pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
+    let spec = match check(&call.args) {
+        Ok(spec) => spec,
+        Err(reply) => return Ok(reply),
+    };
+    let (Handler::Data(run) | Handler::Spread(run, _)) = spec.handler else {
+        // The service answers these itself; one that reaches a keyspace came from a peer of another version.
+        return Ok(Value::error(format!("ERR '{}' is not a command on keys", spec.name)));
+    };
+    if call.db >= DATABASES {
+        return Ok(Value::error("ERR DB index is out of range"));
+    }
+    let mut context = Context { keys, db: call.db, protocol: call.protocol };
+    run(&mut context, &call.args).or_else(Failure::into_reply)
+}
+
+/// Runs one call and appends its reply in the call's protocol.
+pub fn execute_encoded(keys: &mut Keyspace<'_>, call: &Call, out: &mut BytesMut) -> Result<(), Error> {
+    execute(keys, call)?.encode(call.protocol, out);
+    Ok(())
+}
+
+/// The keys of a call in order; empty if it has none, or is none.
+pub fn keys_of(args: &[Bytes]) -> impl Iterator<Item = &Bytes> {
+    let spec = check(args).ok();
+    spec.into_iter().flat_map(|spec| spec.keys_of(args)).map(|(position, _)| &args[position])
+}
+
+/// Redis quotes the first words, until 128 bytes are full.
+fn unknown<T: AsRef<[u8]>>(args: &[T]) -> Value {
+    let mut words = args.iter().map(T::as_ref);
+    let name = quoted(words.next().unwrap_or_default(), QUOTED_BYTES_MAX);
+    let mut beginning = String::new();
+    for word in words {
+        if beginning.len() >= QUOTED_BYTES_MAX {
+            break;
+        }
+        beginning += &format!("'{}' ", quoted(word, QUOTED_BYTES_MAX - beginning.len()));
+    }
+    Value::error(format!("ERR unknown command '{name}', with args beginning with: {beginning}"))
+}
+
+/// A client's word for an error line: at most so many bytes, up to the first NUL, as C's `%s` would print it; line
+/// breaks are [`Value::error`]'s business.
+fn quoted(word: &[u8], bytes_max: usize) -> String {
+    let word = &word[..word.len().min(bytes_max)];
+    String::from_utf8_lossy(word.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}

@@ -4,10 +4,21 @@
 //! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
 //! the key they count.
 
+mod counts;
+mod expiry;
+mod head;
+mod keyspace;
+pub mod string;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use bytes::Bytes;
 
 use crate::base::{GroupId, Millis, Rng, SlotRange};
 use crate::store;
+
+pub use counts::Counts;
+pub use head::{Head, Kind, peek};
 
 /// What time it is for one evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,15 +38,6 @@ pub enum Mode {
     /// A read outside the machine: nothing can be written; a key that is due by the clock but not by the stamp
     /// answers [`Error::NeedsLog`], so that its end goes through the log.
     Local,
-}
-
-/// Exact numbers of a group, kept as one group record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Keys per database.
-    pub keys: [u64; crate::base::limits::DATABASES as usize],
-    /// Keys with a deadline per database.
-    pub expires: [u64; crate::base::limits::DATABASES as usize],
 }
 
 /// Sizes above which a value gets a record per element.

@@ -1,0 +1,71 @@
+//! What a handler works with: the keyspace, the database its connection selected, the protocol of its reply.
+
+use bytes::Bytes;
+
+use super::error::{Failure, Result};
+use crate::base::Millis;
+use crate::data::{Head, Keyspace, Kind};
+use crate::resp::Protocol;
+
+/// One command's view of the world.
+pub struct Context<'a, 'k> {
+    /// All databases of the group.
+    pub keys: &'a mut Keyspace<'k>,
+    /// The selected database.
+    pub db: u8,
+    /// Where a reply differs in more than its encoding.
+    pub protocol: Protocol,
+}
+
+impl Context<'_, '_> {
+    /// The time that relative expiry counts from and TTL counts to, the same for a whole evaluation.
+    pub fn now(&self) -> Millis {
+        self.keys.moment.stamp.max(self.keys.moment.clock)
+    }
+
+    /// The living value of a key in the selected database.
+    pub fn lookup(&mut self, key: &[u8]) -> Result<Option<Head>> {
+        Ok(self.keys.lookup(self.db, key)?)
+    }
+
+    /// Like [`Context::lookup`]; `WRONGTYPE` if it is of another type.
+    pub fn lookup_kind(&mut self, key: &[u8], kind: Kind) -> Result<Option<Head>> {
+        Ok(self.keys.lookup_kind(self.db, key, kind)?)
+    }
+
+    /// The living string of a key; `WRONGTYPE` if it is none.
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<Head>> {
+        self.lookup_kind(key, Kind::String)
+    }
+
+    /// Sets a key; see [`Keyspace::set`]. A deadline that has passed removes it instead: what the log carries is
+    /// never a key that is already dead.
+    pub fn set(&mut self, key: &Bytes, before: Option<&Head>, head: Head) {
+        let dead = head.deadline.is_some_and(|deadline| deadline <= self.now());
+        match before {
+            _ if !dead => self.keys.set(self.db, key, before, head),
+            Some(before) => self.keys.remove(self.db, key, before),
+            None => {}
+        }
+    }
+
+    /// Removes a key; `before` is what a lookup found.
+    pub fn remove(&mut self, key: &Bytes, before: &Head) {
+        self.keys.remove(self.db, key, before);
+    }
+}
+
+/// A deadline from a client's number: `unit` 1 for milliseconds, 1000 for seconds; from `now` on, or absolute if
+/// that is `None`. `name` is the command's, for the error line.
+pub fn deadline(number: i64, unit: i64, now: Option<Millis>, name: &str) -> Result<Millis> {
+    let from = now.map_or(Some(0), |now| i64::try_from(now.0).ok());
+    let at = if number > 0 {
+        number.checked_mul(unit).zip(from).and_then(|(span, from)| span.checked_add(from))
+    } else {
+        None
+    };
+    match at {
+        Some(at) => Ok(Millis(at.unsigned_abs())),
+        None => Err(Failure::line(format!("ERR invalid expire time in '{name}' command"))),
+    }
+}

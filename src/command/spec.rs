@@ -1,0 +1,373 @@
+//! One row of the table of commands: everything that is known of a command without running it. Arity errors,
+//! routing, read or write, `COMMAND` and its subcommands follow from these facts.
+//!
+//! Rows are constants. Sets of words (flags, categories) are written as Redis prints them and become bits while
+//! compiling, so a misspelt word does not build.
+
+use bytes::Bytes;
+
+use super::context::Context;
+use super::error::Result;
+use crate::resp::Value;
+
+/// A command, or a subcommand (`client|id`).
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Lower case; a subcommand's with its container's, joined by `|`.
+    pub name: &'static str,
+    /// Words including the name; negative: at least so many.
+    pub arity: i32,
+    /// What the command does to data and connection.
+    pub flags: Flags,
+    /// ACL categories beyond those that follow from the flags ([`Spec::categories`]).
+    pub own_categories: Categories,
+    /// Where the keys are.
+    pub keys: &'static [KeySpec],
+    /// Hints for clients of a cluster.
+    pub tips: &'static [&'static str],
+    /// What COMMAND DOCS tells.
+    pub doc: Doc,
+    /// Commands that share the first word; the container itself cannot be called then.
+    pub subcommands: &'static [Spec],
+    /// Who answers.
+    pub handler: Handler,
+}
+
+/// The function behind a command: words with the name first, reply out.
+pub type Run = fn(&mut Context<'_, '_>, &[Bytes]) -> Result<Value>;
+
+/// Who answers a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Handler {
+    /// Works on keys of one group: runs on its leader, reads on a leaseholder.
+    Data(Run),
+    /// Works on all groups: runs on each, the service puts the replies together.
+    Spread(Run, Merge),
+    /// The service: connection, transaction, cluster and admin words.
+    Session,
+}
+
+/// How the replies of all groups become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Integers are added (DBSIZE).
+    Sum,
+    /// Arrays are joined (KEYS).
+    Join,
+    /// `OK` once all say so (FLUSHALL).
+    AllOk,
+    /// The first reply that is not null, groups asked in random order (RANDOMKEY).
+    Any,
+    /// Only the group that owns the cursor's slot is asked; it names the next group's start itself (SCAN).
+    Cursor,
+}
+
+/// What COMMAND DOCS tells about a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Doc {
+    /// One sentence.
+    pub summary: &'static str,
+    /// Version of Redis that had it first.
+    pub since: &'static str,
+    /// Chapter.
+    pub group: &'static str,
+    /// Cost.
+    pub complexity: &'static str,
+    /// Since when it is deprecated, and what replaces it.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// What later versions changed.
+    pub history: &'static [(&'static str, &'static str)],
+    /// The arguments in the notation of [`super::syntax`].
+    pub arguments: &'static str,
+}
+
+/// Where keys are among the words: from `first`, every `step`-th, up to `last` (counted from `first`; negative:
+/// from the end, -1 being the last word).
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// What happens to these keys.
+    pub flags: KeyFlags,
+    /// Position of the first key; the name is 0.
+    pub first: usize,
+    /// Distance to the last key, or a negative position from the end.
+    pub last: i32,
+    /// From one key to the next.
+    pub step: usize,
+    /// A remark that COMMAND INFO carries, or empty.
+    pub notes: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $all:ident = [$($word:literal),* $(,)?]) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name(u32);
+
+        const $all: &[&str] = &[$($word),*];
+
+        impl $name {
+            /// From words as Redis prints them, separated by spaces. Evaluated while compiling.
+            pub const fn of(words: &str) -> $name {
+                $name(bits(words.as_bytes(), $all))
+            }
+
+            /// Whether it has one of the words of `other`.
+            pub const fn has(self, other: $name) -> bool {
+                self.0 & other.0 != 0
+            }
+
+            /// Both together.
+            pub const fn with(self, other: $name) -> $name {
+                $name(self.0 | other.0)
+            }
+
+            /// The words, in the order in which Redis prints them.
+            pub fn words(self) -> impl Iterator<Item = &'static str> {
+                $all.iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, word)| *word)
+            }
+
+            /// The set with just this word, in either case, if there is such a word.
+            pub fn parse(word: &[u8]) -> Option<$name> {
+                let bit = $all.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(word))?;
+                Some($name(1 << bit))
+            }
+        }
+    };
+}
+
+words! {
+    /// What a command does to data and connection, `COMMAND INFO`'s third field.
+    Flags, FLAGS = [
+        "write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
+        "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys",
+        "protected", "no_async_loading", "no_multi", "allow_busy", "movablekeys",
+    ]
+}
+
+words! {
+    /// ACL categories, without the `@`.
+    Categories, CATEGORIES = [
+        "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+        "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    ]
+}
+
+words! {
+    /// What happens to a key: how its value is used, and what the command does with the data in it.
+    KeyFlags, KEY_FLAGS = [
+        "RO", "RW", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags",
+    ]
+}
+
+/// Bits of space-separated words, by their place in `known`.
+const fn bits(words: &[u8], known: &[&str]) -> u32 {
+    let (mut set, mut start) = (0, 0);
+    while start < words.len() {
+        let mut end = start;
+        while end < words.len() && words[end] != b' ' {
+            end += 1;
+        }
+        let mut bit = 0;
+        while !is_word(words, start, end, known[bit].as_bytes()) {
+            bit += 1;
+            assert!(bit < known.len(), "unknown word");
+        }
+        set |= 1 << bit;
+        start = end + 1;
+    }
+    set
+}
+
+const fn is_word(words: &[u8], start: usize, end: usize, known: &[u8]) -> bool {
+    if end - start != known.len() {
+        return false;
+    }
+    let mut at = start;
+    while at < end {
+        if words[at] != known[at - start] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+impl Spec {
+    /// A row that the service answers, until [`Spec::runs`] or [`Spec::spreads`] says otherwise.
+    pub const fn new(name: &'static str, arity: i32, flags: &str, categories: &str) -> Spec {
+        Spec {
+            name,
+            arity,
+            flags: Flags::of(flags),
+            own_categories: Categories::of(categories),
+            keys: &[],
+            tips: &[],
+            doc: Doc {
+                summary: "",
+                since: "",
+                group: "",
+                complexity: "",
+                deprecated: None,
+                history: &[],
+                arguments: "",
+            },
+            subcommands: &[],
+            handler: Handler::Session,
+        }
+    }
+
+    /// A function on the keys of one group answers.
+    pub const fn runs(self, run: Run) -> Spec {
+        Spec { handler: Handler::Data(run), ..self }
+    }
+
+    /// A function on every group answers.
+    pub const fn spreads(self, run: Run, merge: Merge) -> Spec {
+        Spec { handler: Handler::Spread(run, merge), ..self }
+    }
+
+    /// Where its keys are.
+    pub const fn keys(self, keys: &'static [KeySpec]) -> Spec {
+        Spec { keys, ..self }
+    }
+
+    /// Hints for clients of a cluster.
+    pub const fn tips(self, tips: &'static [&'static str]) -> Spec {
+        Spec { tips, ..self }
+    }
+
+    /// Chapter, first version, cost, summary.
+    pub const fn doc(
+        self,
+        group: &'static str,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Spec {
+        Spec { doc: Doc { group, since, complexity, summary, ..self.doc }, ..self }
+    }
+
+    /// Arguments in the notation of [`super::syntax`].
+    pub const fn arguments(self, arguments: &'static str) -> Spec {
+        Spec { doc: Doc { arguments, ..self.doc }, ..self }
+    }
+
+    /// What later versions changed: version and sentence.
+    pub const fn history(self, history: &'static [(&'static str, &'static str)]) -> Spec {
+        Spec { doc: Doc { history, ..self.doc }, ..self }
+    }
+
+    /// Since when it is deprecated, and what replaces it.
+    pub const fn deprecated(self, since: &'static str, by: &'static str) -> Spec {
+        Spec { doc: Doc { deprecated: Some((since, by)), ..self.doc }, ..self }
+    }
+
+    /// Commands below this one.
+    pub const fn subcommands(self, subcommands: &'static [Spec]) -> Spec {
+        Spec { subcommands, ..self }
+    }
+
+    /// Whether it may change data: it then always goes through the leader's machine.
+    pub const fn is_write(&self) -> bool {
+        self.flags.has(Flags::of("write"))
+    }
+
+    /// The last part of the name: what a client writes as the second word of a subcommand.
+    pub fn word(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, word)| word)
+    }
+
+    /// Whether a call with so many words, the name included, fits.
+    pub fn fits(&self, words: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { words >= least } else { words == least }
+    }
+
+    /// The subcommand that a client calls by this second word, in either case.
+    pub fn subcommand(&self, word: &[u8]) -> Option<&'static Spec> {
+        self.subcommands.iter().find(|spec| spec.word().as_bytes().eq_ignore_ascii_case(word))
+    }
+
+    /// All ACL categories: its own and what follows from the flags.
+    pub const fn categories(&self) -> Categories {
+        let mut all = self.own_categories;
+        if self.flags.has(Flags::of("write")) {
+            all = all.with(Categories::of("write"));
+        }
+        if self.flags.has(Flags::of("readonly")) && !all.has(Categories::of("scripting")) {
+            all = all.with(Categories::of("read"));
+        }
+        if self.flags.has(Flags::of("admin")) {
+            all = all.with(Categories::of("admin dangerous"));
+        }
+        if self.flags.has(Flags::of("pubsub")) {
+            all = all.with(Categories::of("pubsub"));
+        }
+        if self.flags.has(Flags::of("blocking")) {
+            all = all.with(Categories::of("blocking"));
+        }
+        all.with(if self.flags.has(Flags::of("fast")) { Categories::of("fast") } else { Categories::of("slow") })
+    }
+
+    /// Positions of the keys in a call whose number of words fits, in order, each with what happens to it.
+    pub fn keys_of<T>(&self, args: &[T]) -> impl Iterator<Item = (usize, KeyFlags)> {
+        let words = args.len();
+        self.keys.iter().flat_map(move |spec| spec.positions(words).map(|position| (position, spec.flags)))
+    }
+}
+
+impl KeySpec {
+    /// From `first`, every `step`-th, up to `last`.
+    pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
+        KeySpec { flags: KeyFlags::of(flags), first, last, step, notes: "" }
+    }
+
+    /// One key at this position.
+    pub const fn one(flags: &str, position: usize) -> KeySpec {
+        KeySpec::range(flags, position, 0, 1)
+    }
+
+    /// All words from this position.
+    pub const fn rest(flags: &str, first: usize) -> KeySpec {
+        KeySpec::range(flags, first, -1, 1)
+    }
+
+    /// With a remark.
+    pub const fn notes(self, notes: &'static str) -> KeySpec {
+        KeySpec { notes, ..self }
+    }
+
+    /// The positions in a call with so many words; none beyond its end.
+    fn positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+        let distance = self.last.unsigned_abs() as usize;
+        let end =
+            if self.last < 0 { (words + 1).saturating_sub(distance) } else { words.min(self.first + distance + 1) };
+        (self.first..end).step_by(self.step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_redis_order() {
+        let flags = Flags::of("fast write");
+        assert_eq!(flags.words().collect::<Vec<_>>(), ["write", "fast"]);
+        assert!(flags.has(Flags::of("fast")) && !flags.has(Flags::of("readonly")));
+        assert_eq!(Categories::parse(b"SORTEDSET"), Some(Categories::of("sortedset")));
+        assert_eq!(Categories::parse(b"sorted"), None);
+    }
+
+    #[test]
+    fn keys_are_found_by_position() {
+        let positions = |key: KeySpec, words| key.positions(words).collect::<Vec<_>>();
+        assert_eq!(positions(KeySpec::one("RO", 1), 3), [1]);
+        assert_eq!(positions(KeySpec::rest("RO", 1), 4), [1, 2, 3]);
+        assert_eq!(positions(KeySpec::range("OW", 1, -1, 2), 5), [1, 3]);
+        assert_eq!(positions(KeySpec::range("OW", 1, -2, 1), 5), [1, 2, 3]);
+        assert_eq!(positions(KeySpec::range("RO", 1, 1, 1), 3), [1, 2]);
+        assert_eq!(positions(KeySpec::one("RO", 2), 2), [] as [usize; 0]);
+        assert_eq!(positions(KeySpec::rest("RO", 1), 0), [] as [usize; 0]);
+    }
+}

@@ -1,0 +1,174 @@
+//! The record of a key: its type, deadline and, for a small value, all of it.
+//!
+//! ```text
+//! byte 0            type (low nibble) | 0x80 deadline follows | 0x40 raw | 0x20 spread; 0x10 must be 0
+//! if 0x80, 8 bytes  deadline, u64 BE, milliseconds since the Unix epoch
+//! rest              payload: a string's bytes; what else it is, the type's own module says
+//! ```
+//!
+//! Invariant: these bytes are on disk and in the log of every replica; the golden test holds them. A record with a
+//! bit or a type that this version does not know is refused, never guessed at.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::base::Millis;
+use crate::store;
+
+const DEADLINE: u8 = 0x80;
+const RAW: u8 = 0x40;
+const SPREAD: u8 = 0x20;
+const UNKNOWN: u8 = 0x10;
+const KIND: u8 = 0x0f;
+
+/// What a key holds. The number is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Bytes.
+    String = 0,
+    /// Fields with values.
+    Hash = 1,
+    /// A sequence.
+    List = 2,
+    /// Distinct members.
+    Set = 3,
+    /// Members with scores.
+    Zset = 4,
+    /// Entries with ids.
+    Stream = 5,
+}
+
+impl Kind {
+    /// As `TYPE` and `SCAN ... TYPE` name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::Hash => "hash",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Zset => "zset",
+            Kind::Stream => "stream",
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Option<Kind> {
+        Some(match bits {
+            0 => Kind::String,
+            1 => Kind::Hash,
+            2 => Kind::List,
+            3 => Kind::Set,
+            4 => Kind::Zset,
+            5 => Kind::Stream,
+            _ => return None,
+        })
+    }
+}
+
+/// A decoded head record. Cheap to clone: the payload is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What the key holds.
+    pub kind: Kind,
+    /// A string that was built by APPEND or SETRANGE: `OBJECT ENCODING` says `raw` for it, as Redis does.
+    pub raw: bool,
+    /// The value has element records; the payload then only tells about them.
+    pub spread: bool,
+    /// The key is dead when the group's stamp has reached this.
+    pub deadline: Option<Millis>,
+    /// The value itself, or what is kept about a spread one.
+    pub payload: Bytes,
+}
+
+impl Head {
+    /// A value in one record, without a deadline.
+    pub fn new(kind: Kind, payload: impl Into<Bytes>) -> Head {
+        Head { kind, raw: false, spread: false, deadline: None, payload: payload.into() }
+    }
+
+    /// A string without a deadline.
+    pub fn string(value: impl Into<Bytes>) -> Head {
+        Head::new(Kind::String, value)
+    }
+
+    /// The same value with another deadline.
+    pub fn with_deadline(self, deadline: Option<Millis>) -> Head {
+        Head { deadline, ..self }
+    }
+
+    /// The record's value.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(9 + self.payload.len());
+        let mut first = self.kind as u8;
+        first |= if self.raw { RAW } else { 0 };
+        first |= if self.spread { SPREAD } else { 0 };
+        first |= if self.deadline.is_some() { DEADLINE } else { 0 };
+        out.put_u8(first);
+        if let Some(deadline) = self.deadline {
+            out.put_u64(deadline.0);
+        }
+        out.put_slice(&self.payload);
+        out.freeze()
+    }
+
+    /// Reads a record's value; the payload shares its memory. `Corrupt` if this version did not write it.
+    pub fn decode(record: &Bytes) -> store::Result<Head> {
+        let (kind, deadline, payload_at) = parse(record)?;
+        let has = |flag| record[0] & flag != 0;
+        Ok(Head { kind, raw: has(RAW), spread: has(SPREAD), deadline, payload: record.slice(payload_at..) })
+    }
+}
+
+/// Type and deadline of a record, without its value: for scans, which see many records they skip.
+pub fn peek(record: &[u8]) -> store::Result<(Kind, Option<Millis>)> {
+    parse(record).map(|(kind, deadline, _)| (kind, deadline))
+}
+
+/// Type, deadline, and where the payload starts.
+fn parse(record: &[u8]) -> store::Result<(Kind, Option<Millis>, usize)> {
+    let damaged = || store::Error::Corrupt("the record of a key has an unknown form".into());
+    let first = *record.first().ok_or_else(damaged)?;
+    let kind = Kind::from_bits(first & KIND).ok_or_else(damaged)?;
+    if first & UNKNOWN != 0 {
+        return Err(damaged());
+    }
+    if first & DEADLINE == 0 {
+        return Ok((kind, None, 1));
+    }
+    let deadline = record[1..].first_chunk::<8>().ok_or_else(damaged)?;
+    Ok((kind, Some(Millis(u64::from_be_bytes(*deadline))), 9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn golden(head: Head, bytes: &[u8]) {
+        let record = head.encode();
+        assert_eq!(record.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        assert_eq!(Head::decode(&record), Ok(head.clone()));
+        assert_eq!(peek(&record), Ok((head.kind, head.deadline)));
+    }
+
+    #[test]
+    fn golden_bytes() {
+        golden(Head::string("v"), b"\x00v");
+        golden(Head::string(""), b"\x00");
+        golden(
+            Head { raw: true, ..Head::string("v").with_deadline(Some(Millis(0x0102030405060708))) },
+            b"\xc0\x01\x02\x03\x04\x05\x06\x07\x08v",
+        );
+        golden(Head { spread: true, ..Head::new(Kind::Hash, &b"\x05"[..]) }, b"\x21\x05");
+        for (kind, number) in [(Kind::List, 2), (Kind::Set, 3), (Kind::Zset, 4), (Kind::Stream, 5)] {
+            golden(Head::new(kind, "p"), &[number, b'p']);
+        }
+    }
+
+    #[test]
+    fn unknown_forms_are_refused() {
+        for record in [&b""[..], b"\x10v", b"\x06", b"\x0f", b"\x80\0\0\0\0\0\0\0"] {
+            assert!(matches!(Head::decode(&Bytes::copy_from_slice(record)), Err(store::Error::Corrupt(_))));
+            assert!(peek(record).is_err());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Strings: bytes, which are also numbers.

@@ -1,0 +1,93 @@
+//! A keyspace over a plain map, for the tests of `data` and `command`.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::{Counts, Keyspace, Mode, Moment, Thresholds};
+use crate::base::{GroupId, Millis, Rng, SlotRange};
+use crate::store::{Order, Read, Result, Visit, Write};
+
+/// Records in a map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records(BTreeMap<Bytes, Bytes>);
+
+impl Records {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Read for Records {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
+        if start < end {
+            let records = self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)));
+            let _ = match order {
+                Order::Forward => records.into_iter().try_for_each(|(key, value)| visit(key, value)),
+                Order::Backward => records.rev().try_for_each(|(key, value)| visit(key, value)),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Write for Records {
+    fn put(&mut self, key: Bytes, value: Bytes) {
+        self.0.insert(key, value);
+    }
+
+    fn delete(&mut self, key: Bytes) {
+        self.0.remove(&key);
+    }
+
+    fn delete_range(&mut self, start: Bytes, end: Bytes) {
+        self.0.retain(|key, _| *key < start || *key >= end);
+    }
+}
+
+/// Everything a keyspace borrows.
+pub struct World {
+    pub store: Records,
+    pub counts: Counts,
+    pub touched: Vec<(u8, Bytes)>,
+    pub rng: Rng,
+    pub moment: Moment,
+    pub mode: Mode,
+    pub thresholds: Thresholds,
+}
+
+impl World {
+    /// A leader's empty keyspace at this moment (milliseconds).
+    pub fn new(now: u64) -> World {
+        World {
+            store: Records::default(),
+            counts: Counts::default(),
+            touched: Vec::new(),
+            rng: Rng::new(1),
+            moment: Moment { stamp: Millis(now), clock: Millis(now) },
+            mode: Mode::Leader,
+            thresholds: Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 },
+        }
+    }
+
+    /// Works on the keyspace.
+    pub fn keys<T>(&mut self, work: impl FnOnce(&mut Keyspace<'_>) -> T) -> T {
+        work(&mut Keyspace {
+            store: &mut self.store,
+            group: GroupId(1),
+            slots: SlotRange::ALL,
+            moment: self.moment,
+            mode: self.mode,
+            counts: &mut self.counts,
+            touched: &mut self.touched,
+            rng: &mut self.rng,
+            thresholds: self.thresholds,
+        })
+    }
+}
