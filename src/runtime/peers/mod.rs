@@ -8,6 +8,8 @@
 mod client;
 mod outbox;
 mod server;
+#[cfg(test)]
+mod streams;
 pub mod wire;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,174 @@
+//! Two nodes' peer modules over loopback sockets.
+
+use std::future::pending;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::*;
+use crate::base::{GroupId, PeerId, SessionId};
+use crate::machine::{Origin, Refusal};
+
+/// What arrived at a node.
+#[derive(Debug)]
+enum Seen {
+    Raft(Vec<Envelope>),
+    Answers(NodeId, Vec<(u64, Answer)>),
+    Link(NodeId, bool),
+    Snapshot(Envelope, bool),
+}
+
+/// Remembers everything, and answers batches at once.
+struct Recorder {
+    seen: UnboundedSender<Seen>,
+    directory: tempfile::TempDir,
+}
+
+impl Inbound for Recorder {
+    fn raft(&self, envelopes: Vec<Envelope>) {
+        let _ = self.seen.send(Seen::Raft(envelopes));
+    }
+
+    fn batches(&self, _from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
+        let refused = Answer::Refused(Refusal::NotLeader);
+        answers.push(batches.iter().map(|batch| (wire::answer_to_wire(batch.ticket, refused.clone()), 1)));
+    }
+
+    fn answers(&self, from: NodeId, answers: Vec<(u64, Answer)>) {
+        let _ = self.seen.send(Seen::Answers(from, answers));
+    }
+
+    fn link(&self, to: NodeId, up: bool) {
+        let _ = self.seen.send(Seen::Link(to, up));
+    }
+
+    fn snapshot_receiver(&self) -> Option<Receiver<FileSpool>> {
+        FileSpool::create(self.directory.path()).ok().map(Receiver::new)
+    }
+
+    fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>) {
+        let _ = self.seen.send(Seen::Snapshot(envelope, received.is_complete()));
+    }
+}
+
+struct Node {
+    peers: Arc<Peers>,
+    seen: UnboundedReceiver<Seen>,
+}
+
+impl Node {
+    /// A listening node that dials the members.
+    async fn start(cluster: u64, id: u64, listener: tokio::net::TcpListener, members: &[(NodeId, String)]) -> Node {
+        let identity = Identity { cluster: ClusterId(cluster), node: NodeId(id) };
+        let peers = Arc::new(Peers::new(identity, members, Arc::new(Metrics::new())));
+        let (sender, seen) = unbounded_channel();
+        let directory = tempfile::tempdir().expect("a directory");
+        let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory });
+        tokio::spawn(serve(peers.clone(), inbound.clone(), listener, pending()));
+        peers.connect(&inbound, &mut Rng::new(id));
+        Node { peers, seen }
+    }
+
+    async fn next(&mut self) -> Seen {
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, self.seen.recv()).await.expect("in time").expect("an open channel")
+    }
+}
+
+async fn pair(clusters: [u64; 2]) -> [Node; 2] {
+    let mut listeners = Vec::new();
+    for _ in 0..2 {
+        listeners.push(tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+    }
+    let address = |n: usize| listeners[n].local_addr().expect("an address").to_string();
+    let members = [(NodeId(1), address(0)), (NodeId(2), address(1))];
+    let (second, first) = (listeners.pop().expect("two"), listeners.pop().expect("two"));
+    [Node::start(clusters[0], 1, first, &members).await, Node::start(clusters[1], 2, second, &members).await]
+}
+
+fn envelope(text: &'static str) -> Envelope {
+    Envelope {
+        cluster: ClusterId(9),
+        group: GroupId(1),
+        epoch: 3,
+        from: NodeId(1),
+        to: NodeId(2),
+        from_peer: PeerId(11),
+        to_peer: PeerId(12),
+        message: Bytes::from_static(text.as_bytes()),
+    }
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+#[test]
+fn messages_batches_and_snapshots_reach_the_other_node() {
+    block_on(async {
+        let [mut one, mut two] = pair([9, 9]).await;
+        assert!(matches!(one.next().await, Seen::Link(NodeId(2), true)));
+        assert!(matches!(two.next().await, Seen::Link(NodeId(1), true)));
+
+        // The raft stream has no sign of its own: messages are dropped until it is there.
+        let received = loop {
+            one.peers.send(vec![envelope("a"), envelope("b")]);
+            match tokio::time::timeout(Duration::from_millis(50), two.next()).await {
+                Ok(Seen::Raft(envelopes)) => break envelopes,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => {}
+            }
+        };
+        assert_eq!(received[..2], [envelope("a"), envelope("b")]);
+        assert!(two.peers.all().all(|peer| peer.reachable()));
+
+        let origin = Origin { session: SessionId(5), number: 1, acknowledged_below: 1 };
+        let batch = |ticket| Batch { ticket, group: GroupId(1), origin, units: Vec::new(), trace: String::new() };
+        assert!(one.peers.forward(NodeId(2), batch(77)));
+        assert!(!one.peers.forward(NodeId(3), batch(78)), "there is no such node");
+        let Seen::Answers(NodeId(2), answers) = one.next().await else { panic!("answers come next") };
+        assert_eq!(answers, [(77, Answer::Refused(Refusal::NotLeader))]);
+    });
+}
+
+#[test]
+fn rule_11_a_snapshot_is_delivered_whole_or_reported_lost() {
+    use crate::store::snapshot::{Sender, ranges};
+    use crate::store::{Batch as Records, Engine, keys, memory::MemoryEngine};
+    block_on(async {
+        let [one, mut two] = pair([9, 9]).await;
+        let engine = MemoryEngine::new();
+        let mut records = Records::default();
+        records.put(keys::head(0, b"key"), "value");
+        engine.write(&records).expect("written");
+        let view = engine.snapshot().expect("a view");
+        let mut sender = Sender::new(view, ranges(GroupId(1), Some(crate::base::SlotRange::ALL)));
+        let (chunks, receiver) = tokio::sync::mpsc::channel(2);
+        while let Some(chunk) = sender.next_chunk().expect("a chunk") {
+            chunks.send(chunk).await.expect("room");
+        }
+        drop(chunks);
+        assert!(one.peers.send_snapshot(envelope("place"), receiver).await);
+        let arrived = loop {
+            if let Seen::Snapshot(announced, complete) = two.next().await {
+                break (announced, complete);
+            }
+        };
+        assert_eq!(arrived, (envelope("place"), true));
+
+        let (chunks, receiver) = tokio::sync::mpsc::channel(1);
+        drop(chunks);
+        assert!(!one.peers.send_snapshot(envelope("nothing"), receiver).await, "without its last chunk it is lost");
+    });
+}
+
+#[test]
+fn rule_15_a_foreign_cluster_is_refused_and_counted() {
+    block_on(async {
+        let [one, two] = pair([9, 8]).await;
+        let (_chunks, receiver) = tokio::sync::mpsc::channel(1);
+        assert!(!one.peers.send_snapshot(envelope("foreign"), receiver).await);
+        assert!(two.peers.metrics.foreign_refused.get() > 0);
+    });
+}
