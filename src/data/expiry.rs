@@ -88,8 +88,8 @@ fn parse(record: &[u8]) -> store::Result<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Head;
     use crate::data::testing::World;
+    use crate::data::{Head, Touched};
 
     fn at(deadline: u64) -> Option<Millis> {
         Some(Millis(deadline))
@@ -107,7 +107,7 @@ mod tests {
         world.touched.clear();
         assert_eq!(world.keys(|keys| keys.lookup(0, &key)), Ok(None));
         assert_eq!((world.counts.keys[0], world.counts.expires[0], world.store.len()), (0, 0, 0));
-        assert_eq!(world.touched, [(0, key)], "WATCH sees that the key ended");
+        assert_eq!(world.touched, [Touched::Key(0, key)], "WATCH sees that the key ended");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, Head, Keyspace, Kind, Mode, Result};
+use super::{Error, Head, Keyspace, Kind, Mode, Result, Touched};
 use crate::base::Millis;
 use crate::store::keys;
 
@@ -72,7 +72,12 @@ impl Keyspace<'_> {
 
     /// Tells WATCH that a key was changed; for changes of elements that leave the head as it is.
     pub fn touch(&mut self, db: u8, key: &Bytes) {
-        self.touched.push((db, key.clone()));
+        self.touched.push(Touched::Key(db, key.clone()));
+    }
+
+    /// Tells WATCH that a database was emptied.
+    pub(super) fn touch_database(&mut self, db: u8) {
+        self.touched.push(Touched::Database(db));
     }
 
     fn remove_elements(&mut self, db: u8, key: &[u8]) {
@@ -104,7 +109,7 @@ mod tests {
             keys.remove(3, &key, &before);
         });
         assert_eq!((world.counts.keys[3], world.store.len()), (0, 0));
-        assert_eq!(world.touched, vec![(3, key); 3]);
+        assert_eq!(world.touched, vec![Touched::Key(3, key); 3]);
     }
 
     #[test]

@@ -6,8 +6,11 @@
 
 mod counts;
 mod expiry;
+mod generic;
+pub mod hash;
 mod head;
 mod keyspace;
+pub mod scan;
 pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +43,15 @@ pub enum Mode {
     Local,
 }
 
+/// What a change touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// One key of a database.
+    Key(u8, Bytes),
+    /// Every key of a database: it was emptied.
+    Database(u8),
+}
+
 /// Sizes above which a value gets a record per element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
@@ -63,8 +75,8 @@ pub struct Keyspace<'a> {
     pub mode: Mode,
     /// Kept by the caller: changed counts are written once per entry.
     pub counts: &'a mut Counts,
-    /// Keys that were changed, for WATCH (and later for waiters and notifications). Cleared by the caller.
-    pub touched: &'a mut Vec<(u8, Bytes)>,
+    /// What was changed, for WATCH (and later for waiters and notifications). Cleared by the caller.
+    pub touched: &'a mut Vec<Touched>,
     /// Chance for SPOP, RANDOMKEY and the like.
     pub rng: &'a mut Rng,
     /// Encoding thresholds.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{Counts, Keyspace, Mode, Moment, Thresholds};
+use super::{Counts, Keyspace, Mode, Moment, Thresholds, Touched};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
 use crate::store::{Order, Read, Result, Visit, Write};
 
@@ -55,7 +55,7 @@ impl Write for Records {
 pub struct World {
     pub store: Records,
     pub counts: Counts,
-    pub touched: Vec<(u8, Bytes)>,
+    pub touched: Vec<Touched>,
     pub rng: Rng,
     pub moment: Moment,
     pub mode: Mode,

@@ -143,6 +143,13 @@ pub fn heads(slot: Slot, db: u8) -> Range {
     (Bytes::copy_from_slice(&[high, low, db]), Bytes::copy_from_slice(&[high, low, db + 1]))
 }
 
+/// The element records of all keys of one database in one slot.
+pub fn elements_in(slot: Slot, db: u8) -> Range {
+    let [high, low] = slot.get().to_be_bytes();
+    let space = ELEMENT_BIT | db;
+    (Bytes::copy_from_slice(&[high, low, space]), Bytes::copy_from_slice(&[high, low, space + 1]))
+}
+
 /// Reads a head key; `None` for a key of another kind.
 pub fn parse_head(record: &[u8]) -> Option<Head<'_>> {
     let (fixed, key) = record.split_first_chunk::<7>()?;
@@ -445,6 +452,10 @@ mod tests {
         assert_eq!(
             heads(Slot::of(b"foo"), 15),
             (Bytes::from_static(b"\x2f\x96\x0f"), Bytes::from_static(b"\x2f\x96\x10"))
+        );
+        assert_eq!(
+            elements_in(Slot::of(b"foo"), 15),
+            (Bytes::from_static(b"\x2f\x96\x8f"), Bytes::from_static(b"\x2f\x96\x90"))
         );
         let (start, end) = group(GroupId(0xff));
         assert_eq!(&start[..], b"\xff\xff\0\0\0\0\0\0\0\xff");

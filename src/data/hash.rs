@@ -1,0 +1,469 @@
+//! Hashes: fields with values, in one of two forms.
+//!
+//! A **small** hash is its head's payload: per field `field length varint | field | value length varint | value`, in
+//! the order in which fields were first set (Redis's listpack keeps the same order, and clients see it). A **spread**
+//! hash has a head whose payload is the number of fields (u64 BE) and one record per field, in the order of the
+//! fields' checksums, so that access costs the same at any size and the whole may exceed memory.
+//!
+//! A hash becomes spread when it gets more fields, or a longer field or value, than the thresholds allow, and stays
+//! so: as in Redis, it never turns back. The last field takes the key with it.
+//!
+//! Invariant: the number in a spread hash's head is the number of its field records, and never 0.
+
+use std::ops::ControlFlow;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{Error, Head, Keyspace, Kind, Result};
+use crate::base::Rng;
+use crate::store::keys::{self, ElementKind};
+use crate::store::{self, Order};
+
+/// A field and its value.
+pub type Pair = (Bytes, Bytes);
+
+/// A hash as it was found: what the functions below read and change. Valid until the key is changed by others.
+#[derive(Clone, Debug)]
+pub struct Hash {
+    db: u8,
+    key: Bytes,
+    /// What the keyspace holds; `None` for a hash that is being made.
+    head: Option<Head>,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Small(Vec<Pair>),
+    Spread(u64),
+}
+
+/// What a scan of a hash gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Where to go on, 0 at the end.
+    pub cursor: u64,
+    /// Fields in this part.
+    pub pairs: Vec<Pair>,
+}
+
+impl Hash {
+    /// The hash of a key, if there is one.
+    pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<Hash>> {
+        let Some(head) = keys.lookup_kind(db, key, Kind::Hash)? else { return Ok(None) };
+        let form =
+            if head.spread { Form::Spread(decode_count(&head.payload)?) } else { Form::Small(decode(&head.payload)?) };
+        Ok(Some(Hash { db, key: key.clone(), head: Some(head), form }))
+    }
+
+    /// The hash of a key; one without fields if there is none, which is stored with its first field.
+    pub fn find_or_new(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Hash> {
+        let found = Hash::find(keys, db, key)?;
+        Ok(found.unwrap_or_else(|| Hash { db, key: key.clone(), head: None, form: Form::Small(Vec::new()) }))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> u64 {
+        match &self.form {
+            Form::Small(pairs) => pairs.len() as u64,
+            Form::Spread(count) => *count,
+        }
+    }
+
+    /// Whether there is no field; only a hash that is being made has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of a field.
+    pub fn get(&self, keys: &Keyspace<'_>, field: &[u8]) -> Result<Option<Bytes>> {
+        match &self.form {
+            Form::Small(pairs) => Ok(pairs.iter().find(|(name, _)| name == field).map(|(_, value)| value.clone())),
+            Form::Spread(_) => Ok(keys.store.get(&self.record(field))?),
+        }
+    }
+
+    /// Sets fields in order, a later one winning, and returns how many are new.
+    pub fn set(mut self, keys: &mut Keyspace<'_>, pairs: impl IntoIterator<Item = Pair>) -> Result<u64> {
+        let before = self.len();
+        for (field, value) in pairs {
+            let long = field.len().max(value.len()) > keys.thresholds.hash_value_bytes_max;
+            if long {
+                self.spread(keys);
+            }
+            match &mut self.form {
+                Form::Small(pairs) => match pairs.iter_mut().find(|(name, _)| *name == field) {
+                    Some((_, old)) => *old = value,
+                    None => pairs.push((field, value)),
+                },
+                Form::Spread(count) => {
+                    let record = keys::element(self.db, &self.key, ElementKind::Field, &field);
+                    *count += u64::from(keys.store.get(&record)?.is_none());
+                    keys.store.put(record, value);
+                }
+            }
+            if matches!(&self.form, Form::Small(pairs) if pairs.len() > keys.thresholds.hash_entries_max) {
+                self.spread(keys);
+            }
+        }
+        let added = self.len() - before;
+        self.save(keys);
+        Ok(added)
+    }
+
+    /// Removes fields and returns how many there were. The last one takes the key along.
+    pub fn remove(mut self, keys: &mut Keyspace<'_>, fields: &[Bytes]) -> Result<u64> {
+        let before = self.len();
+        for field in fields {
+            let record = self.record(field);
+            match &mut self.form {
+                Form::Small(pairs) => pairs.retain(|(name, _)| name != field),
+                Form::Spread(count) => {
+                    if keys.store.get(&record)?.is_some() {
+                        keys.store.delete(record);
+                        *count -= 1;
+                    }
+                }
+            }
+        }
+        let removed = before - self.len();
+        if removed > 0 {
+            self.save(keys);
+        }
+        Ok(removed)
+    }
+
+    /// All fields: in order of insertion for a small hash, of checksums for a spread one.
+    pub fn pairs(&self, keys: &Keyspace<'_>) -> Result<Vec<Pair>> {
+        match &self.form {
+            Form::Small(pairs) => Ok(pairs.clone()),
+            Form::Spread(_) => {
+                let mut pairs = Vec::new();
+                self.visit(keys, 0, &mut |_, field, value| {
+                    pairs.push((Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
+                    ControlFlow::Continue(())
+                })?;
+                Ok(pairs)
+            }
+        }
+    }
+
+    /// A part of the fields, from where `cursor` (0 or an earlier answer's) says, about `count` of them.
+    ///
+    /// A small hash comes whole. In a spread one the cursor is the checksum to go on from; fields with the same
+    /// checksum come together, so a field that exists during the whole iteration is reported at least once.
+    pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
+        if let Form::Small(pairs) = &self.form {
+            return Ok(Scanned { cursor: 0, pairs: pairs.clone() });
+        }
+        let mut part = Scanned { cursor: 0, pairs: Vec::new() };
+        let Ok(from) = u32::try_from(cursor) else { return Ok(part) };
+        let mut last = None;
+        self.visit(keys, from, &mut |hash, field, value| {
+            if part.pairs.len() as u64 >= count && last != Some(hash) {
+                part.cursor = u64::from(hash);
+                return ControlFlow::Break(());
+            }
+            last = Some(hash);
+            part.pairs.push((Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        })?;
+        Ok(part)
+    }
+
+    /// `count` fields drawn at random, each with the same chance. With `repeat` one may come more than once, without
+    /// at most all of them come. Draws positions and walks to them, which for a spread hash reads up to all of its
+    /// records.
+    pub fn random(&self, keys: &mut Keyspace<'_>, count: u64, repeat: bool) -> Result<Vec<Pair>> {
+        let draw = if repeat { repeated_ranks } else { distinct_ranks };
+        let ranks = draw(keys.rng, self.len(), count);
+        // Ascending by rank, each with the place in the answer that it is for.
+        let mut wanted: Vec<(u64, usize)> = ranks.into_iter().zip(0..).collect();
+        wanted.sort_unstable();
+        let mut drawn = vec![(Bytes::new(), Bytes::new()); wanted.len()];
+        match &self.form {
+            Form::Small(pairs) => {
+                for (rank, place) in wanted {
+                    drawn[place] = pairs[rank as usize].clone();
+                }
+            }
+            Form::Spread(_) => {
+                let (mut rank, mut next) = (0, wanted.iter().peekable());
+                self.visit(keys, 0, &mut |_, field, value| {
+                    let mut pair = None;
+                    while let Some((_, place)) = next.next_if(|(wanted, _)| *wanted == rank) {
+                        let pair =
+                            pair.get_or_insert_with(|| (Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
+                        drawn[*place] = pair.clone();
+                    }
+                    rank += 1;
+                    if next.peek().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+            }
+        }
+        Ok(drawn)
+    }
+
+    fn record(&self, field: &[u8]) -> Bytes {
+        keys::element(self.db, &self.key, ElementKind::Field, field)
+    }
+
+    /// Visits the field records of a spread hash from a checksum on: checksum, field, value.
+    fn visit(
+        &self,
+        keys: &Keyspace<'_>,
+        from: u32,
+        visit: &mut dyn FnMut(u32, &[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let start = keys::elements_from(self.db, &self.key, ElementKind::Field, from);
+        let (_, end) = keys::elements_of(self.db, &self.key, ElementKind::Field);
+        let mut damaged = false;
+        keys.store.scan(&start, &end, Order::Forward, &mut |record, value| match keys::parse_element(record) {
+            Some(element) => visit(element.hash, element.element, value),
+            None => {
+                damaged = true;
+                ControlFlow::Break(())
+            }
+        })?;
+        if damaged { Err(corrupt()) } else { Ok(()) }
+    }
+
+    /// Gives every field a record of its own. The head follows with [`Hash::save`].
+    fn spread(&mut self, keys: &mut Keyspace<'_>) {
+        let Form::Small(pairs) = &mut self.form else { return };
+        let pairs = std::mem::take(pairs);
+        self.form = Form::Spread(pairs.len() as u64);
+        for (field, value) in pairs {
+            keys.store.put(self.record(&field), value);
+        }
+    }
+
+    /// Writes the head, or removes the key with the last field.
+    fn save(self, keys: &mut Keyspace<'_>) {
+        let head = match (&self.form, &self.head) {
+            (_, Some(head)) if self.is_empty() => return keys.remove(self.db, &self.key, head),
+            (_, None) if self.is_empty() => return,
+            // The head says the same as before: only watchers need to hear of the change.
+            (Form::Spread(count), Some(head)) if head.spread && head.payload == count.to_be_bytes()[..] => {
+                return keys.touch(self.db, &self.key);
+            }
+            (Form::Spread(count), _) => {
+                Head { spread: true, ..Head::new(Kind::Hash, Bytes::copy_from_slice(&count.to_be_bytes())) }
+            }
+            (Form::Small(pairs), _) => Head::new(Kind::Hash, encode(pairs)),
+        };
+        let deadline = self.head.as_ref().and_then(|head| head.deadline);
+        keys.set(self.db, &self.key, self.head.as_ref(), head.with_deadline(deadline));
+    }
+}
+
+/// `count` ranks below `len`, each independent of the others.
+fn repeated_ranks(rng: &mut Rng, len: u64, count: u64) -> Vec<u64> {
+    (0..count).map(|_| rng.below(len)).collect()
+}
+
+/// `count` different ranks below `len` (all of them if there are fewer), every set equally likely.
+/// Robert Floyd's method, "Programming Pearls: A Sample of Brilliance", CACM 30(9), 1987.
+fn distinct_ranks(rng: &mut Rng, len: u64, count: u64) -> Vec<u64> {
+    let mut ranks = std::collections::BTreeSet::new();
+    for top in len.saturating_sub(count)..len {
+        let rank = rng.below(top + 1);
+        if !ranks.insert(rank) {
+            ranks.insert(top);
+        }
+    }
+    ranks.into_iter().collect()
+}
+
+fn encode(pairs: &[Pair]) -> Bytes {
+    let bytes = pairs.iter().map(|(field, value)| field.len() + value.len() + 4).sum();
+    let mut out = BytesMut::with_capacity(bytes);
+    for (field, value) in pairs {
+        for part in [field, value] {
+            put_varint(&mut out, part.len());
+            out.put_slice(part);
+        }
+    }
+    out.freeze()
+}
+
+fn decode(payload: &Bytes) -> Result<Vec<Pair>> {
+    let mut rest = payload.clone();
+    let mut pairs = Vec::new();
+    while rest.has_remaining() {
+        pairs.push((take_part(&mut rest)?, take_part(&mut rest)?));
+    }
+    Ok(pairs)
+}
+
+fn take_part(rest: &mut Bytes) -> Result<Bytes> {
+    let length = take_varint(rest).filter(|length| *length <= rest.len()).ok_or_else(corrupt)?;
+    Ok(rest.split_to(length))
+}
+
+fn decode_count(payload: &Bytes) -> Result<u64> {
+    let bytes = payload[..].try_into().map_err(|_| corrupt())?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// Seven bits per byte, lowest first; the highest bit says that more follow.
+fn put_varint(out: &mut BytesMut, mut number: usize) {
+    while number >= 0x80 {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
+}
+
+fn take_varint(rest: &mut Bytes) -> Option<usize> {
+    let mut number = 0;
+    for shift in (0..35).step_by(7) {
+        let byte = rest.has_remaining().then(|| rest.get_u8())?;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn corrupt() -> Error {
+    Error::Store(store::Error::Corrupt("the record of a hash has an unknown form".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::World;
+
+    fn pair(field: &str, value: &str) -> Pair {
+        (Bytes::copy_from_slice(field.as_bytes()), Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    fn numbered(count: usize) -> impl Iterator<Item = Pair> {
+        (0..count).map(|number| pair(&format!("f{number}"), &number.to_string()))
+    }
+
+    fn key() -> Bytes {
+        Bytes::from("h")
+    }
+
+    fn set(world: &mut World, pairs: impl IntoIterator<Item = Pair>) -> u64 {
+        world.keys(|keys| Hash::find_or_new(keys, 0, &key()).unwrap().set(keys, pairs).unwrap())
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let mut world = World::new(1);
+        set(&mut world, [pair("b", "1"), pair("", ""), pair("a", "22")]);
+        let head = world.keys(|keys| keys.lookup(0, b"h")).unwrap().unwrap();
+        assert_eq!(head.payload.escape_ascii().to_string(), r"\x01b\x011\x00\x00\x01a\x0222");
+        let mut out = BytesMut::new();
+        put_varint(&mut out, 300);
+        assert_eq!(&out[..], [0xac, 2]);
+        assert_eq!(take_varint(&mut out.freeze()), Some(300));
+    }
+
+    #[test]
+    fn a_damaged_record_is_told() {
+        for payload in ["\x02a", "\x01", "\u{7f}", "\x01a"] {
+            assert!(decode(&Bytes::copy_from_slice(payload.as_bytes())).is_err(), "{payload:?}");
+        }
+        assert!(decode_count(&Bytes::from_static(b"1234567")).is_err());
+        assert!(decode(&Bytes::from_static(&[0xff; 10])).is_err());
+    }
+
+    #[test]
+    fn both_forms_behave_alike() {
+        for hash_entries_max in [0, 1, 3, 100] {
+            let mut world = World::new(1);
+            world.thresholds.hash_entries_max = hash_entries_max;
+            assert_eq!(set(&mut world, numbered(3)), 3);
+            assert_eq!(set(&mut world, [pair("f1", "x"), pair("f9", "9"), pair("f9", "10")]), 1);
+            assert_eq!(world.counts.keys[0], 1);
+            world.keys(|keys| {
+                let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
+                assert_eq!(hash.len(), 4);
+                assert_eq!(hash.get(keys, b"f1").unwrap().unwrap(), "x");
+                assert_eq!(hash.get(keys, b"f8").unwrap(), None);
+                let mut pairs = hash.pairs(keys).unwrap();
+                pairs.sort();
+                assert_eq!(pairs, [pair("f0", "0"), pair("f1", "x"), pair("f2", "2"), pair("f9", "10")]);
+                let fields = ["f0", "f8", "f0", "f1"].map(Bytes::from);
+                assert_eq!(hash.remove(keys, &fields).unwrap(), 2);
+                let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
+                assert_eq!(hash.len(), 2);
+                assert_eq!(hash.remove(keys, &["f2", "f9"].map(Bytes::from)).unwrap(), 2);
+                assert!(Hash::find(keys, 0, &key()).unwrap().is_none());
+            });
+            assert_eq!((world.store.len(), world.counts.keys[0]), (0, 0), "nothing is left behind");
+        }
+    }
+
+    #[test]
+    fn the_form_changes_at_the_thresholds_and_never_back() {
+        let mut world = World::new(1);
+        world.thresholds.hash_entries_max = 3;
+        set(&mut world, numbered(3));
+        assert_eq!(world.store.len(), 1);
+        set(&mut world, [pair("f3", "")]);
+        assert_eq!(world.store.len(), 5);
+        world.keys(|keys| {
+            let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
+            hash.remove(keys, &["f0", "f1", "f2"].map(Bytes::from)).unwrap();
+            assert!(keys.lookup(0, b"h").unwrap().unwrap().spread);
+        });
+        assert_eq!(world.store.len(), 2);
+
+        let mut world = World::new(1);
+        set(&mut world, [pair("f", &"v".repeat(64))]);
+        assert_eq!(world.store.len(), 1);
+        set(&mut world, [pair("f", &"v".repeat(65))]);
+        assert_eq!(world.store.len(), 2);
+    }
+
+    #[test]
+    fn a_scan_reports_every_field_once() {
+        let mut world = World::new(1);
+        set(&mut world, numbered(1000));
+        world.keys(|keys| {
+            let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
+            let (mut cursor, mut seen) = (0, Vec::new());
+            loop {
+                let part = hash.scan(keys, cursor, 10).unwrap();
+                assert!(part.pairs.len() >= 10 || part.cursor == 0);
+                seen.extend(part.pairs);
+                cursor = part.cursor;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert_eq!(seen, hash.pairs(keys).unwrap());
+            assert_eq!(hash.scan(keys, u64::MAX, 10).unwrap().pairs, []);
+        });
+    }
+
+    #[test]
+    fn random_fields_are_uniform() {
+        for hash_entries_max in [0, 100] {
+            let mut world = World::new(1);
+            world.thresholds.hash_entries_max = hash_entries_max;
+            set(&mut world, numbered(10));
+            world.keys(|keys| {
+                let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
+                let mut seen = [0; 10];
+                for (_, value) in hash.random(keys, 10_000, true).unwrap() {
+                    seen[std::str::from_utf8(&value).unwrap().parse::<usize>().unwrap()] += 1;
+                }
+                // 1,000 expected, with a standard deviation of 30.
+                assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+                for count in 0..12 {
+                    let mut drawn = hash.random(keys, count, false).unwrap();
+                    drawn.sort();
+                    drawn.dedup();
+                    assert_eq!(drawn.len() as u64, count.min(10));
+                }
+            });
+        }
+    }
+}
