@@ -11,6 +11,9 @@ pub mod log;
 pub mod memory;
 pub mod overlay;
 pub mod rocks;
+mod rocks_log;
+mod rocks_state;
+mod rocks_wal;
 pub mod snapshot;
 #[cfg(test)]
 mod suite;

@@ -21,7 +21,7 @@ use std::path::Path;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::keys::{self, Range};
-use super::{Engine, Error, Order, Read as _, Result, Snapshot};
+use super::{Engine, Error, Order, Result, Snapshot};
 use crate::base::limits::{BULK_BYTES_MAX, SNAPSHOT_CHUNK_BYTES};
 use crate::base::{GroupId, SlotRange};
 
@@ -286,8 +286,8 @@ fn failed(error: std::io::Error) -> Error {
 mod tests {
     use super::*;
     use crate::base::Rng;
-    use crate::store::Batch;
     use crate::store::memory::MemoryEngine;
+    use crate::store::{Batch, Read as _};
 
     const GROUP: GroupId = GroupId(3);
 
