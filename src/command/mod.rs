@@ -8,11 +8,15 @@
 
 pub mod args;
 pub mod batch;
+mod cluster;
 pub mod context;
+mod counter;
 pub mod error;
 pub mod spec;
-pub mod string;
+mod string;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 use bytes::{Bytes, BytesMut};
 
@@ -95,4 +99,33 @@ fn unknown<T: AsRef<[u8]>>(args: &[T]) -> Value {
 fn quoted(word: &[u8], bytes_max: usize) -> String {
     let word = &word[..word.len().min(bytes_max)];
     String::from_utf8_lossy(word.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Session;
+
+    #[test]
+    fn unknown_commands_are_named_as_redis_names_them() {
+        let mut session = Session::new();
+        session.check(&[
+            ("NOSUCH a b", "-ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' "),
+            ("nosuch", "-ERR unknown command 'nosuch', with args beginning with: "),
+            ("GET", "-ERR wrong number of arguments for 'get' command"),
+            ("get a b", "-ERR wrong number of arguments for 'get' command"),
+            ("CLIENT", "-ERR wrong number of arguments for 'client' command"),
+            ("CLIENT NoSuch x", "-ERR unknown subcommand 'NoSuch'. Try CLIENT HELP."),
+            ("client setname", "-ERR wrong number of arguments for 'client|setname' command"),
+        ]);
+        session.check_words(&[
+            ("a\r\nb", &["c\r\n"], "-ERR unknown command 'a  b', with args beginning with: 'c  ' "),
+            ("a\0b", &["c\0d"], "-ERR unknown command 'a', with args beginning with: 'c' "),
+        ]);
+        let long = "x".repeat(200);
+        let shown = "x".repeat(128);
+        let reply = format!("-ERR unknown command '{shown}', with args beginning with: '{shown}' ");
+        session.check_words(&[(&long, &[&long, "y"], &reply)]);
+        let rest = format!("-ERR unknown command 'n', with args beginning with: '{}' '{}' ", &long[..100], &long[..25]);
+        session.check_words(&[("n", &[&long[..100], &long, "y"], &rest)]);
+    }
 }

@@ -3,12 +3,17 @@
 //! [`lookup`] is on the road of every call, so its index is computed while compiling: open addressing over a fixed
 //! hash of the name, without allocation, start-up work or case-folding copies.
 
+mod cluster;
+mod connection;
+mod generic;
+mod hash;
+mod server;
 mod string;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 1] = [string::ROWS];
+const CHAPTERS: [&[Spec]; 6] = [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;

@@ -1,0 +1,158 @@
+//! The server as a whole: answered by the service.
+
+use crate::command::spec::Spec;
+
+pub(super) const ROWS: &[Spec] = &[
+    Spec::new("command", -1, "loading stale", "connection")
+        .tips(&["nondeterministic_output_order"])
+        .doc("server", "2.8.13", "O(N)", "Returns facts about all commands.")
+        .subcommands(&[
+            Spec::new("command|count", 2, "loading stale", "connection").doc(
+                "server",
+                "2.8.13",
+                "O(1)",
+                "Counts the commands.",
+            ),
+            Spec::new("command|docs", -2, "loading stale", "connection")
+                .tips(&["nondeterministic_output_order"])
+                .doc("server", "7.0.0", "O(N)", "Returns documentation of commands.")
+                .arguments("command-name:string?*"),
+            Spec::new("command|getkeys", -4, "loading stale", "connection").doc(
+                "server",
+                "2.8.13",
+                "O(N)",
+                "Finds the keys in a whole call of a command.",
+            ),
+            Spec::new("command|getkeysandflags", -4, "loading stale", "connection").doc(
+                "server",
+                "7.0.0",
+                "O(N)",
+                "Finds the keys in a whole call of a command, and what it does with them.",
+            ),
+            Spec::new("command|help", 2, "loading stale", "connection").doc(
+                "server",
+                "5.0.0",
+                "O(1)",
+                "Explains the subcommands.",
+            ),
+            Spec::new("command|info", -2, "loading stale", "connection")
+                .tips(&["nondeterministic_output_order"])
+                .doc("server", "2.8.13", "O(N)", "Returns facts about commands.")
+                .arguments("command-name:string?*")
+                .history(&[("7.0.0", "No argument for all commands.")]),
+            Spec::new("command|list", -2, "loading stale", "connection")
+                .tips(&["nondeterministic_output_order"])
+                .doc("server", "7.0.0", "O(N)", "Lists the names of commands.")
+                .arguments(
+                    "filterby/FILTERBY?<module-name:string/MODULE category:string/ACLCAT \
+             pattern:pattern/PATTERN>",
+                ),
+        ]),
+    Spec::new("config", -2, "", "")
+        .doc("server", "2.0.0", "Depends on the subcommand.", "Looks after the settings of the server.")
+        .subcommands(&[
+            Spec::new("config|get", -3, "admin noscript loading stale", "")
+                .doc("server", "2.0.0", "O(N)", "Returns the settings that match patterns.")
+                .arguments("parameter*(parameter:string)")
+                .history(&[("7.0.0", "Several patterns.")]),
+            Spec::new("config|help", 2, "loading stale", "").doc(
+                "server",
+                "5.0.0",
+                "O(1)",
+                "Explains the subcommands.",
+            ),
+            Spec::new("config|resetstat", 2, "admin noscript loading stale", "").doc(
+                "server",
+                "2.0.0",
+                "O(1)",
+                "Sets the figures of INFO back.",
+            ),
+            Spec::new("config|rewrite", 2, "admin noscript loading stale", "").doc(
+                "server",
+                "2.8.0",
+                "O(1)",
+                "Writes the settings to the file they came from.",
+            ),
+            Spec::new("config|set", -4, "admin noscript loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "2.0.0", "O(N)", "Changes settings of the running server.")
+                .arguments("parameter_value*(parameter:string value:string)")
+                .history(&[("7.0.0", "Several settings.")]),
+        ]),
+    Spec::new("info", -1, "loading stale", "dangerous")
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .doc("server", "1.0.0", "O(1)", "Tells facts and figures of the server.")
+        .arguments("section:string?*")
+        .history(&[("7.0.0", "Several sections.")]),
+    Spec::new("lastsave", 1, "loading stale fast", "admin dangerous").tips(&["nondeterministic_output"]).doc(
+        "server",
+        "1.0.0",
+        "O(1)",
+        "Returns the time of the last save to disk.",
+    ),
+    Spec::new("latency", -2, "", "")
+        .doc("server", "2.8.13", "Depends on the subcommand.", "Tells about delays.")
+        .subcommands(&[
+            Spec::new("latency|doctor", 2, "admin noscript loading stale", "")
+                .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+                .doc("server", "2.8.13", "O(1)", "Tells in words what causes delays."),
+            Spec::new("latency|graph", 3, "admin noscript loading stale", "")
+                .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+                .doc("server", "2.8.13", "O(1)", "Draws the delays of an event.")
+                .arguments("event:string"),
+            Spec::new("latency|help", 2, "loading stale", "").doc(
+                "server",
+                "2.8.13",
+                "O(1)",
+                "Explains the subcommands.",
+            ),
+            Spec::new("latency|histogram", -2, "admin noscript loading stale", "")
+                .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+                .doc("server", "7.0.0", "O(N)", "Returns how long calls of commands took, cumulated.")
+                .arguments("command:string?*"),
+            Spec::new("latency|history", 3, "admin noscript loading stale", "")
+                .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+                .doc("server", "2.8.13", "O(1)", "Returns the delays of an event with their times.")
+                .arguments("event:string"),
+            Spec::new("latency|latest", 2, "admin noscript loading stale", "")
+                .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+                .doc("server", "2.8.13", "O(1)", "Returns the latest delays of all events."),
+            Spec::new("latency|reset", -2, "admin noscript loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "2.8.13", "O(1)", "Forgets delays.")
+                .arguments("event:string?*"),
+        ]),
+    Spec::new("role", 1, "noscript loading stale fast", "admin dangerous").doc(
+        "server",
+        "2.8.12",
+        "O(1)",
+        "Tells what the node is in replication.",
+    ),
+    Spec::new("slowlog", -2, "", "")
+        .doc("server", "2.2.12", "Depends on the subcommand.", "Looks after the log of slow commands.")
+        .subcommands(&[
+            Spec::new("slowlog|get", -2, "admin loading stale", "")
+                .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+                .doc("server", "2.2.12", "O(N)", "Returns entries of the slow log.")
+                .arguments("count:integer?")
+                .history(&[("4.0.0", "Address and name of the client.")]),
+            Spec::new("slowlog|help", 2, "loading stale", "").doc(
+                "server",
+                "6.2.0",
+                "O(1)",
+                "Explains the subcommands.",
+            ),
+            Spec::new("slowlog|len", 2, "admin loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"])
+                .doc("server", "2.2.12", "O(1)", "Counts the entries of the slow log."),
+            Spec::new("slowlog|reset", 2, "admin loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "2.2.12", "O(N)", "Empties the slow log."),
+        ]),
+    Spec::new("time", 1, "loading stale fast", "").tips(&["nondeterministic_output"]).doc(
+        "server",
+        "2.6.0",
+        "O(1)",
+        "Returns the time of the server in seconds and microseconds.",
+    ),
+];
