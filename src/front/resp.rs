@@ -1,0 +1,217 @@
+//! The RESP listener: one task per connection, which reads, has everything complete answered, and writes once.
+//!
+//! Invariants: replies are written before more is read, so a client that does not read its replies is not read
+//! from either; a connection that is asked to end (CLIENT KILL, shutdown) finishes what is in flight first.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::base::limits;
+use crate::resp::{Decoder, Value};
+use crate::service::{Flow, Service, Session};
+
+/// How long a client may take to authenticate where a password is required.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Room for a read, and what a connection keeps when it is idle.
+const BUFFER_BYTES: usize = 16 << 10;
+/// A buffer that grew beyond this is given back once it is empty.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+/// Requests of one connection that are planned together.
+const BATCH_REQUESTS_MAX: usize = 1024;
+/// Input of a client that did not authenticate: the largest request it may send, and its framing.
+const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
+    limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;
+/// After a failed accept (no file descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves clients until `shutdown` becomes true (or its sender is gone); returns when the last one is finished.
+pub async fn serve(listener: TcpListener, service: Arc<Service>, mut shutdown: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shutdown.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                connections.spawn(accept(stream, from, service.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // A connection may register just after a sweep; it is in the set, so sweep again until the set is empty.
+    loop {
+        service.clients().end_all();
+        let finished = tokio::time::timeout(ACCEPT_PAUSE, connections.join_next()).await;
+        if matches!(finished, Ok(None)) {
+            return;
+        }
+    }
+}
+
+async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) {
+    let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let Some(session) = service.connect(from.to_string(), local) else {
+        // Best effort: the client may be gone already.
+        let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
+        return;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let id = session.client.id;
+    let mut connection = Connection {
+        stream,
+        service,
+        session,
+        decoder: Decoder::default(),
+        input: BytesMut::with_capacity(BUFFER_BYTES),
+        requests: VecDeque::new(),
+        out: BytesMut::with_capacity(BUFFER_BYTES),
+    };
+    if let Err(error) = connection.run().await {
+        tracing::debug!(client = id, %error, "connection ended");
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    service: Arc<Service>,
+    session: Session,
+    decoder: Decoder,
+    input: BytesMut,
+    requests: VecDeque<Vec<Bytes>>,
+    out: BytesMut,
+}
+
+impl Connection {
+    async fn run(&mut self) -> io::Result<()> {
+        let handshake = Instant::now() + HANDSHAKE_TIMEOUT;
+        loop {
+            if self.answer().await? == Flow::Close {
+                return self.stream.shutdown().await;
+            }
+            let waiting = self.input.len();
+            self.session.client.input_waiting.store(waiting, Relaxed);
+            let authenticated = self.session.is_authenticated();
+            if waiting > if authenticated { limits::QUERY_BUFFER_BYTES_MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX } {
+                self.service.stats().query_limit_disconnections.fetch_add(1, Relaxed);
+                return Ok(());
+            }
+            let deadline = match (authenticated, self.service.idle_timeout_seconds()) {
+                (false, _) => Some(handshake),
+                (true, 0) => None,
+                (true, seconds) => Some(Instant::now() + Duration::from_secs(seconds)),
+            };
+            if !self.read(deadline).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers everything that is complete in the input, and sends the replies.
+    async fn answer(&mut self) -> io::Result<Flow> {
+        loop {
+            let mut broken = None;
+            // What one may declare can change with AUTH: until then one request at a time.
+            let most = if self.session.is_authenticated() { BATCH_REQUESTS_MAX } else { 1 };
+            while self.requests.len() < most {
+                match self.decoder.decode(&mut self.input, self.session.bounds()) {
+                    Ok(Some(request)) => self.requests.push_back(request),
+                    Ok(None) => break,
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
+                }
+            }
+            if self.requests.is_empty() && broken.is_none() {
+                return Ok(Flow::Continue);
+            }
+            let mut flow = Flow::Continue;
+            while flow == Flow::Continue && !self.requests.is_empty() {
+                flow = self.service.handle_batch(&mut self.session, &mut self.requests, &mut self.out).await;
+                if !self.requests.is_empty() {
+                    self.send().await?;
+                }
+            }
+            if let Some(error) = broken.filter(|_| flow == Flow::Continue) {
+                Value::error(format!("ERR {error}")).encode(self.session.protocol(), &mut self.out);
+                flow = Flow::Close;
+            }
+            self.send().await?;
+            if flow == Flow::Close {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// Writes the replies out. Somebody who asks the connection to end need not wait for a client that reads nothing.
+    async fn send(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.out.len();
+        if bytes > limits::OUTPUT_BUFFER_BYTES_MAX {
+            self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
+            return Err(io::Error::other("the replies of one batch are larger than a client's output may be"));
+        }
+        let client = self.session.client.clone();
+        client.output_waiting.store(bytes, Relaxed);
+        tokio::select! {
+            biased;
+            written = self.stream.write_all(&self.out) => written?,
+            _ = client.ended() => return Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+        client.output_waiting.store(0, Relaxed);
+        self.service.stats().sent(client.id, bytes);
+        self.out.clear();
+        if self.out.capacity() > BUFFER_BYTES_KEPT {
+            self.out = BytesMut::with_capacity(BUFFER_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Waits for more input. False: the client closed, was asked to end, or took too long.
+    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+        if self.input.capacity() - self.input.len() < BUFFER_BYTES / 4 {
+            // Doubling keeps the copying of a large bulk linear; nothing grows but by bytes that came.
+            self.input.reserve(self.input.len().max(BUFFER_BYTES));
+        }
+        let client = self.session.client.clone();
+        let more = async {
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.input) => read,
+                _ = client.ended() => Ok(0),
+            }
+        };
+        let read = match deadline {
+            None => more.await?,
+            Some(deadline) => match timeout_at(deadline, more).await {
+                Ok(read) => read?,
+                Err(_) => return Ok(false),
+            },
+        };
+        if read > 0 {
+            self.service.stats().received(self.session.client.id, read);
+        }
+        Ok(read > 0)
+    }
+}

@@ -1,0 +1,303 @@
+//! CONFIG GET, SET and RESETSTAT: what an operator may ask and change at run time, per node.
+//!
+//! Invariant: a CONFIG SET of several parameters changes all of them or none, and every value shown is one that
+//! was checked. What the hot path needs of them lies in atomics beside the map.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::parameters::{Kind, PARAMETERS};
+use super::words::text;
+use crate::base::glob;
+use crate::resp::Value;
+
+/// The parameters of a node.
+#[derive(Debug)]
+pub(super) struct Config {
+    values: RwLock<BTreeMap<&'static str, Bytes>>,
+    clients_max: AtomicUsize,
+    /// Idle seconds after which a client is disconnected, 0 for never.
+    timeout_seconds: AtomicU64,
+    /// Microseconds from which a command is slow, negative for never.
+    slow_micros: AtomicI64,
+    slow_entries_max: AtomicUsize,
+    has_password: AtomicBool,
+}
+
+impl Config {
+    /// Defaults, with some values replaced.
+    pub fn new(replaced: &[(&'static str, String)]) -> Config {
+        let mut values: BTreeMap<&'static str, Bytes> = PARAMETERS
+            .iter()
+            .filter(|(_, kind, _)| !matches!(kind, Kind::Alias(_)))
+            .map(|&(name, _, value)| (name, Bytes::from_static(value.as_bytes())))
+            .collect();
+        for (name, value) in replaced {
+            values.insert(name, value.clone().into());
+        }
+        let config = Config {
+            values: RwLock::new(values),
+            clients_max: AtomicUsize::new(0),
+            timeout_seconds: AtomicU64::new(0),
+            slow_micros: AtomicI64::new(0),
+            slow_entries_max: AtomicUsize::new(0),
+            has_password: AtomicBool::new(false),
+        };
+        config.refresh();
+        config
+    }
+
+    /// `maxclients`.
+    pub fn clients_max(&self) -> usize {
+        self.clients_max.load(Relaxed)
+    }
+
+    /// `timeout`.
+    pub fn timeout_seconds(&self) -> u64 {
+        self.timeout_seconds.load(Relaxed)
+    }
+
+    /// `slowlog-log-slower-than`.
+    pub fn slow_micros(&self) -> i64 {
+        self.slow_micros.load(Relaxed)
+    }
+
+    /// `slowlog-max-len`.
+    pub fn slow_entries_max(&self) -> usize {
+        self.slow_entries_max.load(Relaxed)
+    }
+
+    /// Whether `requirepass` is set.
+    pub fn has_password(&self) -> bool {
+        self.has_password.load(Relaxed)
+    }
+
+    /// Whether this is the password. Takes as long for every wrong one of the same length.
+    pub fn is_password(&self, given: &[u8]) -> bool {
+        let values = self.values.read();
+        let wanted: &[u8] = values.get("requirepass").map_or(&[], |value| value);
+        let difference =
+            wanted.iter().zip(given).fold(wanted.len() ^ given.len(), |sum, (a, b)| sum | usize::from(a ^ b));
+        difference == 0
+    }
+
+    /// The value of a parameter; empty for one that does not exist.
+    pub fn get(&self, name: &str) -> Bytes {
+        self.values.read().get(name).cloned().unwrap_or_default()
+    }
+
+    /// The answer to CONFIG GET: every parameter that one of the patterns matches.
+    pub fn matching(&self, patterns: &[Bytes]) -> Value {
+        let values = self.values.read();
+        let mut pairs = Vec::new();
+        for (name, kind, _) in PARAMETERS {
+            if patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes())) {
+                let canonical = if let Kind::Alias(other) = kind { other } else { name };
+                let value = values.get(canonical).cloned().unwrap_or_default();
+                pairs.push((Value::bulk(*name), Value::Bulk(value)));
+            }
+        }
+        Value::Map(pairs)
+    }
+
+    /// CONFIG SET of pairs of name and value: the parameters that were changed, by their canonical names, or the
+    /// error line.
+    pub fn set(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, String)>, String> {
+        let mut changes: Vec<(&'static str, Bytes)> = Vec::new();
+        for pair in pairs.chunks(2) {
+            let [name, value] = pair else {
+                return Err("ERR syntax error".into());
+            };
+            let given = text(name).to_ascii_lowercase();
+            let (canonical, kind) = lookup(&given).ok_or_else(|| {
+                format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", text(name))
+            })?;
+            let failed = |reason: &str| {
+                format!("ERR CONFIG SET failed (possibly related to argument '{}') - {reason}", text(name))
+            };
+            if changes.iter().any(|(earlier, _)| *earlier == canonical) {
+                return Err(failed("duplicate parameter"));
+            }
+            let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(&reason))?;
+            changes.push((canonical, value));
+        }
+        let mut values = self.values.write();
+        for (name, value) in &changes {
+            values.insert(name, value.clone());
+        }
+        drop(values);
+        self.refresh();
+        Ok(changes.into_iter().map(|(name, value)| (name, text(&value))).collect())
+    }
+
+    /// Copies what the hot path needs.
+    fn refresh(&self) {
+        let number = |name: &str| std::str::from_utf8(&self.get(name)).ok().and_then(|text| text.parse::<i64>().ok());
+        self.clients_max.store(number("maxclients").unwrap_or(0) as usize, Relaxed);
+        self.timeout_seconds.store(number("timeout").unwrap_or(0) as u64, Relaxed);
+        self.slow_micros.store(number("slowlog-log-slower-than").unwrap_or(-1), Relaxed);
+        self.slow_entries_max.store(number("slowlog-max-len").unwrap_or(0) as usize, Relaxed);
+        self.has_password.store(!self.get("requirepass").is_empty(), Relaxed);
+    }
+}
+
+/// The canonical name and kind of a parameter.
+fn lookup(name: &str) -> Option<(&'static str, Kind)> {
+    let &(name, kind, _) = PARAMETERS.iter().find(|(known, _, _)| *known == name)?;
+    match kind {
+        Kind::Alias(other) => lookup(other),
+        kind => Some((name, kind)),
+    }
+}
+
+/// The value as it is kept and shown, or Redis's words for why it is none.
+fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
+    match kind {
+        Kind::Immutable | Kind::Alias(_) => Err("can't set immutable config".into()),
+        Kind::Held if value.eq_ignore_ascii_case(present) => Ok(present.clone()),
+        Kind::Held => Err("can't set immutable config".into()),
+        Kind::Text => Ok(Bytes::copy_from_slice(value)),
+        Kind::YesNo => match value.to_ascii_lowercase().as_slice() {
+            b"yes" => Ok("yes".into()),
+            b"no" => Ok("no".into()),
+            _ => Err("argument must be 'yes' or 'no'".into()),
+        },
+        Kind::Integer(min, max) => {
+            let number = integer(value).ok_or("argument couldn't be parsed into an integer")?;
+            if !(min..=max).contains(&number) {
+                return Err(format!("argument must be between {min} and {max} inclusive"));
+            }
+            Ok(number.to_string().into())
+        }
+        Kind::Memory => {
+            memory(value).map(|bytes| bytes.to_string().into()).ok_or("argument must be a memory value".into())
+        }
+        Kind::OneOf(words) => words
+            .iter()
+            .find(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+            .map(|word| Bytes::from_static(word.as_bytes()))
+            .ok_or_else(|| format!("argument(s) must be one of the following: {}", words.join(", "))),
+        Kind::Events => events(value).map(Bytes::from),
+        Kind::Percentiles => {
+            let shares: Option<Vec<f64>> = text(value).split_whitespace().map(|share| share.parse().ok()).collect();
+            match shares {
+                Some(shares) if shares.iter().all(|share| (0.0..=100.0).contains(share)) => {
+                    Ok(Bytes::copy_from_slice(value))
+                }
+                _ => Err("Invalid latency-tracking-info-percentiles parameters".into()),
+            }
+        }
+    }
+}
+
+fn integer(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// `64`, `64k`, `64kb`, `1GB` ...: with a `b` at the end powers of 1024, without powers of 1000.
+fn memory(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match &text[digits..] {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Keyspace event classes in the order in which Redis shows them; `A` stands for all of the types.
+fn events(value: &[u8]) -> Result<String, String> {
+    const TYPES: &str = "g$lshzxetd";
+    if value.iter().any(|byte| !b"AgKE$lshzxetdmn".contains(byte)) {
+        return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into());
+    }
+    let has = |letter: char| value.contains(&(letter as u8)) || (TYPES.contains(letter) && value.contains(&b'A'));
+    let all = TYPES.chars().all(has);
+    let types = if all { "A".to_string() } else { TYPES.chars().filter(|&letter| has(letter)).collect() };
+    Ok(types + &"KEmn".chars().filter(|&letter| has(letter)).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(&[("maxclients", "100".into())])
+    }
+
+    fn set(config: &Config, words: &[&'static str]) -> Result<Vec<(&'static str, String)>, String> {
+        config.set(&words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn names_are_sorted_and_aliases_lead_somewhere() {
+        assert!(PARAMETERS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (name, kind, value) in PARAMETERS {
+            assert!(lookup(name).is_some(), "{name}");
+            if !matches!(kind, Kind::Immutable | Kind::Alias(_)) {
+                let value = Bytes::from_static(value.as_bytes());
+                assert_eq!(check(*kind, &value, &value), Ok(value.clone()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_are_in_redis_words() {
+        let config = config();
+        let check = |words: &[&'static str], reason: &str| {
+            let wanted =
+                format!("ERR CONFIG SET failed (possibly related to argument '{}') - {reason}", words[words.len() - 2]);
+            assert_eq!(set(&config, words), Err(wanted));
+        };
+        check(&["maxclients", "x"], "argument couldn't be parsed into an integer");
+        check(&["maxclients", "0"], "argument must be between 1 and 4294967295 inclusive");
+        check(&["maxclients", "5", "maxclients", "6"], "duplicate parameter");
+        check(&["databases", "3"], "can't set immutable config");
+        check(&["appendonly", "no"], "can't set immutable config");
+        check(&["hash-max-listpack-value", "1zb"], "argument must be a memory value");
+        check(&["activedefrag", "maybe"], "argument must be 'yes' or 'no'");
+        check(&["notify-keyspace-events", "Q"], "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        check(&["repl-diskless-load", "x"], "argument(s) must be one of the following: disabled, on-empty-db, swapdb");
+        assert_eq!(
+            set(&config, &["timeout", "5", "nosuch", "1"]),
+            Err("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'".into())
+        );
+        assert_eq!(config.timeout_seconds(), 0, "all or none");
+    }
+
+    #[test]
+    fn values_are_kept_as_redis_shows_them() {
+        let config = config();
+        assert_eq!(config.clients_max(), 100);
+        let changed = set(&config, &["HASH-max-ziplist-value", "2kb", "timeout", "7"]).unwrap();
+        assert_eq!(changed, [("hash-max-listpack-value", "2048".into()), ("timeout", "7".into())]);
+        assert_eq!(config.timeout_seconds(), 7);
+        let pattern = Bytes::from_static(b"*-Max-Ziplist-value");
+        let Value::Map(pairs) = config.matching(&[pattern]) else { panic!("no map") };
+        assert_eq!(pairs[0], (Value::bulk("hash-max-ziplist-value"), Value::bulk("2048")));
+        for (given, shown) in [("KEA", "AKE"), ("Exg", "gxE"), ("", ""), ("g$lshzxetdn", "An")] {
+            assert_eq!(events(given.as_bytes()), Ok(shown.to_string()));
+        }
+        set(&config, &["save", ""]).unwrap();
+    }
+
+    #[test]
+    fn passwords_compare_whole() {
+        let config = config();
+        assert!(!config.has_password());
+        set(&config, &["requirepass", "secret"]).unwrap();
+        assert!(config.has_password());
+        for (given, right) in [("secret", true), ("secre", false), ("secrets", false), ("", false), ("Secret", false)] {
+            assert_eq!(config.is_password(given.as_bytes()), right);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Words about the connection itself: HELLO, AUTH, SELECT, RESET and the CLIENT family.
+//!
+//! Source of texts and order of checks: Redis 7.2's documented behaviour, compared with a redis-server.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+
+use super::Service;
+use super::client_list::Filter;
+use super::session::{Replies, Session};
+use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, text, unknown_subcommand};
+use crate::base::limits;
+use crate::resp::{Protocol, Value};
+
+const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+const LOGIN_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+                           <user> <pass> option can be used to authenticate the client and select the RESP protocol version \
+                           at the same time";
+const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                           configuration is correct?";
+
+impl Service {
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`
+    pub(super) fn hello(&self, session: &mut Session, args: &[Bytes]) -> Value {
+        let mut protocol = None;
+        if let Some(version) = args.get(1) {
+            protocol = match integer(version) {
+                Some(2) => Some(Protocol::Resp2),
+                Some(3) => Some(Protocol::Resp3),
+                Some(_) => return Value::error("NOPROTO unsupported protocol version"),
+                None => return Value::error("ERR Protocol version is not an integer or out of range"),
+            };
+        }
+        let (mut login, mut name) = (None, None);
+        let mut rest = args.get(2..).unwrap_or_default();
+        loop {
+            rest = match rest {
+                [] => break,
+                [option, user, password, rest @ ..] if is(option, "auth") => {
+                    login = Some((user, password));
+                    rest
+                }
+                [option, given, rest @ ..] if is(option, "setname") => {
+                    if !is_label(given) {
+                        return Value::error(BAD_NAME);
+                    }
+                    name = Some(given);
+                    rest
+                }
+                [option, ..] => return Value::error(format!("ERR Syntax error in HELLO option '{}'", text(option))),
+            };
+        }
+        if let Some((user, password)) = login
+            && !self.log_in(session, user, password)
+        {
+            return Value::error(WRONG_PASSWORD);
+        }
+        if !session.authenticated {
+            return Value::error(LOGIN_FIRST);
+        }
+        if let Some(name) = name {
+            session.set_name(name);
+        }
+        if let Some(protocol) = protocol {
+            session.set_protocol(protocol);
+        }
+        let version = if session.protocol == Protocol::Resp3 { 3 } else { 2 };
+        Value::Map(vec![
+            (Value::bulk("server"), Value::bulk("redis")),
+            (Value::bulk("version"), Value::bulk(super::REDIS_VERSION)),
+            (Value::bulk("proto"), Value::Integer(version)),
+            (Value::bulk("id"), Value::Integer(session.client.id as i64)),
+            (Value::bulk("mode"), Value::bulk("standalone")),
+            (Value::bulk("role"), Value::bulk("master")),
+            (Value::bulk("modules"), Value::Array(Vec::new())),
+        ])
+    }
+
+    /// `AUTH [user] password`
+    pub(super) fn auth(&self, session: &mut Session, args: &[Bytes]) -> Value {
+        let (user, password) = match args {
+            [_, _] if !self.config.has_password() => return Value::error(NO_PASSWORD),
+            [_, password] => (&Bytes::from_static(b"default"), password),
+            [_, user, password] => (user, password),
+            _ => return syntax_error(),
+        };
+        if self.log_in(session, user, password) { Value::OK } else { Value::error(WRONG_PASSWORD) }
+    }
+
+    /// Without a password every one opens the door, but only the default user exists.
+    fn log_in(&self, session: &mut Session, user: &[u8], password: &[u8]) -> bool {
+        let right = user == b"default" && (!self.config.has_password() || self.config.is_password(password));
+        if right {
+            session.authenticated = true;
+        } else {
+            self.stats.denied_logins.fetch_add(1, Relaxed);
+        }
+        right
+    }
+
+    /// `SELECT db`
+    pub(super) fn select(&self, session: &mut Session, args: &[Bytes]) -> Value {
+        match integer(&args[1]) {
+            None => not_an_integer(),
+            Some(db) if (0..i64::from(limits::DATABASES)).contains(&db) => {
+                session.set_db(db as u8);
+                Value::OK
+            }
+            Some(_) => Value::error("ERR DB index is out of range"),
+        }
+    }
+
+    /// `RESET`
+    pub(super) fn reset(&self, session: &mut Session) -> Value {
+        session.reset(!self.config.has_password());
+        Value::Simple("RESET".into())
+    }
+
+    /// `CLIENT subcommand ...`
+    pub(super) fn client(&self, session: &mut Session, args: &[Bytes]) -> Value {
+        let client = &session.client;
+        let now = self.node.monotonic();
+        let on_off = |flag: &std::sync::atomic::AtomicBool, word: &Bytes| {
+            if !is(word, "on") && !is(word, "off") {
+                return syntax_error();
+            }
+            flag.store(is(word, "on"), Relaxed);
+            Value::OK
+        };
+        match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+            (b"id", []) => Value::Integer(client.id as i64),
+            (b"info", []) => Value::Verbatim("txt", (client.describe(now) + "\n").into()),
+            (b"getname", []) => match client.labels.lock().name.clone() {
+                name if name.is_empty() => Value::Null,
+                name => Value::Bulk(name),
+            },
+            (b"setname", [name]) if is_label(name) => {
+                session.set_name(name);
+                Value::OK
+            }
+            (b"setname", [_]) => Value::error(BAD_NAME),
+            (b"setinfo", [option, value]) => set_info(session, option, value),
+            (b"list", filter) => self.client_list(filter),
+            (b"kill", filter) => self.client_kill(session, filter),
+            (b"reply", [mode]) => {
+                session.replies = match mode.to_ascii_lowercase().as_slice() {
+                    b"on" => Replies::On,
+                    b"off" => Replies::Off,
+                    b"skip" if session.replies == Replies::Off => Replies::Off,
+                    b"skip" => Replies::SkipNext,
+                    _ => return syntax_error(),
+                };
+                Value::OK
+            }
+            (b"no-evict", [word]) => on_off(&client.no_evict, word),
+            (b"no-touch", [word]) => on_off(&client.no_touch, word),
+            (b"unblock", [id, reason @ ..]) => match (reason, integer(id)) {
+                ([word], _) if !is(word, "timeout") && !is(word, "error") => {
+                    Value::error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+                }
+                (_, None) => not_an_integer(),
+                // No command blocks here.
+                _ => Value::Integer(0),
+            },
+            (b"getredir", []) => Value::Integer(-1),
+            (b"trackinginfo", []) => Value::Map(vec![
+                (Value::bulk("flags"), Value::Set(vec![Value::bulk("off")])),
+                (Value::bulk("redirect"), Value::Integer(-1)),
+                (Value::bulk("prefixes"), Value::Array(Vec::new())),
+            ]),
+            (b"caching", [_]) => Value::error(
+                "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+            ),
+            (b"tracking", [word, ..]) if is(word, "off") => Value::OK,
+            (b"tracking", [word, ..]) if is(word, "on") => Value::error("ERR client tracking is not supported"),
+            (b"pause", [timeout, ..]) => match integer(timeout) {
+                Some(millis) if millis >= 0 => Value::error("ERR pausing clients is not supported"),
+                Some(_) => Value::error("ERR timeout is negative"),
+                None => Value::error("ERR timeout is not an integer or out of range"),
+            },
+            (b"unpause", []) => Value::OK,
+            (b"help", _) => help("CLIENT", HELP),
+            (b"tracking", _) => syntax_error(),
+            _ => unknown_subcommand(args),
+        }
+    }
+
+    /// `CLIENT LIST [TYPE type | ID id ...]`
+    fn client_list(&self, filter: &[Bytes]) -> Value {
+        let now = self.node.monotonic();
+        let clients = match filter {
+            [] => self.clients.all(),
+            [word, kind] if is(word, "type") => match is_our_type(kind) {
+                Some(true) => self.clients.all(),
+                Some(false) => Vec::new(),
+                None => return Value::error(format!("ERR Unknown client type '{}'", text(kind))),
+            },
+            [word, ids @ ..] if is(word, "id") && !ids.is_empty() => {
+                let mut found = Vec::new();
+                for id in ids {
+                    match integer(id) {
+                        Some(id) => found.extend(u64::try_from(id).ok().and_then(|id| self.clients.get(id))),
+                        None => return Value::error("ERR Invalid client ID"),
+                    }
+                }
+                found
+            }
+            _ => return syntax_error(),
+        };
+        let lines: String = clients.iter().map(|client| client.describe(now) + "\n").collect();
+        Value::Verbatim("txt", lines.into())
+    }
+
+    /// `CLIENT KILL address` or `CLIENT KILL option value ...`
+    fn client_kill(&self, session: &mut Session, words: &[Bytes]) -> Value {
+        let mut filter = Filter::default();
+        let mut skip_me = true;
+        if let [address] = words {
+            filter.address = Some(address.clone());
+            return match self.kill(session, &filter, false) {
+                0 => Value::error("ERR No such client"),
+                _ => Value::OK,
+            };
+        }
+        for pair in words.chunks(2) {
+            let [option, value] = pair else { return syntax_error() };
+            match option.to_ascii_lowercase().as_slice() {
+                b"id" => match integer(value).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0) {
+                    Some(id) => filter.id = Some(id),
+                    None => return Value::error("ERR client-id should be greater than 0"),
+                },
+                b"addr" => filter.address = Some(value.clone()),
+                b"laddr" => filter.local = Some(value.clone()),
+                b"type" => match is_our_type(value) {
+                    Some(ours) => filter.other_type = !ours,
+                    None => return Value::error(format!("ERR Unknown client type '{}'", text(value))),
+                },
+                b"user" if value.as_ref() == b"default" => {}
+                b"user" => return Value::error(format!("ERR No such user '{}'", text(value))),
+                b"skipme" if is(value, "yes") => skip_me = true,
+                b"skipme" if is(value, "no") => skip_me = false,
+                b"maxage" => match integer(value).and_then(|age| u64::try_from(age).ok()).filter(|age| *age > 0) {
+                    Some(age) => filter.age_min = Some(age),
+                    None => return Value::error("ERR maxage should be greater than 0"),
+                },
+                _ => return syntax_error(),
+            }
+        }
+        Value::Integer(self.kill(session, &filter, skip_me))
+    }
+
+    fn kill(&self, session: &mut Session, filter: &Filter, skip_me: bool) -> i64 {
+        let now = self.node.monotonic();
+        let mut killed = 0;
+        for client in self.clients.all() {
+            let me = client.id == session.client.id;
+            if client.matches(filter, now) && !(me && skip_me) {
+                killed += 1;
+                if me {
+                    // The reply to this very command is still sent.
+                    session.closing = true;
+                } else {
+                    client.end();
+                }
+            }
+        }
+        killed
+    }
+}
+
+/// Whether our clients are of that type (`normal`); `None` for a word that is no type.
+fn is_our_type(word: &[u8]) -> Option<bool> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"normal" => Some(true),
+        b"slave" | b"replica" | b"pubsub" | b"master" => Some(false),
+        _ => None,
+    }
+}
+
+/// `CLIENT SETINFO LIB-NAME name` and `LIB-VER version`
+fn set_info(session: &Session, option: &Bytes, value: &Bytes) -> Value {
+    let mut labels = session.client.labels.lock();
+    let label = match option.to_ascii_lowercase().as_slice() {
+        b"lib-name" => &mut labels.library,
+        b"lib-ver" => &mut labels.library_version,
+        _ => return Value::error(format!("ERR Unrecognized option '{}'", text(option))),
+    };
+    if !is_label(value) {
+        return Value::error(format!("ERR {} cannot contain spaces, newlines or special characters.", text(option)));
+    }
+    *label = Bytes::copy_from_slice(value);
+    Value::OK
+}
+
+const HELP: &[&str] = &[
+    "GETNAME",
+    "    The name of this connection.",
+    "ID",
+    "    The id of this connection.",
+    "INFO",
+    "    One line about this connection.",
+    "KILL (<ip:port> | [ID id] [ADDR ip:port] [LADDR ip:port] [TYPE type] [USER user] [SKIPME yes|no] [MAXAGE seconds])",
+    "    End connections.",
+    "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID id [id ...]]",
+    "    One line about each connection.",
+    "NO-EVICT (ON|OFF)",
+    "    Shown by LIST; no client is evicted here.",
+    "NO-TOUCH (ON|OFF)",
+    "    Shown by LIST.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Whether replies are sent.",
+    "SETINFO (LIB-NAME|LIB-VER) <value>",
+    "    What the library calls itself.",
+    "SETNAME <name>",
+    "    Name this connection.",
+];

@@ -1,0 +1,220 @@
+//! Words about the server: TIME, ROLE, WAIT, CONFIG, SLOWLOG, LATENCY, COMMAND, and where each session word is answered.
+
+use bytes::Bytes;
+
+use super::Service;
+use super::session::Session;
+use super::words::{help, integer, is, not_an_integer, syntax_error, text, unknown_subcommand};
+use crate::command::Spec;
+use crate::resp::Value;
+
+impl Service {
+    /// Answers a word of the session that was checked against the table.
+    pub(super) fn answer(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
+        let container = spec.name.split('|').next().unwrap_or(spec.name);
+        match container {
+            "ping" => match &args[1..] {
+                [] => Value::Simple("PONG".into()),
+                [message] => Value::Bulk(message.clone()),
+                _ => Value::error("ERR wrong number of arguments for 'ping' command"),
+            },
+            "echo" => Value::Bulk(args[1].clone()),
+            "hello" => self.hello(session, args),
+            "auth" => self.auth(session, args),
+            "select" => self.select(session, args),
+            "client" => {
+                session.client.labels.lock().last_command = spec.name;
+                self.client(session, args)
+            }
+            "reset" => self.reset(session),
+            "quit" => {
+                session.closing = true;
+                Value::OK
+            }
+            "multi" => self.multi(session),
+            "discard" => self.discard(session),
+            "unwatch" => {
+                self.unwatch(session);
+                Value::OK
+            }
+            // Every node answers everything linearizably in proxy mode: the mode of reading changes nothing.
+            "readonly" | "readwrite" | "asking" => Value::OK,
+            "cluster" => self.cluster(args),
+            "config" => self.config_word(args),
+            "info" => Value::Verbatim("txt", self.info(&args[1..]).into()),
+            "lastsave" => Value::Integer(self.last_save()),
+            "latency" => self.latency(args),
+            "role" => self.role(),
+            "slowlog" => self.slowlog(args),
+            "time" => {
+                let now = self.node.now().0;
+                let parts = [now / 1000, now % 1000 * 1000];
+                Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
+            }
+            "wait" => self.wait(args),
+            _ => Value::error(format!("ERR the '{}' command is not supported yet", spec.name)),
+        }
+    }
+
+    /// How many nodes beside the leader hold every acknowledged write: a quorum less one.
+    pub(super) fn replicas_in_quorum(&self) -> u64 {
+        let map = self.node.map();
+        let smallest = map.groups.iter().filter(|group| group.slots.is_some()).map(|group| group.members.len()).min();
+        (smallest.unwrap_or(1).max(1) / 2) as u64
+    }
+
+    /// Seconds since the epoch up to which everything acknowledged is on disk: now, always.
+    pub(super) fn last_save(&self) -> i64 {
+        (self.node.now().0 / 1000) as i64
+    }
+
+    /// `WAIT replicas timeout`: every reply was durable on a majority before it was sent.
+    fn wait(&self, args: &[Bytes]) -> Value {
+        if integer(&args[1]).is_none() {
+            return not_an_integer();
+        }
+        match integer(&args[2]) {
+            None => Value::error("ERR timeout is not an integer or out of range"),
+            Some(timeout) if timeout < 0 => Value::error("ERR timeout is negative"),
+            Some(_) => Value::Integer(self.replicas_in_quorum() as i64),
+        }
+    }
+
+    /// `ROLE`: to a client every node is the master; the offset is the commit index over all groups.
+    fn role(&self) -> Value {
+        let map = self.node.map();
+        let others = map.nodes.iter().filter(|node| node.id != self.node.id() && node.reachable);
+        let replica = |address: &str| {
+            let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+            Value::Array([host, port].map(|part| Value::bulk(part.to_string())).to_vec())
+        };
+        let offset = self.offset();
+        let replicas = others.map(|node| match replica(node.resp.as_deref().unwrap_or(&node.peer)) {
+            Value::Array(mut parts) => {
+                parts.push(Value::bulk(offset.to_string()));
+                Value::Array(parts)
+            }
+            other => other,
+        });
+        Value::Array(vec![Value::bulk("master"), Value::Integer(offset as i64), Value::Array(replicas.collect())])
+    }
+
+    /// Entries committed over all groups with slots, as this node knows.
+    pub(super) fn offset(&self) -> u64 {
+        let map = self.node.map();
+        map.groups.iter().filter(|group| group.slots.is_some()).map(|group| group.commit.get()).sum()
+    }
+
+    fn config_word(&self, args: &[Bytes]) -> Value {
+        match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+            (b"get", patterns) => self.config.matching(patterns),
+            (b"set", pairs) if pairs.len() % 2 == 1 => {
+                Value::error("ERR wrong number of arguments for 'config|set' command")
+            }
+            (b"set", pairs) => match self.config.set(pairs) {
+                Ok(changes) => {
+                    for (parameter, value) in changes {
+                        self.node.configure(parameter, &value);
+                    }
+                    Value::OK
+                }
+                Err(line) => Value::error(line),
+            },
+            (b"resetstat", []) => {
+                self.stats.reset();
+                Value::OK
+            }
+            (b"rewrite", []) => Value::error("ERR The server is running without a config file"),
+            (b"help", _) => help(
+                "CONFIG",
+                &[
+                    "GET <pattern> [<pattern> ...]",
+                    "    Parameters and their values.",
+                    "SET <parameter> <value> [<parameter> <value> ...]",
+                    "    Change parameters of this node, until it restarts.",
+                    "RESETSTAT",
+                    "    Set the counters of INFO to zero.",
+                ],
+            ),
+            _ => unknown_subcommand(args),
+        }
+    }
+
+    fn slowlog(&self, args: &[Bytes]) -> Value {
+        match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+            (b"get", []) => self.slow_log.get(Some(10)),
+            (b"get", [count]) => match integer(count) {
+                Some(-1) => self.slow_log.get(None),
+                Some(count) if count >= 0 => self.slow_log.get(Some(usize::try_from(count).unwrap_or(usize::MAX))),
+                _ => Value::error("ERR count should be greater than or equal to -1"),
+            },
+            (b"get", _) => syntax_error(),
+            (b"len", []) => Value::Integer(self.slow_log.len() as i64),
+            (b"reset", []) => {
+                self.slow_log.reset();
+                Value::OK
+            }
+            (b"help", _) => help(
+                "SLOWLOG",
+                &[
+                    "GET [<count>]",
+                    "    The newest slow commands (10 unless told, -1 for all): id, time, microseconds, words, client, its name.",
+                    "LEN",
+                    "    How many are kept.",
+                    "RESET",
+                    "    Forget them.",
+                ],
+            ),
+            _ => unknown_subcommand(args),
+        }
+    }
+
+    /// The latency monitor samples nothing here (metrics do): its words answer as Redis's do with no events. The
+    /// histograms are real.
+    fn latency(&self, args: &[Bytes]) -> Value {
+        match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+            (b"latest", []) | (b"history", [_]) => Value::Array(Vec::new()),
+            (b"reset", _) => Value::Integer(0),
+            (b"graph", [event]) => Value::error(format!("ERR No samples available for event '{}'", text(event))),
+            (b"doctor", []) => Value::Verbatim(
+                "txt",
+                "The latency monitor keeps no events here: see SLOWLOG, LATENCY HISTOGRAM and the metrics.\n".into(),
+            ),
+            (b"histogram", names) => self.histograms(names),
+            (b"help", _) => help(
+                "LATENCY",
+                &[
+                    "HISTOGRAM [<command> ...]",
+                    "    How many calls took at most how many microseconds.",
+                    "LATEST, HISTORY <event>, GRAPH <event>, DOCTOR, RESET [<event> ...]",
+                    "    Words of the latency monitor, which keeps no events here.",
+                ],
+            ),
+            _ => unknown_subcommand(args),
+        }
+    }
+
+    fn histograms(&self, names: &[Bytes]) -> Value {
+        let wanted = |name: &str| {
+            names.is_empty()
+                || names.iter().any(|given| is(given, name) || name.split('|').next().is_some_and(|n| is(given, n)))
+        };
+        let mut pairs = Vec::new();
+        for (index, spec) in self.commands().enumerate().filter(|(_, spec)| wanted(spec.name)) {
+            let total = self.stats.command(index);
+            if total.calls == 0 {
+                continue;
+            }
+            let steps = total.cumulative().into_iter();
+            let steps = steps.map(|(bound, calls)| (Value::Integer(bound as i64), Value::Integer(calls as i64)));
+            pairs.push((
+                Value::bulk(spec.name),
+                Value::Map(vec![
+                    (Value::bulk("calls"), Value::Integer(total.calls as i64)),
+                    (Value::bulk("histogram_usec"), Value::Map(steps.collect())),
+                ]),
+            ));
+        }
+        Value::Map(pairs)
+    }
+}

@@ -1,0 +1,254 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: what is queued and watched, and what becomes of it.
+//!
+//! Invariant: a block reaches its group as one atomic unit with its conditions or not at all; words of the session
+//! inside the block (SELECT, CLIENT ...) run here, only once the unit has succeeded, and their replies are put at
+//! their places. All keys of a block and of its watches are in one group.
+
+use bytes::{Bytes, BytesMut};
+
+use super::Service;
+use super::batch::{Plan, What};
+use super::route::{CROSS_SLOT, Routes};
+use super::session::Session;
+use super::words::{integer, is};
+use crate::base::{GroupId, limits};
+use crate::command::batch::{Call, Unit, Watch};
+use crate::command::{Flags, Handler, Spec};
+use crate::resp::{Protocol, Value, put_length};
+
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
+
+/// What is queued between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    queued: Vec<Queued>,
+    /// A command was refused: EXEC will be, too.
+    pub aborted: bool,
+    /// The group of the queued calls, once one has keys.
+    group: Option<GroupId>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Queued {
+    spec: &'static Spec,
+    args: Vec<Bytes>,
+}
+
+/// What EXEC depends on.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    watches: Vec<Watch>,
+    group: Option<GroupId>,
+    /// A WATCH failed: the next EXEC must not run on conditions that nobody guards.
+    broken: bool,
+}
+
+/// Where the replies of a block come from.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// The next reply of the unit.
+    Call,
+    /// The session.
+    Session(&'static Spec, Vec<Bytes>),
+}
+
+impl Watched {
+    pub fn clear(&mut self) {
+        *self = Watched::default();
+    }
+
+    /// The leader took note.
+    pub fn add(&mut self, group: GroupId, watches: impl Iterator<Item = Watch>) {
+        self.group = Some(group);
+        self.watches.extend(watches);
+    }
+
+    /// The leader may not have taken note.
+    pub fn fail(&mut self) {
+        self.broken = true;
+    }
+}
+
+/// Whether a word takes effect at once inside MULTI, instead of being queued.
+pub(super) fn is_immediate(spec: &Spec) -> bool {
+    matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// Makes of a refusal of EXEC itself what Redis makes of it.
+pub(super) fn exec_refused(reason: Value) -> Value {
+    match reason {
+        Value::Error(line) => {
+            let reason = line.strip_prefix("ERR ").unwrap_or(&line);
+            Value::error(format!("EXECABORT Transaction discarded because of: {reason}"))
+        }
+        other => other,
+    }
+}
+
+impl Service {
+    pub(super) fn multi(&self, session: &mut Session) -> Value {
+        if session.transaction.is_some() {
+            return Value::error("ERR MULTI calls can not be nested");
+        }
+        session.set_transaction(Some(Transaction::default()));
+        Value::OK
+    }
+
+    pub(super) fn discard(&self, session: &mut Session) -> Value {
+        if session.set_transaction(None).is_none() {
+            return Value::error("ERR DISCARD without MULTI");
+        }
+        self.unwatch(session);
+        Value::OK
+    }
+
+    pub(super) fn unwatch(&self, session: &mut Session) {
+        session.watched.clear();
+        session.client.watching.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Queues a command that was checked. An error aborts the transaction (the caller sees to it).
+    pub(super) fn queue(
+        &self,
+        session: &mut Session,
+        routes: &Routes,
+        spec: &'static Spec,
+        args: Vec<Bytes>,
+    ) -> Result<(), Value> {
+        let Some(transaction) = &mut session.transaction else { return Ok(()) };
+        if !may_queue(spec, &args) {
+            return Err(Value::error(NOT_ALLOWED));
+        }
+        let bytes: usize = args.iter().map(Bytes::len).sum();
+        if transaction.bytes + bytes > limits::QUERY_BUFFER_BYTES_MAX {
+            return Err(Value::error("ERR the transaction is too large"));
+        }
+        match spec.handler {
+            Handler::Session => {}
+            // Over all groups nothing is atomic.
+            Handler::Spread(..) if routes.only().is_none() => return Err(Value::error(CROSS_SLOT)),
+            Handler::Spread(..) | Handler::Data(_) => {
+                let group = routes.of_call(spec, &args)?;
+                let has_keys = spec.keys_of(&args).next().is_some();
+                if has_keys && transaction.group.is_some_and(|other| other != group) {
+                    return Err(Value::error(CROSS_SLOT));
+                }
+                if has_keys || transaction.group.is_none() {
+                    transaction.group = Some(group);
+                }
+            }
+        }
+        transaction.bytes += bytes;
+        transaction.queued.push(Queued { spec, args });
+        session.client.queued.store(transaction.queued.len() as i64, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `WATCH key ...`: the unit that makes the leader remember, for the group to ask.
+    pub(super) fn watch(&self, session: &Session, routes: &Routes, args: &[Bytes]) -> Result<(GroupId, Unit), Value> {
+        if session.transaction.is_some() {
+            return Err(Value::error("ERR WATCH inside MULTI is not allowed"));
+        }
+        let keys = &args[1..];
+        let group = routes.of_keys(keys.iter())?;
+        if session.watched.group.is_some_and(|other| other != group) {
+            return Err(Value::error(CROSS_SLOT));
+        }
+        if session.watched.watches.len() + keys.len() > limits::WATCHED_KEYS_MAX {
+            return Err(Value::error("ERR too many watched keys"));
+        }
+        Ok((group, Unit::Watch { db: session.db, keys: keys.to_vec() }))
+    }
+
+    /// EXEC: puts the block into the plan, or answers at once. True: the plan must be run before anything else.
+    pub(super) fn exec(&self, session: &mut Session, plan: &mut Plan) -> Result<bool, Value> {
+        let Some(transaction) = session.set_transaction(None) else {
+            return Err(Value::error("ERR EXEC without MULTI"));
+        };
+        let watched = std::mem::take(&mut session.watched);
+        self.unwatch(session);
+        if transaction.aborted {
+            return Err(Value::error(ABORTED));
+        }
+        if watched.broken {
+            return Err(Value::NullArray);
+        }
+        let (mut db, mut protocol) = (session.db, session.protocol);
+        let mut items = Vec::with_capacity(transaction.queued.len());
+        let mut calls = Vec::with_capacity(transaction.queued.len());
+        let mut has_words = false;
+        for Queued { spec, args } in transaction.queued {
+            if matches!(spec.handler, Handler::Session) {
+                // What follows in the block sees the database and protocol that the word will have chosen.
+                (db, protocol) = foresee(spec, &args, db, protocol);
+                has_words = true;
+                items.push(Item::Session(spec, args));
+            } else {
+                calls.push(Call { db, protocol, args });
+                items.push(Item::Call);
+            }
+        }
+        let group = match (transaction.group, watched.group) {
+            (Some(calls), Some(watches)) if calls != watches => return Err(Value::error(CROSS_SLOT)),
+            (calls, watches) => watches.or(calls),
+        };
+        match group {
+            Some(group) if !(calls.is_empty() && watched.watches.is_empty()) => {
+                plan.submit(group, Unit::Atomic { watches: watched.watches, calls }, |run| What::Exec { run, items });
+            }
+            _ => plan.local_block(items),
+        }
+        Ok(has_words)
+    }
+
+    /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order.
+    pub(super) fn write_block(
+        &self,
+        session: &mut Session,
+        items: Vec<Item>,
+        replies: Vec<Bytes>,
+        out: &mut BytesMut,
+    ) -> Result<(), Value> {
+        let calls = items.iter().filter(|item| matches!(item, Item::Call)).count();
+        if calls != replies.len() {
+            return Err(Value::error(super::batch::UNKNOWN));
+        }
+        let mut replies = replies.into_iter();
+        put_length(out, b'*', items.len());
+        for item in items {
+            match item {
+                Item::Call => out.extend_from_slice(&replies.next().unwrap_or_default()),
+                Item::Session(spec, args) => {
+                    let value = self.answer(session, spec, &args);
+                    value.encode(session.protocol, out);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some words make no sense inside a block: those that Redis refuses, and those whose effect on the reply stream
+/// would tear the block's own reply apart.
+fn may_queue(spec: &Spec, args: &[Bytes]) -> bool {
+    let refused = spec.flags.has(Flags::of("no_multi"))
+        || spec.name == "client|reply"
+        || (spec.name == "hello" && args.len() > 2);
+    !refused
+}
+
+/// Database and protocol after a word of the session.
+fn foresee(spec: &Spec, args: &[Bytes], db: u8, protocol: Protocol) -> (u8, Protocol) {
+    match (spec.name, args) {
+        ("select", [_, number]) => {
+            let number =
+                integer(number).and_then(|number| u8::try_from(number).ok()).filter(|n| *n < limits::DATABASES);
+            (number.unwrap_or(db), protocol)
+        }
+        ("hello", [_, version]) if is(version, "2") => (db, Protocol::Resp2),
+        ("hello", [_, version]) if is(version, "3") => (db, Protocol::Resp3),
+        _ => (db, protocol),
+    }
+}
