@@ -12,8 +12,10 @@ mod cluster;
 pub mod context;
 mod counter;
 pub mod error;
+pub mod introspect;
 pub mod spec;
 mod string;
+mod syntax;
 pub mod table;
 #[cfg(test)]
 mod testing;
