@@ -13,6 +13,7 @@ mod client_list;
 mod cluster;
 mod config;
 mod connection;
+pub mod forward;
 mod info;
 pub mod node;
 mod parameters;
