@@ -27,11 +27,6 @@ pub fn integer(word: &[u8]) -> Result<i64> {
     parse_integer(word).ok_or(Failure::NOT_AN_INTEGER)
 }
 
-/// An integer argument that must not be negative; `line` is the error for one that is.
-pub fn not_negative(word: &[u8], line: &'static str) -> Result<u64> {
-    u64::try_from(integer(word)?).map_err(|_| Failure::line(line))
-}
-
 /// Whether a word is this option, in either case.
 pub fn is(word: &[u8], option: &str) -> bool {
     word.eq_ignore_ascii_case(option.as_bytes())

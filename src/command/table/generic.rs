@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "4.0.0", "O(1)", "Deletes keys and tells how many there were.")
         .arguments("key:key@0*"),
-    Spec::new("wait", 3, "noscript", "connection")
+    Spec::new("wait", 3, "blocking", "connection")
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .doc(
             "generic",
