@@ -5,7 +5,8 @@
 //! A submission to this node's own machine needs no memory elsewhere: the machine tells by (index, term) whether it
 //! ran. For another node's machine everything that waits is gathered into a *frame*, numbered within this node's
 //! session and the group. The leader stores the replies of a frame in the entry that holds its effects, so a frame
-//! may be sent any number of times under its number.
+//! may be sent any number of times under its number. What only reads travels in frames of its own, without a number:
+//! it may run as often as it likes, leaves nothing behind, and the leader's node can answer it under its lease.
 //!
 //! Invariants:
 //! - A frame keeps its number and content from its first attempt on, as long as any attempt may have been appended.
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use super::node::Outcome;
 use crate::base::{GroupId, Nanos, NodeId, SessionId, Ticket};
-use crate::command::batch::{Unit, UnitReply};
+use crate::command;
+use crate::command::batch::{Call, Unit, UnitReply};
 use crate::machine::{Origin, Refusal, Submission};
 
 /// How long and how much.
@@ -84,6 +86,7 @@ struct Item {
     units: Vec<Unit>,
     deadline: Nanos,
     bytes: usize,
+    only_reads: bool,
 }
 
 /// Submissions that share a number.
@@ -97,6 +100,8 @@ struct Frame {
     attempt: Option<(Ticket, Place)>,
     /// An earlier attempt may have been appended.
     doubt: bool,
+    /// It has no number then, and no attempt leaves doubt.
+    only_reads: bool,
 }
 
 /// One group's queue.
@@ -108,6 +113,8 @@ struct Lane {
     waiting: VecDeque<Item>,
     local: BTreeMap<Ticket, Item>,
     frames: BTreeMap<u64, Frame>,
+    /// Frames of reads under way, by attempt.
+    reads: BTreeMap<Ticket, Frame>,
     next_number: u64,
     /// The leader forgot the session: no new frames until the old ones are resolved and a new session begins.
     expired: bool,
@@ -148,7 +155,8 @@ impl Forwarder {
             return;
         }
         self.bytes += bytes;
-        let item = Item { client, units, deadline: now + self.bounds.deadline, bytes };
+        let only_reads = units.iter().all(only_reads);
+        let item = Item { client, units, deadline: now + self.bounds.deadline, bytes, only_reads };
         self.lane(group).waiting.push_back(item);
     }
 
@@ -160,13 +168,9 @@ impl Forwarder {
         }
         lane.leader = leader;
         lane.backoff_until = Nanos(0);
-        // Whoever is asked now, another may still answer what it was sent: that is no reason to wait for it.
-        for frame in lane.frames.values_mut() {
-            if frame.attempt.is_some_and(|(_, place)| matches!(place, Place::There(node) if Some(node) != leader)) {
-                frame.attempt = None;
-                frame.doubt = true;
-            }
-        }
+        // Whoever was asked may still answer: that is no reason to wait for it.
+        let freed = lane.abandon(|node| Some(node) != leader);
+        self.bytes -= freed;
     }
 
     /// The stream of batches to a node is open.
@@ -178,12 +182,7 @@ impl Forwarder {
     pub fn link_down(&mut self, node: NodeId) {
         self.links.remove(&node);
         for lane in self.lanes.values_mut() {
-            for frame in lane.frames.values_mut() {
-                if frame.attempt.is_some_and(|(_, place)| place == Place::There(node)) {
-                    frame.attempt = None;
-                    frame.doubt = true;
-                }
-            }
+            self.bytes -= lane.abandon(|other| other == node);
         }
     }
 
@@ -198,6 +197,8 @@ impl Forwarder {
         let lane = self.lane(group);
         let freed = if let Some(item) = lane.local.remove(&attempt) {
             lane.local_answered(item, answer, backoff_until, out)
+        } else if let Some(frame) = lane.reads.remove(&attempt) {
+            lane.reads_answered(frame, answer, backoff_until, out)
         } else if let Some(number) = lane.number_of(attempt) {
             let mut freed = lane.frame_answered(number, answer, backoff_until, out);
             if freed.session_expired || lane.expired {
@@ -246,7 +247,8 @@ impl Forwarder {
     /// Submissions that are not answered yet.
     pub fn pending(&self) -> usize {
         let frames = |lane: &Lane| lane.frames.values().map(Frame::unanswered).sum::<usize>();
-        self.lanes.values().map(|lane| lane.waiting.len() + lane.local.len() + frames(lane)).sum()
+        let reads = |lane: &Lane| lane.reads.values().map(Frame::unanswered).sum::<usize>();
+        self.lanes.values().map(|lane| lane.waiting.len() + lane.local.len() + frames(lane) + reads(lane)).sum()
     }
 
     fn lane(&mut self, group: GroupId) -> &mut Lane {
@@ -270,6 +272,7 @@ impl Lane {
             waiting: VecDeque::new(),
             local: BTreeMap::new(),
             frames: BTreeMap::new(),
+            reads: BTreeMap::new(),
             next_number: 1,
             expired: false,
         }
@@ -293,6 +296,27 @@ impl Lane {
         };
         out.push(Output::Done(item.client, outcome));
         item.bytes
+    }
+
+    fn reads_answered(&mut self, frame: Frame, answer: Answer, backoff_until: Nanos, out: &mut Vec<Output>) -> usize {
+        match answer {
+            Answer::Replies(replies) => return frame.deliver(replies, out),
+            Answer::Refused(Refusal::Overloaded) => return frame.give_up(&Outcome::Overloaded, out),
+            Answer::Refused(_) | Answer::Unknown => {}
+        }
+        self.backoff_until = backoff_until;
+        self.requeue(frame)
+    }
+
+    /// No answer is waited for from the nodes that `which` names: numbered frames are in doubt then, reads wait anew.
+    fn abandon(&mut self, which: impl Fn(NodeId) -> bool) -> usize {
+        let gone = |frame: &Frame| matches!(frame.attempt, Some((_, Place::There(node))) if which(node));
+        for frame in self.frames.values_mut().filter(|frame| gone(frame)) {
+            frame.attempt = None;
+            frame.doubt = true;
+        }
+        let reads: Vec<Frame> = self.reads.extract_if(.., |_, frame| gone(frame)).map(|(_, frame)| frame).collect();
+        reads.into_iter().rev().map(|frame| self.requeue(frame)).sum()
     }
 
     fn frame_answered(&mut self, number: u64, answer: Answer, backoff_until: Nanos, out: &mut Vec<Output>) -> Freed {
@@ -330,14 +354,19 @@ impl Lane {
 
     /// Puts the submissions of a frame that is in no log back in front of the queue.
     fn dissolve(&mut self, number: u64) -> usize {
-        let Some(frame) = self.frames.remove(&number) else { return 0 };
+        self.frames.remove(&number).map_or(0, |frame| self.requeue(frame))
+    }
+
+    /// Puts submissions back in front of the queue; gives the bytes of those that were answered meanwhile.
+    fn requeue(&mut self, frame: Frame) -> usize {
         let mut units = frame.units;
         let mut freed = 0;
         for (client, deadline, count) in frame.clients.into_iter().rev() {
             let units = units.split_off(units.len() - count);
             let bytes = units.iter().map(weight).sum();
+            let only_reads = frame.only_reads;
             match client {
-                Some(client) => self.waiting.push_front(Item { client, units, deadline, bytes }),
+                Some(client) => self.waiting.push_front(Item { client, units, deadline, bytes, only_reads }),
                 None => freed += bytes,
             }
         }
@@ -345,10 +374,7 @@ impl Lane {
     }
 
     fn give_up(&mut self, number: u64, outcome: &Outcome, out: &mut Vec<Output>) -> usize {
-        let Some(frame) = self.frames.remove(&number) else { return 0 };
-        let clients = frame.clients.iter().filter_map(|(client, ..)| *client);
-        out.extend(clients.map(|client| Output::Done(client, outcome.clone())));
-        frame.bytes
+        self.frames.remove(&number).map_or(0, |frame| frame.give_up(outcome, out))
     }
 
     /// Continues under another session once the old one's frames are resolved: those under way are still answered;
@@ -378,26 +404,15 @@ impl Lane {
         self.local.retain(|_, item| {
             let due = item.deadline <= now;
             if due {
-                out.push(Output::Done(item.client, Outcome::Unknown));
+                let outcome = if item.only_reads { Outcome::Down } else { Outcome::Unknown };
+                out.push(Output::Done(item.client, outcome));
                 freed += item.bytes;
             }
             !due
         });
-        // Every frame is under way or in doubt: one that is neither was dissolved.
-        self.frames.retain(|_, frame| {
-            for (client, deadline, _) in &mut frame.clients {
-                if *deadline <= now
-                    && let Some(client) = client.take()
-                {
-                    out.push(Output::Done(client, Outcome::Unknown));
-                }
-            }
-            let dead = frame.unanswered() == 0;
-            if dead {
-                freed += frame.bytes;
-            }
-            !dead
-        });
+        // Every numbered frame is under way or in doubt: one that is neither was dissolved.
+        self.frames.retain(|_, frame| frame.expire(now, &Outcome::Unknown, &mut freed, out));
+        self.reads.retain(|_, frame| frame.expire(now, &Outcome::Down, &mut freed, out));
         freed
     }
 
@@ -435,34 +450,76 @@ impl Lane {
             }
             return;
         }
-        while !self.waiting.is_empty() && self.frames.len() < bounds.frames_in_flight_max {
-            let ticket = ticket();
-            let mut frame = Frame {
-                clients: Vec::new(),
-                units: Vec::new(),
-                bytes: 0,
-                attempt: Some((ticket, place)),
-                doubt: false,
-            };
-            while let Some(item) = self.waiting.pop_front() {
-                frame.clients.push((Some(item.client), item.deadline, item.units.len()));
-                frame.bytes += item.bytes;
-                frame.units.extend(item.units);
-                if frame.bytes >= bounds.frame_bytes_max {
-                    break;
+        for only_reads in [false, true] {
+            while self.room(only_reads, bounds) {
+                let Some(mut frame) = self.gather(only_reads, bounds) else { break };
+                let ticket = ticket();
+                frame.attempt = Some((ticket, place));
+                if only_reads {
+                    let submission = Submission { ticket, origin: None, units: frame.units.clone() };
+                    if let Place::There(node) = place {
+                        out.push(Output::Send(node, group, submission));
+                    }
+                    self.reads.insert(ticket, frame);
+                } else {
+                    let number = self.next_number;
+                    self.next_number += 1;
+                    out.push(send(ticket, number, self.session, &frame.units));
+                    self.frames.insert(number, frame);
                 }
             }
-            let number = self.next_number;
-            self.next_number += 1;
-            out.push(send(ticket, number, self.session, &frame.units));
-            self.frames.insert(number, frame);
         }
+    }
+
+    fn room(&self, only_reads: bool, bounds: &Bounds) -> bool {
+        let under_way = if only_reads { self.reads.len() } else { self.frames.len() };
+        under_way < bounds.frames_in_flight_max
+    }
+
+    /// A frame of what waits, in order, of one kind.
+    fn gather(&mut self, only_reads: bool, bounds: &Bounds) -> Option<Frame> {
+        let mut frame =
+            Frame { clients: Vec::new(), units: Vec::new(), bytes: 0, attempt: None, doubt: false, only_reads };
+        for _ in 0..self.waiting.len() {
+            let Some(item) = self.waiting.pop_front() else { break };
+            if item.only_reads != only_reads || frame.bytes >= bounds.frame_bytes_max {
+                self.waiting.push_back(item);
+                continue;
+            }
+            frame.clients.push((Some(item.client), item.deadline, item.units.len()));
+            frame.bytes += item.bytes;
+            frame.units.extend(item.units);
+        }
+        Some(frame).filter(|frame| !frame.clients.is_empty())
     }
 }
 
 impl Frame {
     fn unanswered(&self) -> usize {
         self.clients.iter().filter(|(client, ..)| client.is_some()).count()
+    }
+
+    /// Answers who is out of time; false when nobody is left.
+    fn expire(&mut self, now: Nanos, outcome: &Outcome, freed: &mut usize, out: &mut Vec<Output>) -> bool {
+        for (client, deadline, _) in &mut self.clients {
+            if *deadline <= now
+                && let Some(client) = client.take()
+            {
+                out.push(Output::Done(client, outcome.clone()));
+            }
+        }
+        let alive = self.unanswered() > 0;
+        if !alive {
+            *freed += self.bytes;
+        }
+        alive
+    }
+
+    /// Tells everybody the same; gives the bytes released.
+    fn give_up(self, outcome: &Outcome, out: &mut Vec<Output>) -> usize {
+        let clients = self.clients.iter().filter_map(|(client, ..)| *client);
+        out.extend(clients.map(|client| Output::Done(client, outcome.clone())));
+        self.bytes
     }
 
     /// Hands each client its share of the replies; gives the bytes released.
@@ -478,6 +535,16 @@ impl Frame {
             out.push(Output::Done(client, outcome));
         }
         self.bytes
+    }
+}
+
+/// Whether running a unit more than once is the same as running it once.
+fn only_reads(unit: &Unit) -> bool {
+    let reads = |call: &Call| command::check(&call.args).is_ok_and(|spec| !spec.is_write());
+    match unit {
+        Unit::Call(call) => reads(call),
+        Unit::Atomic { calls, .. } => calls.iter().all(reads),
+        Unit::Watch { .. } => true,
     }
 }
 
@@ -683,6 +750,32 @@ mod tests {
         let origin = frame.origin.expect("numbered");
         assert_eq!((origin.number, origin.acknowledged_below, frame.units.len()), (1, 1, 2));
         assert_ne!(origin.session, SessionId(77));
+    }
+
+    #[test]
+    fn reads_travel_without_a_number_and_leave_no_doubt() {
+        let mut bench = Bench::led_by(2);
+        let get = || {
+            let args = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"a")];
+            vec![Unit::Call(Call { db: 0, protocol: Protocol::Resp2, args })]
+        };
+        bench.0.submit(at(0), GROUP, Ticket(10), get(), &mut bench.1);
+        bench.submit(0, 11, "a");
+        let wanted = bench.flush(0);
+        let [Output::Send(_, _, write), Output::Send(_, _, read)] = &wanted[..] else { panic!("{wanted:?}") };
+        assert_eq!((number(write), read.origin), (1, None));
+        bench.0.link_down(NodeId(2));
+        bench.0.leader(GROUP, Some(NodeId(3)));
+        let wanted = bench.flush(1);
+        assert!(
+            matches!(&wanted[..], [Output::Send(..), Output::Send(_, _, again)] if again.origin.is_none()),
+            "{wanted:?}"
+        );
+        bench.0.link_down(NodeId(3));
+        let mut done = bench.tick(2500);
+        done.sort_by_key(|output| matches!(output, Output::Done(ticket, _) if *ticket == Ticket(11)));
+        assert_eq!(done, [Output::Done(Ticket(10), Outcome::Down), Output::Done(Ticket(11), Outcome::Unknown)]);
+        assert_eq!((bench.0.bytes(), bench.0.pending()), (0, 0));
     }
 
     #[test]
