@@ -1,4 +1,612 @@
 //! One Raft group without IO: messages, ticks and proposals in; what to persist, send and apply out. The only
 //! place that names the `raft` crate.
+//!
+//! A [`Group`] is told what happened (one method per cause) and then drained ([`Group::drain`]) for what should be
+//! done about it. Nothing is persisted, sent or applied here; everything that must follow an fsync waits here until
+//! [`Group::persisted`] says that it happened.
+//!
+//! # Layout
+//!
+//! - [`entry`]: the bytes of a log entry, shared with the machine.
+//! - `start`: what a group starts from and refuses to start from.
+//! - `storage`, `terms`, `record`: the log as the crate sees it.
+//! - `ready`: from the crate's Ready to our effects; the order of fsyncs and messages.
+//! - `guard`, `header`: what may come in, and how messages travel.
+//! - `leadership`, `timeout`, `lease`, `reads`, `transfer`: who leads, since when, and what it may answer.
+//! - `snapshot`: snapshots out and in. `witness`: replicas compare hashes.
+//!
+//! # Invariants
+//!
+//! `applied <= handed out <= min(committed, durable)`; a message of a follower leaves after its Ready and all earlier
+//! ones are durable (rule 1); nothing is stepped between taking a Ready and advancing past it (rule 2).
 
 pub mod entry;
+mod guard;
+mod header;
+mod leadership;
+mod lease;
+mod reads;
+mod ready;
+mod record;
+mod snapshot;
+mod start;
+mod status;
+mod storage;
+mod terms;
+mod timeout;
+mod transfer;
+mod witness;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{ConfState, Message, MessageType};
+use raft::{RawNode, StateRole};
+
+pub use start::{Start, StartError};
+pub use status::{Counters, PeerStatus, Status};
+
+use crate::base::{GroupId, LogIndex, Nanos, NodeId, PeerId, Term};
+use crate::store::{self, HardState, Log, LogWrite};
+use guard::Verdict;
+use leadership::Leadership;
+use lease::{Lease, Promise, Span, Vote};
+use reads::Reads;
+use snapshot::Install;
+use storage::Store;
+use transfer::Transfer;
+use witness::Witness;
+
+/// Numbers that an operator or a test may change. Ticks are of the host's tick interval, 10 ms.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Ticks between heartbeats.
+    pub heartbeat_ticks: usize,
+    /// First and last tick of the election window (rule 8).
+    pub election_ticks: (usize, usize),
+    /// How long a lease lasts. A successor waits that long; also where this node itself uses no leases.
+    pub lease: Duration,
+    /// Parts per million that a successor waits longer: see the proof in `lease`.
+    pub lease_margin_ppm: u32,
+    /// Whether this node reads under leases; otherwise every read needs a quorum round and no clock is trusted.
+    pub use_leases: bool,
+    /// Time after which a leader whose oldest write is not durable steps down (rule 10).
+    pub unsynced_max: Duration,
+    /// Entry bytes in one append message.
+    pub append_bytes_max: u64,
+    /// Append messages on their way to one follower.
+    pub appends_in_flight: usize,
+    /// Entry bytes that a leader holds uncommitted before it refuses proposals.
+    pub uncommitted_bytes_max: u64,
+    /// Bytes of committed entries handed to the machine and not applied, after which no more are handed out.
+    pub unapplied_bytes_max: u64,
+    /// Bytes of entries kept in memory although they are durable and applied, for followers that are a little behind.
+    pub tail_bytes_kept: u64,
+    /// Entries before the applied index that stay in the log, so that a short absence needs no snapshot.
+    pub log_entries_kept: u64,
+    /// Entries that a leader keeps for an active follower that is further behind than that.
+    pub follower_lag_max: u64,
+    /// Ticks after which a snapshot on its way counts as failed.
+    pub snapshot_ticks: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        use crate::base::limits;
+        Config {
+            heartbeat_ticks: 5,
+            election_ticks: (40, 83),
+            lease: Duration::from_millis(400),
+            lease_margin_ppm: 50_000,
+            use_leases: true,
+            unsynced_max: Duration::from_millis(830),
+            append_bytes_max: limits::APPEND_BYTES_MAX,
+            appends_in_flight: limits::APPENDS_IN_FLIGHT_MAX,
+            uncommitted_bytes_max: limits::UNCOMMITTED_BYTES_MAX,
+            unapplied_bytes_max: 64 << 20,
+            tail_bytes_kept: 8 << 20,
+            log_entries_kept: 10_000,
+            follower_lag_max: 100_000,
+            snapshot_ticks: 12_000,
+        }
+    }
+}
+
+/// A message for another replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Receiving replica.
+    pub to: PeerId,
+    /// Where it is.
+    pub node: NodeId,
+    /// Header and Raft message.
+    pub message: Bytes,
+}
+
+/// What a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Follows, knows of no leader, waits for a predecessor's lease to end, or hands leadership over.
+    Follower,
+    /// Leads in `term`; `first` is the term's own first entry.
+    Leader {
+        /// The term.
+        term: Term,
+        /// Position of its first entry.
+        first: LogIndex,
+    },
+}
+
+/// A committed entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its place.
+    pub index: LogIndex,
+    /// Its term.
+    pub term: Term,
+    /// Payload, empty for the first entry of a term and for membership changes.
+    pub data: Bytes,
+    /// Encoded ConfState after a membership change.
+    pub conf_state: Option<Bytes>,
+}
+
+/// What the state machine must know, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What this replica is now.
+    Role(Role),
+    /// Apply these, ascending without gaps.
+    Commit(Vec<Committed>),
+    /// Leadership was confirmed for this request: the state at `index` or later answers it.
+    ReadIndex {
+        /// The request.
+        number: u64,
+        /// Committed at the time of the request.
+        index: LogIndex,
+    },
+    /// Leadership ended before it was confirmed.
+    ReadRefused {
+        /// The request.
+        number: u64,
+    },
+    /// The lease of `term` lasts until then; 0 for never again.
+    Lease {
+        /// The term.
+        term: Term,
+        /// On this node's clock.
+        until: Nanos,
+    },
+    /// The state is that of a snapshot at this place.
+    Installed {
+        /// Its place.
+        index: LogIndex,
+        /// Its term.
+        term: Term,
+    },
+}
+
+/// Work on snapshots; see `host::SnapshotEffect`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotTask {
+    /// Take a view of the applied state.
+    Take {
+        /// Its number, below 2^63.
+        snapshot: u64,
+    },
+    /// Stream the view with this message.
+    Send {
+        /// The message.
+        mail: Mail,
+        /// The view.
+        snapshot: u64,
+    },
+    /// Replace the state.
+    Install {
+        /// The received snapshot.
+        snapshot: u64,
+        /// Its place in the log.
+        index: LogIndex,
+        /// Its term.
+        term: Term,
+        /// Membership there.
+        conf_state: Bytes,
+    },
+    /// Forget it.
+    Drop {
+        /// View or received snapshot.
+        snapshot: u64,
+    },
+}
+
+/// A broken promise of disk, peer or program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Two replicas have different state at the same index (rule 23).
+    #[error("state diverged from peer {peer} at index {index}: hash {own:016x} here, {other:016x} there")]
+    Diverged {
+        /// The other replica.
+        peer: PeerId,
+        /// Where both had applied to.
+        index: LogIndex,
+        /// Rolling hash here.
+        own: u64,
+        /// Rolling hash there.
+        other: u64,
+    },
+    /// The log could not be read.
+    #[error("the log cannot be read: {0}")]
+    Log(store::Error),
+    /// The leader holds this replica to entries that it no longer has: its disk lost an acknowledged write. The
+    /// group takes no further part here, for its votes could elect a leader without those entries.
+    #[error("this replica acknowledged entries up to {acknowledged} but has only {last}: its log lost a synced write")]
+    LostTail {
+        /// What the leader knows to be here.
+        acknowledged: LogIndex,
+        /// What is here.
+        last: LogIndex,
+    },
+}
+
+/// What a group wants done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// What to make durable under the number that was given to [`Group::drain`].
+    pub write: Option<LogWrite>,
+    /// Messages that may leave now.
+    pub mail: Vec<Mail>,
+    /// For the machine.
+    pub events: Vec<Event>,
+    /// Snapshot work.
+    pub snapshots: Vec<SnapshotTask>,
+    /// What must never happen.
+    pub faults: Vec<Fault>,
+}
+
+/// What readers on other threads may know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Current term.
+    pub term: Term,
+    /// Node of its leader, if known.
+    pub leader: Option<NodeId>,
+    /// Leads, its term's first entry is committed, and predecessors' leases have ended.
+    pub serving: bool,
+    /// Committed up to here.
+    pub commit: LogIndex,
+    /// Local reads are safe before this moment; 0 for never.
+    pub lease_until: Nanos,
+}
+
+/// A Ready whose consequences wait for an fsync.
+struct Waiting {
+    ready: u64,
+    /// Durable with this persist.
+    persist: u64,
+    since: Nanos,
+    mail: Vec<Mail>,
+    /// Place of the snapshot that the log was reset to.
+    installed: Option<(u64, u64)>,
+}
+
+/// One replica of one group.
+pub struct Group {
+    id: GroupId,
+    config: Config,
+    seed: u64,
+    node: RawNode<Store>,
+    peers: BTreeMap<PeerId, NodeId>,
+    /// Membership at birth, and as applied.
+    birth: ConfState,
+    membership: ConfState,
+    hard_state: HardState,
+    waiting: VecDeque<Waiting>,
+    /// Up to here committed entries were handed to the machine.
+    handed_out: u64,
+    applied: u64,
+    /// Handed out and not applied: last index of each batch, and its bytes.
+    unapplied: VecDeque<(u64, u64)>,
+    unapplied_bytes: u64,
+    install: Option<Install>,
+    leadership: Leadership,
+    lease: Lease,
+    span: Span,
+    promise: Promise,
+    votes: Vec<Vote>,
+    /// Term whose leases were given up for this replica to take over.
+    ended_lease: Option<u64>,
+    reads: Reads,
+    transfer: Option<Transfer>,
+    witness: Witness,
+    /// Set when the group stopped taking part.
+    stopped: bool,
+    /// No new elections from here: the process ends.
+    leaving: bool,
+    counters: Counters,
+    out: Effects,
+}
+
+impl Group {
+    /// Opens a group. What must be repaired in the log first is in the first drain.
+    pub fn new(
+        config: &Config,
+        start: Start,
+        log: Arc<dyn Log>,
+        seed: u64,
+        now: Nanos,
+    ) -> std::result::Result<Group, StartError> {
+        let group = start.group;
+        let checked = start::check(&start, &log, config.tail_bytes_kept)?;
+        let membership = checked.origin.conf_state.clone();
+        let applied = start.applied.0.get();
+        let raft_config = raft::Config {
+            id: start.peer.get(),
+            election_tick: config.election_ticks.0,
+            min_election_tick: config.election_ticks.0,
+            max_election_tick: config.election_ticks.1 + 1,
+            heartbeat_tick: config.heartbeat_ticks,
+            applied,
+            max_size_per_msg: config.append_bytes_max.min(config.uncommitted_bytes_max),
+            max_inflight_msgs: config.appends_in_flight,
+            check_quorum: true,
+            pre_vote: true,
+            skip_bcast_commit: true,
+            batch_append: true,
+            max_uncommitted_size: config.uncommitted_bytes_max,
+            max_committed_size_per_ready: config.unapplied_bytes_max,
+            ..raft::Config::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let store = Store::new(group, log, checked.origin);
+        let node = RawNode::new(&raft_config, store, &logger)
+            .map_err(|error| StartError::Config { group, reason: error.to_string() })?;
+        let alone = membership.voters == [start.peer.get()] && membership.voters_outgoing.is_empty();
+        let mut created = Group {
+            id: group,
+            config: config.clone(),
+            seed,
+            node,
+            peers: start.peers,
+            birth: start::initial_conf_state(&start.voters),
+            membership,
+            hard_state: checked.hard_state,
+            waiting: VecDeque::new(),
+            handed_out: applied,
+            applied,
+            unapplied: VecDeque::new(),
+            unapplied_bytes: 0,
+            install: None,
+            leadership: Leadership::default(),
+            lease: Lease::default(),
+            span: Span { lease: config.lease, margin_ppm: config.lease_margin_ppm },
+            promise: if alone { Promise::default() } else { Promise::since_start(now) },
+            votes: Vec::new(),
+            ended_lease: None,
+            reads: Reads::default(),
+            transfer: None,
+            witness: Witness::default(),
+            stopped: false,
+            leaving: false,
+            counters: Counters::default(),
+            out: Effects::default(),
+        };
+        created.out.write = checked.repair;
+        created.witness.applied(applied, start.hash);
+        created.observe(now);
+        Ok(created)
+    }
+
+    /// Which group.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// One tick interval passed.
+    pub fn tick(&mut self, now: Nanos) {
+        if self.stopped {
+            return;
+        }
+        let leading = self.node.raft.state == StateRole::Leader;
+        if leading
+            && !self.is_alone()
+            && self.waiting.front().is_some_and(|front| now.since(front.since) > self.config.unsynced_max)
+        {
+            self.step_down(now);
+            return;
+        }
+        if leading {
+            self.node.tick();
+            self.observe(now);
+            self.tick_transfer(now);
+            self.tick_snapshots(now);
+            return;
+        }
+        // A replica campaigns only with a durable log: its vote for itself says that it has these entries.
+        let soon = self.node.raft.election_elapsed + 1 >= self.node.raft.randomized_election_timeout();
+        if soon && (self.leaving || !self.settled()) {
+            return;
+        }
+        if self.is_alone() && self.settled() {
+            self.counters.elections += 1;
+            let _ = self.node.campaign();
+        } else if self.node.tick() {
+            self.counters.elections += 1;
+        }
+        self.observe(now);
+    }
+
+    /// A message of a replica of this group arrived; `from` is checked to be one.
+    pub fn message(&mut self, now: Nanos, from: PeerId, message: &Bytes) {
+        self.receive(now, from, message, None);
+    }
+
+    /// `snapshot`: the number of the chunks that came with the message.
+    fn receive(&mut self, now: Nanos, from: PeerId, message: &Bytes, snapshot: Option<u64>) {
+        if self.stopped {
+            return;
+        }
+        let Some((header, mut message)) = header::decode(message) else {
+            self.counters.bogus_messages += 1;
+            return;
+        };
+        let kind = message.get_msg_type();
+        if message.from != from.get() || (kind == MessageType::MsgSnapshot) != snapshot.is_some() {
+            self.counters.bogus_messages += 1;
+            return;
+        }
+        // What could end in leadership starts from a clean slate: the crate requires that nothing of a follower's
+        // Readies is left when it becomes leader, and our own order of messages relies on it.
+        match guard::judge(&self.node, &message, self.settled()) {
+            Verdict::Step => {}
+            Verdict::Ignore => return,
+            Verdict::Bogus => {
+                self.counters.bogus_messages += 1;
+                return;
+            }
+            Verdict::LostTail { acknowledged } => {
+                let last = LogIndex(self.node.raft.raft_log.last_index());
+                self.stop(Fault::LostTail { acknowledged: LogIndex(acknowledged), last });
+                return;
+            }
+        }
+        if let Some(snapshot) = snapshot {
+            snapshot::renumber(&mut message, snapshot);
+        }
+        if let Some(found) = self.witness.heard(from.get(), header.applied, header.hash) {
+            self.diverged(found);
+        }
+        let (term, log_term) = (message.term, self.node.raft.term);
+        self.before_step(now, &header, &message);
+        // An error means that the message was not for the crate's present state, which is as good as lost.
+        let _ = self.node.step(message);
+        if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) && self.follows(from.get(), term) {
+            self.promise.acknowledge(now, term, header.round);
+        }
+        debug_assert!(self.node.raft.term >= log_term, "terms never go back");
+        self.observe(now);
+    }
+
+    /// Appends an entry if this replica leads in `term`, serves, and has room. Otherwise nothing was appended.
+    pub fn propose(&mut self, now: Nanos, term: Term, data: Bytes) -> Option<LogIndex> {
+        let role = self.role(now);
+        if !matches!(role, Role::Leader { term: leading, .. } if leading == term) || !record::is_payload(&data) {
+            return None;
+        }
+        let mut entry = raft::eraftpb::Entry::default();
+        entry.data = data;
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.node.raft.id;
+        message.set_entries(vec![entry].into());
+        self.node.step(message).ok()?;
+        let index = LogIndex(self.node.raft.raft_log.last_index());
+        self.observe(now);
+        Some(index)
+    }
+
+    /// The machine wants leadership confirmed; answered by `Event::ReadIndex` or `Event::ReadRefused`.
+    pub fn confirm_leadership(&mut self, number: u64) {
+        if self.node.raft.state == StateRole::Leader && !self.stopped {
+            self.reads.request(number);
+        } else {
+            self.out.events.push(Event::ReadRefused { number });
+        }
+    }
+
+    /// The machine applied up to `index`, where its rolling hash is `hash`.
+    pub fn applied(&mut self, now: Nanos, index: LogIndex, hash: u64) {
+        let index = index.get();
+        if index > self.handed_out {
+            // Nothing of this was handed out: an answer from before an installation, or a bug of the caller.
+            debug_assert!(false, "applied {index}, handed out {}", self.handed_out);
+            return;
+        }
+        if self.install.is_none() && index > self.applied {
+            self.applied = index;
+            self.node.advance_apply_to(index);
+            self.node.mut_store().applied(index);
+        }
+        while self.unapplied.front().is_some_and(|&(last, _)| last <= index) {
+            let (_, bytes) = self.unapplied.pop_front().unwrap_or_default();
+            self.unapplied_bytes -= bytes;
+        }
+        if let Some(found) = self.witness.applied(index, hash) {
+            self.diverged(found);
+        }
+        self.observe(now);
+    }
+
+    /// The state is durable up to `index`: the log before it may go, unless somebody still needs it (rule 18).
+    pub fn flushed(&mut self, index: LogIndex) {
+        let active = self.node.raft.prs();
+        let mut cut = index.get().min(self.applied).min(self.applied.saturating_sub(self.config.log_entries_kept));
+        if self.node.raft.state == StateRole::Leader {
+            let patience = self.applied.saturating_sub(self.config.follower_lag_max);
+            let followers = active.iter().filter(|(_, progress)| progress.recent_active);
+            let slowest = followers.map(|(_, progress)| progress.matched).filter(|matched| *matched >= patience).min();
+            cut = cut.min(slowest.unwrap_or(u64::MAX));
+        }
+        let store = self.node.store();
+        cut = cut.min(store.outgoing.borrow().lowest_index().unwrap_or(u64::MAX)).min(store.durable());
+        if self.install.is_some() || cut <= store.before_first() {
+            return;
+        }
+        let term = store.term_of(cut);
+        self.node.mut_store().cut(cut);
+        self.write().cut = Some((LogIndex(cut), Term(term)));
+    }
+
+    /// The process is about to end: hand over what is led, start no elections.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// A view for readers; see [`View`].
+    pub fn view(&self, now: Nanos) -> View {
+        let raft = &self.node.raft;
+        let serving = matches!(self.role(now), Role::Leader { .. }) && raft.commit_to_current_term();
+        View {
+            term: Term(raft.term),
+            leader: self.peers.get(&PeerId(raft.leader_id)).copied().filter(|_| !self.stopped),
+            serving,
+            commit: LogIndex(raft.raft_log.committed),
+            lease_until: if serving { self.lease_until() } else { Nanos(0) },
+        }
+    }
+
+    /// Whether this replica leads, serving or not.
+    pub fn leads(&self) -> bool {
+        self.node.raft.state == StateRole::Leader && !self.stopped
+    }
+
+    fn is_alone(&self) -> bool {
+        self.membership.voters == [self.node.raft.id] && self.membership.voters_outgoing.is_empty()
+    }
+
+    fn follows(&self, leader: u64, term: u64) -> bool {
+        let raft = &self.node.raft;
+        raft.state == StateRole::Follower && raft.term == term && raft.leader_id == leader
+    }
+
+    fn parse_conf_state(&self, bytes: &Bytes) -> Option<ConfState> {
+        if bytes.is_empty() {
+            return Some(self.birth.clone());
+        }
+        ConfState::parse_from_carllerche_bytes(bytes).ok().filter(snapshot::is_sound)
+    }
+
+    fn diverged(&mut self, found: witness::Divergence) {
+        let (peer, index) = (PeerId(found.peer), LogIndex(found.index));
+        self.stop(Fault::Diverged { peer, index, own: found.own, other: found.other });
+    }
+
+    /// Takes no further part: nothing that this replica says can be trusted.
+    fn stop(&mut self, fault: Fault) {
+        if !self.stopped {
+            self.stopped = true;
+            self.out.faults.push(fault);
+        }
+    }
+}

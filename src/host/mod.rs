@@ -1,14 +1,26 @@
 //! All groups of a worker: routes inputs to them, gathers what they want into one set of effects, so that one
 //! fsync and one frame per peer serve all. Sans-IO and deterministic: production and simulator call the same type.
 //!
+//! [`Host::handle`] takes an input, [`Host::ready`] drains what is to be done: a burst of inputs before one `ready`
+//! shares one write, and one message per follower.
+//!
 //! Invariants: `Effects::publish` is visible to readers before `Effects::send` leaves (rule 37); what must follow
 //! an fsync is held here and appears in `send` only in answer to `Input::Persisted` (rule 1).
+
+pub mod meta;
+mod proposals;
+mod worker;
 
 use bytes::Bytes;
 
 use crate::base::{ClusterId, GroupId, LogIndex, Nanos, NodeId, PeerId, Term};
 use crate::machine::{self, Proposal};
 use crate::store::LogWrite;
+
+pub use crate::group::{
+    Config, Fault as FaultKind, PeerStatus, Start as GroupStart, StartError, Status as GroupStatus,
+};
+pub use worker::{Counters, Host};
 
 /// A Raft message on its way between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,35 +104,6 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// What was seen.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FaultKind {
-    /// Two replicas have different state at the same index (rule 23).
-    #[error("state diverged from peer {peer} at index {index}: hash {own:016x} here, {other:016x} there")]
-    Diverged {
-        /// The other replica.
-        peer: PeerId,
-        /// Where both had applied to.
-        index: LogIndex,
-        /// Rolling hash here.
-        own: u64,
-        /// Rolling hash there.
-        other: u64,
-    },
-    /// The log could not be read.
-    #[error("the log cannot be read: {0}")]
-    Log(crate::store::Error),
-    /// The leader holds this replica to entries that it no longer has: its disk lost an acknowledged write. The
-    /// group takes no further part here, for its votes could elect a leader without those entries.
-    #[error("this replica acknowledged entries up to {acknowledged} but has only {last}: its log lost a synced write")]
-    LostTail {
-        /// What the leader knows to be here.
-        acknowledged: LogIndex,
-        /// What is here.
-        last: LogIndex,
-    },
-}
-
 impl Fault {
     /// Whether the process must end at once: its state or its disk cannot be trusted. Otherwise only the group stopped.
     pub fn is_fatal(&self) -> bool {
@@ -137,7 +120,7 @@ pub struct Persist {
     pub writes: Vec<LogWrite>,
 }
 
-/// What the host asks about snapshots.
+/// What the host asks about snapshots. Numbers that it gives out are below [`RECEIVED_SNAPSHOTS`].
 #[derive(Clone, Debug)]
 pub enum SnapshotEffect {
     /// Take a view of the group's applied state and keep it under the number.
@@ -149,6 +132,9 @@ pub enum SnapshotEffect {
     /// Forget a view or a received snapshot.
     Drop { group: GroupId, snapshot: u64 },
 }
+
+/// Received snapshots are numbered from here by the caller, so that [`SnapshotEffect::Drop`] names one or the other.
+pub const RECEIVED_SNAPSHOTS: u64 = 1 << 63;
 
 /// What readers on other threads may know of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

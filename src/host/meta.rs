@@ -1,0 +1,302 @@
+//! What the meta group knows: the cluster's id, its nodes, its groups. And how a cluster begins: every node computes
+//! the same facts from the same `--initial-cluster` list, without a word between them.
+//!
+//! Facts are records of the meta group's state ([`keys::fact`]), changed by ordinary mutations in ordinary entries: the
+//! machine that applies them needs no knowledge of them. Values start with a version byte; numbers are big-endian.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::GroupStart;
+use crate::base::{ClusterId, GroupId, LogIndex, Millis, NodeId, PeerId, SlotRange, Term};
+use crate::cluster::{GroupInfo, Map, NodeInfo};
+use crate::group::entry::Entry;
+use crate::store::{self, Mutation, Order, Read, keys};
+
+const VERSION: u8 = 1;
+const CLUSTER: &[u8] = b"cluster";
+const NODE: &[u8] = b"node/";
+const GROUP: &[u8] = b"group/";
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// `host:port` where peers connect.
+    pub peer: String,
+}
+
+/// A group of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its id.
+    pub id: GroupId,
+    /// Its slots; none for the meta group.
+    pub slots: Option<SlotRange>,
+    /// Its replicas and where they are.
+    pub peers: BTreeMap<PeerId, NodeId>,
+    /// The id that the next replica gets (rule 14: none is used twice).
+    pub next_peer: PeerId,
+    /// Membership epoch.
+    pub epoch: u64,
+}
+
+/// Everything the meta group knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// All nodes, by id.
+    pub nodes: Vec<Node>,
+    /// All groups, the meta group first.
+    pub groups: Vec<Group>,
+}
+
+impl Facts {
+    /// The facts of a new cluster: `partitions` groups with equal slot ranges (and the meta group), each with
+    /// `replicas` replicas, or one on every node if there are fewer. Peer ids are node ids at first. The order of
+    /// `nodes` does not matter; there must be at least one.
+    pub fn initial(mut nodes: Vec<Node>, partitions: u16, replicas: usize, token: &str) -> Facts {
+        nodes.sort_by_key(|node| node.id);
+        let cluster = cluster_id(&nodes, token);
+        let ranges = SlotRange::divide(partitions).into_iter().map(Some);
+        let groups = std::iter::once(None).chain(ranges).enumerate().map(|(number, slots)| {
+            // Neighbouring groups start at neighbouring nodes, so that replicas are spread evenly.
+            let members = (0..replicas.clamp(1, nodes.len())).map(|offset| nodes[(number + offset) % nodes.len()].id);
+            let peers = members.map(|node| (PeerId(node.get()), node)).collect();
+            let next_peer = PeerId(nodes.iter().map(|node| node.id.get()).max().unwrap_or(0) + 1);
+            Group { id: GroupId(number as u64), slots, peers, next_peer, epoch: 0 }
+        });
+        let groups = groups.collect();
+        Facts { cluster, nodes, groups }
+    }
+
+    /// The first entry of the meta group's state, proposed by its leader while the state has no facts.
+    pub fn entry(&self, stamp: Millis) -> Entry {
+        Entry { stamp, epoch: 0, mutations: self.mutations() }
+    }
+
+    /// The records of all facts.
+    pub fn mutations(&self) -> Vec<Mutation> {
+        let put = |name: Vec<u8>, value: Vec<u8>| Mutation::Put(keys::fact(&name), value.into());
+        let mut cluster = vec![VERSION];
+        cluster.put_u64(self.cluster.get());
+        let mut mutations = vec![put(CLUSTER.to_vec(), cluster)];
+        mutations.extend(self.nodes.iter().map(|node| {
+            let mut value = vec![VERSION];
+            value.extend_from_slice(node.peer.as_bytes());
+            put(name(NODE, node.id.get()), value)
+        }));
+        mutations.extend(self.groups.iter().map(|group| put(name(GROUP, group.id.get()), group.encode())));
+        mutations
+    }
+
+    /// Reads the facts of a state; `None` if it has none yet.
+    pub fn read(state: &dyn Read) -> store::Result<Option<Facts>> {
+        let Some(cluster) = state.get(&keys::fact(CLUSTER))? else { return Ok(None) };
+        let cluster = versioned(&cluster).and_then(|mut value| (value.len() == 8).then(|| value.get_u64()));
+        let cluster = ClusterId(cluster.ok_or_else(|| damaged("cluster"))?);
+        let nodes = scan(state, NODE, |id, value| {
+            let peer = String::from_utf8(value.to_vec()).ok()?;
+            Some(Node { id: NodeId(id), peer })
+        })?;
+        let groups = scan(state, GROUP, |id, value| Group::decode(GroupId(id), value))?;
+        Ok(Some(Facts { cluster, nodes, groups }))
+    }
+
+    /// What the groups of a node start from, before anything is known of log and state.
+    pub fn starts(&self, node: NodeId) -> Vec<GroupStart> {
+        let mine = self.groups.iter().filter_map(|group| {
+            let peer = *group.peers.iter().find(|(_, at)| **at == node)?.0;
+            Some(GroupStart {
+                group: group.id,
+                peer,
+                peers: group.peers.clone(),
+                voters: group.peers.keys().copied().collect(),
+                epoch: group.epoch,
+                conf_state: Bytes::new(),
+                applied: (LogIndex(0), Term(0)),
+                hash: 0,
+                log: None,
+            })
+        });
+        mine.collect()
+    }
+
+    /// The map of the cluster as far as facts go: no leaders, nobody reachable but `node` itself.
+    pub fn map(&self, node: NodeId) -> Map {
+        let nodes = self.nodes.iter();
+        let groups = self.groups.iter();
+        Map {
+            cluster: self.cluster,
+            nodes: nodes
+                .map(|other| NodeInfo {
+                    id: other.id,
+                    peer: other.peer.clone(),
+                    resp: None,
+                    reachable: other.id == node,
+                })
+                .collect(),
+            groups: groups
+                .map(|group| GroupInfo {
+                    id: group.id,
+                    slots: group.slots,
+                    members: group.peers.values().copied().collect(),
+                    leader: None,
+                    term: Term(0),
+                    commit: LogIndex(0),
+                    applied: LogIndex(0),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Group {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.put_u64(self.epoch);
+        out.put_u64(self.next_peer.get());
+        match self.slots {
+            Some(slots) => {
+                out.put_u8(1);
+                out.put_u16(slots.first.get());
+                out.put_u16(slots.last.get());
+            }
+            None => out.put_u8(0),
+        }
+        for (peer, node) in &self.peers {
+            out.put_u64(peer.get());
+            out.put_u64(node.get());
+        }
+        out
+    }
+
+    fn decode(id: GroupId, mut value: &[u8]) -> Option<Group> {
+        let epoch = value.try_get_u64().ok()?;
+        let next_peer = PeerId(value.try_get_u64().ok()?);
+        let slots = match value.try_get_u8().ok()? {
+            0 => None,
+            1 => Some(SlotRange::new(value.try_get_u16().ok()?, value.try_get_u16().ok()?)?),
+            _ => return None,
+        };
+        let pairs = value.chunks(16).map(|mut pair| {
+            let peer = PeerId(pair.try_get_u64().ok()?);
+            Some((peer, NodeId(pair.try_get_u64().ok()?)))
+        });
+        let peers = pairs.collect::<Option<_>>()?;
+        Some(Group { id, slots, peers, next_peer, epoch })
+    }
+}
+
+/// The id of the cluster that begins with these nodes (sorted) under this token: FNV-1a over both, because it must be
+/// the same on every node and in every version. Never 0.
+fn cluster_id(nodes: &[Node], token: &str) -> ClusterId {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |bytes: &[u8]| {
+        for &byte in (bytes.len() as u64).to_be_bytes().iter().chain(bytes) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    add(token.as_bytes());
+    for node in nodes {
+        add(&node.id.get().to_be_bytes());
+        add(node.peer.as_bytes());
+    }
+    ClusterId(hash.max(1))
+}
+
+fn name(prefix: &[u8], id: u64) -> Vec<u8> {
+    [prefix, &id.to_be_bytes()].concat()
+}
+
+fn versioned(value: &[u8]) -> Option<&[u8]> {
+    value.split_first().filter(|(version, _)| **version == VERSION).map(|(_, rest)| rest)
+}
+
+fn damaged(what: &str) -> store::Error {
+    store::Error::Corrupt(format!("the meta group's record of {what} does not decode").into())
+}
+
+fn scan<T>(state: &dyn Read, prefix: &[u8], read: impl Fn(u64, &[u8]) -> Option<T>) -> store::Result<Vec<T>> {
+    let (start, end) = keys::facts(prefix);
+    let mut found = Vec::new();
+    let mut failure = None;
+    state.scan(&start, &end, Order::Forward, &mut |key, value| {
+        let name = keys::parse_fact(key).ok().and_then(|name| name.strip_prefix(prefix));
+        let id = name.and_then(|id| Some(u64::from_be_bytes(id.try_into().ok()?)));
+        match id.and_then(|id| read(id, versioned(value)?)) {
+            Some(fact) => {
+                found.push(fact);
+                ControlFlow::Continue(())
+            }
+            None => {
+                failure = Some(damaged(&String::from_utf8_lossy(prefix)));
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryEngine;
+    use crate::store::{Batch, Engine};
+
+    fn nodes(ids: &[u64]) -> Vec<Node> {
+        ids.iter().map(|&id| Node { id: NodeId(id), peer: format!("node-{id}:16379") }).collect()
+    }
+
+    #[test]
+    fn all_nodes_compute_the_same_beginning() {
+        let facts = Facts::initial(nodes(&[3, 1, 2]), 6, 3, "token");
+        assert_eq!(facts, Facts::initial(nodes(&[1, 2, 3]), 6, 3, "token"));
+        assert_eq!(facts.groups.len(), 7);
+        assert_eq!(facts.groups[0].slots, None);
+        assert!(facts.groups.iter().all(|group| group.peers.len() == 3 && group.next_peer == PeerId(4)));
+        assert_ne!(facts.cluster, Facts::initial(nodes(&[1, 2, 3]), 6, 3, "other token").cluster);
+        assert_ne!(facts.cluster, Facts::initial(nodes(&[1, 2]), 6, 3, "token").cluster);
+        assert_eq!(facts.starts(NodeId(2)).len(), 7);
+        assert_eq!(facts.starts(NodeId(9)).len(), 0);
+    }
+
+    #[test]
+    fn five_nodes_share_the_replicas() {
+        let facts = Facts::initial(nodes(&[1, 2, 3, 4, 5]), 9, 3, "");
+        let counts: Vec<_> = (1..=5).map(|node| facts.starts(NodeId(node)).len()).collect();
+        assert_eq!(counts, [6, 6, 6, 6, 6]);
+    }
+
+    #[test]
+    fn the_cluster_id_is_golden() {
+        assert_eq!(Facts::initial(nodes(&[1, 2, 3]), 1, 3, "holdfast").cluster, ClusterId(0x2bcc_2684_40df_7a41));
+    }
+
+    #[test]
+    fn facts_are_read_as_they_were_written() {
+        let facts = Facts::initial(nodes(&[1, 2, 3]), 4, 3, "token");
+        let engine = MemoryEngine::new();
+        assert_eq!(Facts::read(&engine), Ok(None));
+        let entry = Entry::decode(&facts.entry(Millis(5)).encode()).unwrap();
+        engine.write(&Batch { mutations: entry.mutations }).unwrap();
+        assert_eq!(Facts::read(&engine), Ok(Some(facts)));
+    }
+
+    #[test]
+    fn damaged_facts_are_an_error() {
+        let facts = Facts::initial(nodes(&[1]), 1, 1, "token");
+        for damage in [&b""[..], &b"\x02"[..], &b"\x01\x00"[..]] {
+            let engine = MemoryEngine::new();
+            engine.write(&Batch { mutations: facts.mutations() }).unwrap();
+            let mut batch = Batch::default();
+            batch.put(keys::fact(&name(GROUP, 1)), damage.to_vec());
+            engine.write(&batch).unwrap();
+            assert!(matches!(Facts::read(&engine), Err(store::Error::Corrupt(_))));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Groups and hosts: the rules of the engine that live in `group` and `host`, each with the test that fails without
+//! it, and scripts (`group/*.txt`) whose whole output is compared.
+
+#[path = "group/rules.rs"]
+mod rules;
+#[path = "group/scripts.rs"]
+mod scripts;
+#[path = "group/world.rs"]
+mod world;
