@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Service;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, text, unknown_subcommand};
-use crate::command::Spec;
+use crate::command::{Spec, introspect};
 use crate::resp::Value;
 
 impl Service {
@@ -40,6 +40,7 @@ impl Service {
             // Every node answers everything linearizably in proxy mode: the mode of reading changes nothing.
             "readonly" | "readwrite" | "asking" => Value::OK,
             "cluster" => self.cluster(args),
+            "command" => introspect::command(args),
             "config" => self.config_word(args),
             "info" => Value::Verbatim("txt", self.info(&args[1..]).into()),
             "lastsave" => Value::Integer(self.last_save()),
