@@ -1,0 +1,5 @@
+//! Service and fronts over a node that is a table: sessions word for word, listeners over sockets.
+
+mod fronts;
+mod sessions;
+mod table;

@@ -1,0 +1,293 @@
+//! A node that is a table: it executes units directly on records in memory, one map per group, without Raft, threads
+//! or time of its own. What the service makes of it can be looked at without anything else.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term};
+use holdfast::cluster::{GroupInfo, Map, NodeInfo};
+use holdfast::command;
+use holdfast::command::batch::{Call, Unit, UnitReply};
+use holdfast::data::{Counts, Keyspace, Mode, Moment, Thresholds, Touched};
+use holdfast::resp::{parse_reply, split_line};
+use holdfast::service::node::{FastRead, Node, Outcome, Pending};
+use holdfast::service::{Flow, Options, Service, Session};
+use holdfast::store::{Order, Read, Result, Visit, Write};
+
+/// Records in a map.
+#[derive(Default)]
+struct Records(BTreeMap<Bytes, Bytes>);
+
+impl Read for Records {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
+        if start < end {
+            let records = self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)));
+            let _ = match order {
+                Order::Forward => records.into_iter().try_for_each(|(key, value)| visit(key, value)),
+                Order::Backward => records.rev().try_for_each(|(key, value)| visit(key, value)),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Write for Records {
+    fn put(&mut self, key: Bytes, value: Bytes) {
+        self.0.insert(key, value);
+    }
+
+    fn delete(&mut self, key: Bytes) {
+        self.0.remove(&key);
+    }
+
+    fn delete_range(&mut self, start: Bytes, end: Bytes) {
+        self.0.retain(|key, _| *key < start || *key >= end);
+    }
+}
+
+/// One group: its records, and which keys changed when.
+struct Group {
+    id: GroupId,
+    slots: SlotRange,
+    records: Records,
+    counts: Counts,
+    rng: Rng,
+    sequence: u64,
+    changed: BTreeMap<(u8, Bytes), u64>,
+    emptied: BTreeMap<u8, u64>,
+}
+
+impl Group {
+    fn execute(&mut self, call: &Call, now: u64, mode: Mode) -> Option<Bytes> {
+        let mut touched = Vec::new();
+        let mut out = BytesMut::new();
+        let moment = Moment { stamp: Millis(now), clock: Millis(now) };
+        let mut keys = Keyspace {
+            store: &mut self.records,
+            group: self.id,
+            slots: self.slots,
+            moment,
+            mode,
+            counts: &mut self.counts,
+            touched: &mut touched,
+            rng: &mut self.rng,
+            thresholds: Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 },
+        };
+        command::execute_encoded(&mut keys, call, &mut out).ok()?;
+        self.sequence += 1;
+        for touched in touched {
+            match touched {
+                Touched::Key(db, key) => self.changed.insert((db, key), self.sequence),
+                Touched::Database(db) => self.emptied.insert(db, self.sequence),
+            };
+        }
+        Some(out.freeze())
+    }
+
+    fn run(&mut self, unit: Unit, now: u64) -> UnitReply {
+        let mut execute = |call: &Call| self.execute(call, now, Mode::Leader).expect("memory never fails");
+        match unit {
+            Unit::Call(call) => UnitReply::Call(execute(&call)),
+            Unit::Watch { .. } => UnitReply::Watch { term: Term(1), sequence: self.sequence },
+            Unit::Atomic { watches, calls } => {
+                let fresh = watches.iter().all(|watch| {
+                    let changed = self.changed.get(&(watch.db, watch.key.clone())).copied().unwrap_or(0);
+                    changed.max(self.emptied.get(&watch.db).copied().unwrap_or(0)) <= watch.sequence
+                });
+                UnitReply::Atomic(fresh.then(|| {
+                    calls
+                        .iter()
+                        .map(|call| self.execute(call, now, Mode::Leader).expect("memory never fails"))
+                        .collect()
+                }))
+            }
+        }
+    }
+}
+
+/// The node.
+pub struct TableNode {
+    groups: Mutex<Vec<Group>>,
+    /// Milliseconds.
+    pub clock: AtomicU64,
+    /// Whether local reads work.
+    pub leads: AtomicBool,
+    /// What the next submissions come to.
+    pub failures: Mutex<VecDeque<Outcome>>,
+    /// Units of each submission, in order.
+    pub submissions: Mutex<Vec<(GroupId, usize)>>,
+    /// Local reads that were answered.
+    pub reads: AtomicU64,
+}
+
+impl TableNode {
+    /// A node with so many groups.
+    pub fn new(groups: u16) -> Arc<TableNode> {
+        let group = |(id, slots)| Group {
+            id: GroupId(id),
+            slots,
+            records: Records::default(),
+            counts: Counts::default(),
+            rng: Rng::new(id),
+            sequence: 0,
+            changed: BTreeMap::new(),
+            emptied: BTreeMap::new(),
+        };
+        Arc::new(TableNode {
+            groups: Mutex::new((1..).zip(SlotRange::divide(groups)).map(group).collect()),
+            clock: AtomicU64::new(1_000_000),
+            leads: AtomicBool::new(true),
+            failures: Mutex::default(),
+            submissions: Mutex::default(),
+            reads: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Node for TableNode {
+    fn id(&self) -> NodeId {
+        NodeId(1)
+    }
+
+    fn map(&self) -> Arc<Map> {
+        let info = |id, slots| GroupInfo {
+            id,
+            slots,
+            members: vec![NodeId(1)],
+            leader: Some(NodeId(1)),
+            term: Term(1),
+            commit: LogIndex(9),
+            applied: LogIndex(9),
+        };
+        let groups = self.groups.lock().unwrap();
+        let meta = std::iter::once(info(GroupId::META, None));
+        Arc::new(Map {
+            cluster: ClusterId(7),
+            nodes: vec![NodeInfo {
+                id: NodeId(1),
+                peer: "127.0.0.1:16379".into(),
+                resp: Some("127.0.0.1:6379".into()),
+                reachable: true,
+            }],
+            groups: meta.chain(groups.iter().map(|group| info(group.id, Some(group.slots)))).collect(),
+        })
+    }
+
+    fn read(&self, group: GroupId, call: &Call, out: &mut BytesMut) -> FastRead {
+        if !self.leads.load(Relaxed) {
+            return FastRead::Submit;
+        }
+        let mut groups = self.groups.lock().unwrap();
+        let group = groups.iter_mut().find(|other| other.id == group).expect("a known group");
+        match group.execute(call, self.clock.load(Relaxed), Mode::Local) {
+            Some(reply) => {
+                out.extend_from_slice(&reply);
+                self.reads.fetch_add(1, Relaxed);
+                FastRead::Done
+            }
+            None => FastRead::Submit,
+        }
+    }
+
+    fn submit(&self, group: GroupId, units: Vec<Unit>) -> Pending {
+        self.submissions.lock().unwrap().push((group, units.len()));
+        if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+            return Box::pin(std::future::ready(failure));
+        }
+        let mut groups = self.groups.lock().unwrap();
+        let group = groups.iter_mut().find(|other| other.id == group).expect("a known group");
+        let now = self.clock.load(Relaxed);
+        let replies = units.into_iter().map(|unit| group.run(unit, now)).collect();
+        Box::pin(std::future::ready(Outcome::Replies(replies)))
+    }
+
+    fn now(&self) -> Millis {
+        Millis(self.clock.load(Relaxed))
+    }
+
+    fn monotonic(&self) -> Nanos {
+        Nanos(self.clock.load(Relaxed) * 1_000_000)
+    }
+
+    fn random(&self) -> u64 {
+        42
+    }
+
+    fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)> {
+        vec![
+            ("Memory", vec![("used_memory".into(), "123".into())]),
+            ("Keyspace", vec![("db0".into(), "keys=1,expires=0,avg_ttl=0".into())]),
+            ("Raft", vec![("raft_groups".into(), "1".into())]),
+        ]
+    }
+
+    fn checks(&self) -> Vec<(&'static str, std::result::Result<(), String>)> {
+        let leads = if self.leads.load(Relaxed) { Ok(()) } else { Err("no leader is known".to_string()) };
+        vec![("replayed", Ok(())), ("leaders", leads)]
+    }
+
+    fn configure(&self, _parameter: &str, _value: &str) {}
+}
+
+/// A service on a table.
+pub fn service(node: &Arc<TableNode>, options: Options) -> Arc<Service> {
+    Service::new(node.clone(), options)
+}
+
+/// A session that is spoken to in lines and answers in text.
+pub struct Talk {
+    service: Arc<Service>,
+    session: Session,
+    runtime: tokio::runtime::Runtime,
+    /// What the last batch said about going on.
+    pub flow: Flow,
+}
+
+impl Talk {
+    /// A new connection.
+    pub fn new(service: &Arc<Service>) -> Talk {
+        let session = service.connect("127.0.0.1:5000".into(), "127.0.0.1:6379".into()).expect("room for a client");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        Talk { service: service.clone(), session, runtime, flow: Flow::Continue }
+    }
+
+    /// Sends lines as one pipeline; the raw bytes of all replies.
+    pub fn raw(&mut self, lines: &[&str]) -> Bytes {
+        let mut requests = lines.iter().map(|line| split_line(line.as_bytes()).expect("balanced quotes")).collect();
+        let mut out = BytesMut::new();
+        let batch = self.service.handle_batch(&mut self.session, &mut requests, &mut out);
+        self.flow = self.runtime.block_on(batch);
+        out.freeze()
+    }
+
+    /// Sends lines as one pipeline; one text per reply.
+    pub fn pipeline(&mut self, lines: &[&str]) -> Vec<String> {
+        let mut bytes = self.raw(lines);
+        let mut replies = Vec::new();
+        while !bytes.is_empty() {
+            let (_, length) = parse_reply(&bytes).unwrap_or_else(|| panic!("whole replies: {}", bytes.escape_ascii()));
+            let reply = bytes.split_to(length);
+            replies.push(String::from_utf8_lossy(&reply[..reply.len() - 2]).replace("\r\n", " "));
+        }
+        replies
+    }
+
+    /// Sends one line; the reply with spaces for line ends.
+    pub fn say(&mut self, line: &str) -> String {
+        self.pipeline(&[line]).join(" | ")
+    }
+
+    /// Sends lines one after the other, each with its expected reply.
+    pub fn check(&mut self, dialogue: &[(&str, &str)]) {
+        for (line, reply) in dialogue {
+            assert_eq!(self.say(line), *reply, "{line}");
+        }
+    }
+}
