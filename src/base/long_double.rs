@@ -35,6 +35,9 @@ enum Magnitude {
 }
 
 impl LongDouble {
+    /// What a missing value counts as.
+    pub const ZERO: LongDouble = LongDouble { negative: false, magnitude: Magnitude::Zero };
+
     /// Reads what C's `strtold` reads, to the end of the text: decimal or hexadecimal with an optional exponent,
     /// `inf`, `infinity`. `None` for anything else, NaN, blanks, overflow, and underflow to zero.
     pub fn parse(text: &[u8]) -> Option<LongDouble> {

@@ -51,6 +51,11 @@ impl Kind {
         }
     }
 
+    /// The type with this name, in either case.
+    pub fn named(name: &[u8]) -> Option<Kind> {
+        (0..=KIND).filter_map(Kind::from_bits).find(|kind| kind.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
     const fn from_bits(bits: u8) -> Option<Kind> {
         Some(match bits {
             0 => Kind::String,

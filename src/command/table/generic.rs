@@ -1,55 +1,67 @@
 //! Commands on keys of any type, and on all keys.
 
-use crate::command::spec::{KeySpec, Spec};
+use crate::command::spec::{KeySpec, Merge, Spec};
+use crate::command::{expiry, generic, object, scan};
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("copy", -3, "write denyoom", "keyspace")
+        .runs(generic::copy)
         .keys(&[KeySpec::one("RO access", 1), KeySpec::one("OW update", 2)])
         .doc("generic", "6.2.0", "O(N)", "Copies a value to another key.")
         .arguments("source:key@0 destination:key@1 destination-db:integer/DB? replace/REPLACE?"),
     Spec::new("dbsize", 1, "readonly fast", "keyspace")
+        .spreads(scan::dbsize, Merge::Sum)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .doc("server", "1.0.0", "O(1)", "Counts the keys of the database."),
     Spec::new("del", -2, "write", "keyspace")
+        .runs(generic::del)
         .keys(&[KeySpec::rest("RM delete", 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "1.0.0", "O(N)", "Deletes keys and tells how many there were.")
         .arguments("key:key@0*"),
     Spec::new("exists", -2, "readonly fast", "keyspace")
+        .runs(generic::exists)
         .keys(&[KeySpec::rest("RO", 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "1.0.0", "O(N)", "Counts how many of the named keys exist.")
         .arguments("key:key@0*")
         .history(&[("3.0.3", "Several keys.")]),
     Spec::new("expire", -3, "write fast", "keyspace")
+        .runs(expiry::expire)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "1.0.0", "O(1)", "Lets a key expire after some seconds.")
         .arguments("key:key@0 seconds:integer condition?<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("expireat", -3, "write fast", "keyspace")
+        .runs(expiry::expireat)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "1.2.0", "O(1)", "Lets a key expire at a Unix time in seconds.")
         .arguments("key:key@0 unix-time-seconds:unix-time condition?<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("expiretime", 2, "readonly fast", "keyspace")
+        .runs(expiry::expiretime)
         .keys(&[KeySpec::one("RO access", 1)])
         .doc("generic", "7.0.0", "O(1)", "Tells when a key expires, as a Unix time in seconds.")
         .arguments("key:key@0"),
     Spec::new("flushall", -1, "write", "keyspace dangerous")
+        .spreads(scan::flushall, Merge::AllOk)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("server", "1.0.0", "O(N)", "Deletes all keys of all databases.")
         .arguments("async?<async/ASYNC sync/SYNC>")
         .history(&[("4.0.0", "Option ASYNC."), ("6.2.0", "Option SYNC.")]),
     Spec::new("flushdb", -1, "write", "keyspace dangerous")
+        .spreads(scan::flushdb, Merge::AllOk)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("server", "1.0.0", "O(N)", "Deletes all keys of the database.")
         .arguments("async?<async/ASYNC sync/SYNC>")
         .history(&[("4.0.0", "Option ASYNC."), ("6.2.0", "Option SYNC.")]),
     Spec::new("keys", 2, "readonly", "keyspace dangerous")
+        .spreads(scan::keys, Merge::Join)
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .doc("generic", "1.0.0", "O(N)", "Lists the keys that match a pattern.")
         .arguments("pattern:pattern"),
     Spec::new("move", 3, "write fast", "keyspace")
+        .runs(generic::move_key)
         .keys(&[KeySpec::one("RW access update", 1)])
         .doc("generic", "1.0.0", "O(1)", "Moves a key to another database.")
         .arguments("key:key@0 db:integer"),
@@ -57,89 +69,106 @@ pub(super) const ROWS: &[Spec] = &[
         .doc("generic", "2.2.3", "Depends on the subcommand.", "Tells how values are stored.")
         .subcommands(&[
             Spec::new("object|encoding", 3, "readonly", "keyspace")
+                .runs(object::encoding)
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "2.2.3", "O(1)", "Tells the encoding of the value at a key.")
                 .arguments("key:key@0"),
             Spec::new("object|freq", 3, "readonly", "keyspace")
+                .runs(object::freq)
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "4.0.0", "O(1)", "Tells how often a key is used, on a logarithmic scale.")
                 .arguments("key:key@0"),
-            Spec::new("object|help", 2, "loading stale", "keyspace").doc(
+            Spec::new("object|help", 2, "loading stale", "keyspace").runs(object::help).doc(
                 "generic",
                 "6.2.0",
                 "O(1)",
                 "Explains the subcommands.",
             ),
             Spec::new("object|idletime", 3, "readonly", "keyspace")
+                .runs(object::idletime)
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "2.2.3", "O(1)", "Tells for how many seconds a key was not used.")
                 .arguments("key:key@0"),
             Spec::new("object|refcount", 3, "readonly", "keyspace")
+                .runs(object::refcount)
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "2.2.3", "O(1)", "Tells how many references the value at a key has.")
                 .arguments("key:key@0"),
         ]),
     Spec::new("persist", 2, "write fast", "keyspace")
+        .runs(expiry::persist)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "2.2.0", "O(1)", "Takes the expiry from a key.")
         .arguments("key:key@0"),
     Spec::new("pexpire", -3, "write fast", "keyspace")
+        .runs(expiry::pexpire)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "2.6.0", "O(1)", "Lets a key expire after some milliseconds.")
         .arguments("key:key@0 milliseconds:integer condition?<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("pexpireat", -3, "write fast", "keyspace")
+        .runs(expiry::pexpireat)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "2.6.0", "O(1)", "Lets a key expire at a Unix time in milliseconds.")
         .arguments("key:key@0 unix-time-milliseconds:unix-time condition?<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("pexpiretime", 2, "readonly fast", "keyspace")
+        .runs(expiry::pexpiretime)
         .keys(&[KeySpec::one("RO access", 1)])
         .doc("generic", "7.0.0", "O(1)", "Tells when a key expires, as a Unix time in milliseconds.")
         .arguments("key:key@0"),
     Spec::new("pttl", 2, "readonly fast", "keyspace")
+        .runs(expiry::pttl)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("generic", "2.6.0", "O(1)", "Tells in how many milliseconds a key expires.")
         .arguments("key:key@0")
         .history(&[("2.8.0", "-2 for a missing key.")]),
     Spec::new("randomkey", 1, "readonly", "keyspace")
+        .spreads(scan::randomkey, Merge::Any)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
         .doc("generic", "1.0.0", "O(1)", "Returns some key of the database."),
     Spec::new("rename", 3, "write", "keyspace")
+        .runs(generic::rename)
         .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("OW update", 2)])
         .doc("generic", "1.0.0", "O(1)", "Gives a value another key, replacing what that one held.")
         .arguments("key:key@0 newkey:key@1"),
     Spec::new("renamenx", 3, "write fast", "keyspace")
+        .runs(generic::renamenx)
         .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("OW insert", 2)])
         .doc("generic", "1.0.0", "O(1)", "Gives a value another key if that one does not exist.")
         .arguments("key:key@0 newkey:key@1")
         .history(&[("3.2.0", "Renaming a key to itself is no error any more.")]),
     Spec::new("scan", -2, "readonly", "keyspace")
+        .spreads(scan::scan, Merge::Cursor)
         .tips(&["nondeterministic_output", "request_policy:special"])
         .doc("generic", "2.8.0", "O(1)", "Walks over the keys of the database in portions.")
         .arguments("cursor:integer pattern:pattern/MATCH? count:integer/COUNT? type:string/TYPE?")
         .history(&[("6.0.0", "Option TYPE.")]),
     Spec::new("touch", -2, "readonly fast", "keyspace")
+        .runs(generic::exists)
         .keys(&[KeySpec::rest("RO", 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "3.2.1", "O(N)", "Counts how many of the named keys exist, as an access to them.")
         .arguments("key:key@0*"),
     Spec::new("ttl", 2, "readonly fast", "keyspace")
+        .runs(expiry::ttl)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("generic", "1.0.0", "O(1)", "Tells in how many seconds a key expires.")
         .arguments("key:key@0")
         .history(&[("2.8.0", "-2 for a missing key.")]),
     Spec::new("type", 2, "readonly fast", "keyspace")
+        .runs(generic::type_of)
         .keys(&[KeySpec::one("RO", 1)])
         .doc("generic", "1.0.0", "O(1)", "Tells the type of the value at a key.")
         .arguments("key:key@0"),
     Spec::new("unlink", -2, "write fast", "keyspace")
+        .runs(generic::del)
         .keys(&[KeySpec::rest("RM delete", 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "4.0.0", "O(1)", "Deletes keys and tells how many there were.")

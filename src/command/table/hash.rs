@@ -1,31 +1,38 @@
 //! Hashes.
 
+use crate::command::hash;
 use crate::command::spec::{KeySpec, Spec};
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("hdel", -3, "write fast", "hash")
+        .runs(hash::hdel)
         .keys(&[KeySpec::one("RW delete", 1)])
         .doc("hash", "2.0.0", "O(N)", "Deletes fields of a hash; the hash goes with its last field.")
         .arguments("key:key@0 field:string*")
         .history(&[("2.4.0", "Several fields.")]),
     Spec::new("hexists", 3, "readonly fast", "hash")
+        .runs(hash::hexists)
         .keys(&[KeySpec::one("RO", 1)])
         .doc("hash", "2.0.0", "O(1)", "Tells whether a hash has a field.")
         .arguments("key:key@0 field:string"),
     Spec::new("hget", 3, "readonly fast", "hash")
+        .runs(hash::hget)
         .keys(&[KeySpec::one("RO access", 1)])
         .doc("hash", "2.0.0", "O(1)", "Returns the value of a field.")
         .arguments("key:key@0 field:string"),
     Spec::new("hgetall", 2, "readonly", "hash")
+        .runs(hash::hgetall)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output_order"])
         .doc("hash", "2.0.0", "O(N)", "Returns all fields of a hash and their values.")
         .arguments("key:key@0"),
     Spec::new("hincrby", 4, "write denyoom fast", "hash")
+        .runs(hash::hincrby)
         .keys(&[KeySpec::one("RW access update", 1)])
         .doc("hash", "2.0.0", "O(1)", "Adds a number to the integer in a field; a missing field counts as 0.")
         .arguments("key:key@0 field:string increment:integer"),
     Spec::new("hincrbyfloat", 4, "write denyoom fast", "hash")
+        .runs(hash::hincrbyfloat)
         .keys(&[KeySpec::one("RW access update", 1)])
         .doc(
             "hash",
@@ -35,47 +42,57 @@ pub(super) const ROWS: &[Spec] = &[
         )
         .arguments("key:key@0 field:string increment:double"),
     Spec::new("hkeys", 2, "readonly", "hash")
+        .runs(hash::hkeys)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output_order"])
         .doc("hash", "2.0.0", "O(N)", "Returns all fields of a hash.")
         .arguments("key:key@0"),
     Spec::new("hlen", 2, "readonly fast", "hash")
+        .runs(hash::hlen)
         .keys(&[KeySpec::one("RO", 1)])
         .doc("hash", "2.0.0", "O(1)", "Counts the fields of a hash.")
         .arguments("key:key@0"),
     Spec::new("hmget", -3, "readonly fast", "hash")
+        .runs(hash::hmget)
         .keys(&[KeySpec::one("RO access", 1)])
         .doc("hash", "2.0.0", "O(N)", "Returns the values of several fields.")
         .arguments("key:key@0 field:string*"),
     Spec::new("hmset", -4, "write denyoom fast", "hash")
+        .runs(hash::hmset)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("hash", "2.0.0", "O(N)", "Sets several fields of a hash.")
         .arguments("key:key@0 field_value*(field:string value:string)")
         .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     Spec::new("hrandfield", -2, "readonly", "hash")
+        .runs(hash::hrandfield)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("hash", "6.2.0", "O(N)", "Returns random fields of a hash.")
         .arguments("key:key@0 options?(count:integer withvalues/WITHVALUES?)"),
     Spec::new("hscan", -3, "readonly", "hash")
+        .runs(hash::hscan)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("hash", "2.8.0", "O(1)", "Walks over the fields of a hash in portions.")
         .arguments("key:key@0 cursor:integer pattern:pattern/MATCH? count:integer/COUNT?"),
     Spec::new("hset", -4, "write denyoom fast", "hash")
+        .runs(hash::hset)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("hash", "2.0.0", "O(1)", "Sets fields of a hash; makes the hash if there is none.")
         .arguments("key:key@0 field_value*(field:string value:string)")
         .history(&[("4.0.0", "Several fields.")]),
     Spec::new("hsetnx", 4, "write denyoom fast", "hash")
+        .runs(hash::hsetnx)
         .keys(&[KeySpec::one("RW insert", 1)])
         .doc("hash", "2.0.0", "O(1)", "Sets a field of a hash if it does not exist.")
         .arguments("key:key@0 field:string value:string"),
     Spec::new("hstrlen", 3, "readonly fast", "hash")
+        .runs(hash::hstrlen)
         .keys(&[KeySpec::one("RO", 1)])
         .doc("hash", "3.2.0", "O(1)", "Returns the length of a field's value in bytes.")
         .arguments("key:key@0 field:string"),
     Spec::new("hvals", 2, "readonly", "hash")
+        .runs(hash::hvals)
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output_order"])
         .doc("hash", "2.0.0", "O(N)", "Returns the values of all fields of a hash.")
