@@ -22,6 +22,9 @@ use crate::store::{self, Order};
 /// A field and its value.
 pub type Pair = (Bytes, Bytes);
 
+/// Called for each field record: checksum, field, value.
+type Visit<'a> = dyn FnMut(u32, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// A hash as it was found: what the functions below read and change. Valid until the key is changed by others.
 #[derive(Clone, Debug)]
 pub struct Hash {
@@ -208,13 +211,8 @@ impl Hash {
         keys::element(self.db, &self.key, ElementKind::Field, field)
     }
 
-    /// Visits the field records of a spread hash from a checksum on: checksum, field, value.
-    fn visit(
-        &self,
-        keys: &Keyspace<'_>,
-        from: u32,
-        visit: &mut dyn FnMut(u32, &[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<()> {
+    /// Visits the field records of a spread hash from a checksum on.
+    fn visit(&self, keys: &Keyspace<'_>, from: u32, visit: &mut Visit<'_>) -> Result<()> {
         let start = keys::elements_from(self.db, &self.key, ElementKind::Field, from);
         let (_, end) = keys::elements_of(self.db, &self.key, ElementKind::Field);
         let mut damaged = false;

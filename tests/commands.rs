@@ -1,0 +1,48 @@
+//! The dialogues of `tests/commands/*.txt`: one file per family of commands, each command with the replies it must
+//! give, errors included. They are the documentation of what Holdfast answers, and the same files run against
+//! every way to reach it: the evaluation in this process, and whatever RESP address `HOLDFAST_DIALOGUE_ADDRESS` names
+//! (a node, a cluster, or a redis-server, to see that the files tell the truth).
+
+#[path = "commands/dialogue.rs"]
+mod dialogue;
+mod support;
+
+use std::path::PathBuf;
+
+use dialogue::Patient;
+use support::client::Client;
+use support::local::Local;
+
+/// Names an address to run the dialogues against, `host:port`.
+const ADDRESS: &str = "HOLDFAST_DIALOGUE_ADDRESS";
+
+fn files() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the dialogues are part of the repository")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no dialogue in {folder}");
+    files
+}
+
+fn run_all(target: &mut dyn Patient) {
+    let failures: Vec<String> = files().iter().flat_map(|file| dialogue::run(file, target)).collect();
+    assert!(failures.is_empty(), "{} wrong replies\n\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn dialogues_in_this_process() {
+    run_all(&mut Local::with_thresholds(128, 64));
+}
+
+#[test]
+fn dialogues_over_a_socket() {
+    let Ok(address) = std::env::var(ADDRESS) else {
+        println!("not run: {ADDRESS} is not set");
+        return;
+    };
+    run_all(&mut Client::connect(&address).unwrap_or_else(|error| panic!("{address}: {error}")));
+}

@@ -1,0 +1,294 @@
+//! What "the same reply" means, command by command, and what is accepted although it differs.
+//!
+//! Accepted, with the reason beside each: [`is_known`].
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::grammar::Step;
+use crate::support::client::Client;
+use crate::support::reply::Reply;
+use crate::support::{Target, notation, words};
+
+/// Databases that the grammar uses.
+const DATABASES: [u8; 4] = [0, 1, 2, 15];
+/// Milliseconds by which the clocks of two evaluations of one command may differ.
+const CLOCK_TOLERANCE: i64 = 2_000;
+/// Parts of one iteration, after which it counts as endless.
+const SCAN_PARTS_MAX: usize = 10_000;
+
+/// Two replies to one command.
+pub struct Difference {
+    command: String,
+    holdfast: Reply,
+    redis: Reply,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (holdfast, redis) = (notation::reply(&self.holdfast), notation::reply(&self.redis));
+        write!(f, "> {}\nRedis:\n{redis}\nHoldfast:\n{holdfast}", self.command)
+    }
+}
+
+/// How replies of a command are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// To the byte.
+    Exact,
+    /// The same elements in any order.
+    Unordered,
+    /// Fields of a hash, values of a hash, or both: ordered while the hash is small.
+    Fields,
+    /// Numbers that depend on the time, with a tolerance in the command's unit.
+    Near(i64),
+    /// Elements drawn at random: as many, and all from what there is.
+    Random,
+    /// A part of an iteration: the whole iteration gives the same elements.
+    Cursor,
+    /// A number that is ours alone.
+    Any,
+}
+
+fn kind(args: &[Bytes]) -> Kind {
+    let word = |at: usize| args.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
+    match word(0).as_str() {
+        "KEYS" => Kind::Unordered,
+        "HGETALL" | "HKEYS" | "HVALS" => Kind::Fields,
+        "TTL" | "EXPIRETIME" => Kind::Near(CLOCK_TOLERANCE / 1000),
+        "PTTL" | "PEXPIRETIME" => Kind::Near(CLOCK_TOLERANCE),
+        "RANDOMKEY" | "HRANDFIELD" => Kind::Random,
+        "SCAN" | "HSCAN" => Kind::Cursor,
+        // Reads leave no trace in our records.
+        "OBJECT" if word(1) == "IDLETIME" => Kind::Any,
+        _ => Kind::Exact,
+    }
+}
+
+/// Both sides, and what they were told that outlives a command.
+pub struct Session<'a> {
+    holdfast: &'a mut dyn Target,
+    redis: &'a mut Client,
+    db: u8,
+    /// The commands between MULTI and EXEC.
+    queue: Option<Vec<Vec<Bytes>>>,
+}
+
+impl<'a> Session<'a> {
+    /// Both from the start.
+    pub fn new(holdfast: &'a mut dyn Target, redis: &'a mut Client) -> Session<'a> {
+        for target in [&mut *holdfast, &mut *redis as &mut dyn Target] {
+            // Leaves a transaction that an earlier run did not end; elsewhere it is an error, which is fine.
+            target.call(&words("DISCARD"));
+            target.call(&words("UNWATCH"));
+            target.reset();
+        }
+        Session { holdfast, redis, db: 0, queue: None }
+    }
+
+    /// Takes one step on both sides.
+    pub fn step(&mut self, step: &Step) -> Option<Difference> {
+        match step {
+            Step::Call(args) => return self.call(args),
+            Step::Select(_) | Step::Protocol(_) if self.queue.is_some() => {}
+            Step::Select(db) => {
+                self.db = *db;
+                self.select(*db);
+            }
+            Step::Protocol(version) => {
+                self.holdfast.protocol(*version);
+                self.redis.protocol(*version);
+            }
+        }
+        None
+    }
+
+    /// Compares everything that is stored.
+    pub fn audit(&mut self) -> Option<Difference> {
+        if self.queue.is_some() {
+            return None;
+        }
+        let difference = DATABASES.into_iter().find_map(|db| {
+            self.select(db);
+            self.audit_database()
+        });
+        self.select(self.db);
+        difference
+    }
+
+    fn audit_database(&mut self) -> Option<Difference> {
+        for line in ["DBSIZE", "KEYS *"] {
+            if let Some(difference) = self.call(&words(line)) {
+                return Some(difference);
+            }
+        }
+        let keys = self.redis.call(&words("KEYS *")).elements();
+        keys.iter().find_map(|key| {
+            let Reply::Bulk(key) = key else { return None };
+            let is_hash = self.redis.call(&command(&["TYPE"], key)) == Reply::Simple("hash".into());
+            let read: &[&str] = if is_hash { &["HGETALL"] } else { &["GET"] };
+            let questions: [&[&str]; 4] = [&["TYPE"], read, &["OBJECT", "ENCODING"], &["PEXPIRETIME"]];
+            questions.into_iter().find_map(|question| self.call(&command(question, key)))
+        })
+    }
+
+    fn select(&mut self, db: u8) {
+        self.holdfast.select(db);
+        self.redis.select(db);
+    }
+
+    fn call(&mut self, args: &[Bytes]) -> Option<Difference> {
+        let holdfast = self.holdfast.call(args);
+        let redis = self.redis.call(args);
+        let queued = self.queue.as_mut();
+        let same = match (args[0].to_ascii_uppercase().as_slice(), queued) {
+            (b"EXEC", Some(_)) if !redis.is_error() => {
+                let queue = self.queue.take().unwrap_or_default();
+                self.executed(&queue, &holdfast, &redis)
+            }
+            (b"EXEC" | b"DISCARD", Some(_)) if args.len() == 1 => {
+                self.queue = None;
+                holdfast == redis
+            }
+            (_, Some(queue)) => {
+                if redis == Reply::Simple("QUEUED".into()) {
+                    queue.push(args.to_vec());
+                }
+                holdfast == redis
+            }
+            (b"MULTI", None) => {
+                self.queue = (!redis.is_error()).then(Vec::new);
+                holdfast == redis
+            }
+            (_, None) => self.same(args, &holdfast, &redis),
+        };
+        if same || is_known(args, &holdfast, &redis) {
+            return None;
+        }
+        Some(Difference { command: notation::command(args), holdfast, redis })
+    }
+
+    /// The replies of a transaction, each by its command; what was true in the middle of it cannot be asked any more.
+    fn executed(&mut self, queue: &[Vec<Bytes>], holdfast: &Reply, redis: &Reply) -> bool {
+        let (ours, theirs) = match (holdfast, redis) {
+            (Reply::Array(ours), Reply::Array(theirs)) if ours.len() == theirs.len() => (ours, theirs),
+            _ => return holdfast == redis,
+        };
+        queue.iter().zip(ours.iter().zip(theirs)).all(|(args, (ours, theirs))| {
+            let same = match kind(args) {
+                Kind::Exact => ours == theirs,
+                Kind::Unordered | Kind::Fields => sorted(ours) == sorted(theirs),
+                Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
+                Kind::Random | Kind::Cursor | Kind::Any => ours.is_error() == theirs.is_error(),
+            };
+            same || is_known(args, ours, theirs)
+        })
+    }
+
+    fn same(&mut self, args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
+        if holdfast.is_error() || redis.is_error() {
+            return holdfast == redis;
+        }
+        match kind(args) {
+            Kind::Exact => holdfast == redis,
+            Kind::Unordered => sorted(holdfast) == sorted(redis),
+            Kind::Fields if holdfast == redis => true,
+            Kind::Fields => {
+                let encoding = self.redis.call(&command(&["OBJECT", "ENCODING"], &args[1]));
+                encoding == Reply::Bulk(b"hashtable".to_vec()) && sorted(holdfast) == sorted(redis)
+            }
+            Kind::Near(tolerance) => is_near(holdfast, redis, tolerance),
+            Kind::Random => self.is_drawn(args, holdfast, redis),
+            Kind::Cursor => {
+                let ours = whole(self.holdfast, args, holdfast);
+                let theirs = whole(self.redis, args, redis);
+                ours == theirs
+            }
+            Kind::Any => std::mem::discriminant(holdfast) == std::mem::discriminant(redis),
+        }
+    }
+
+    /// Whether a random reply has the right size and only elements that exist.
+    fn is_drawn(&mut self, args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
+        let (ours, theirs) = (leaves(holdfast), leaves(redis));
+        if std::mem::discriminant(holdfast) != std::mem::discriminant(redis) || ours.len() != theirs.len() {
+            return false;
+        }
+        let all = match args.get(1) {
+            Some(hash) => command(&["HGETALL"], hash),
+            None => words("KEYS *"),
+        };
+        let all = leaves(&self.redis.call(&all));
+        ours.iter().all(|leaf| all.contains(leaf))
+    }
+}
+
+/// The parts of an iteration that a SCAN or HSCAN reply starts, put together; fields stay with their values.
+fn whole(target: &mut dyn Target, args: &[Bytes], first: &Reply) -> Vec<Vec<Reply>> {
+    let (at, width) = if args[0].eq_ignore_ascii_case(b"hscan") { (2, 2) } else { (1, 1) };
+    let mut found = Vec::new();
+    let mut part = first.elements();
+    for _ in 0..SCAN_PARTS_MAX {
+        let [Reply::Bulk(cursor), Reply::Array(elements)] = &part[..] else {
+            panic!("{}: a part without cursor and elements: {part:?}", notation::command(args));
+        };
+        found.extend(elements.chunks(width).map(<[Reply]>::to_vec));
+        if cursor == b"0" {
+            found.sort();
+            found.dedup();
+            return found;
+        }
+        let mut next = args.to_vec();
+        next[at] = Bytes::copy_from_slice(cursor);
+        part = target.call(&next).elements();
+    }
+    panic!("{}: the iteration does not end", notation::command(args));
+}
+
+fn command(words: &[&'static str], key: &[u8]) -> Vec<Bytes> {
+    let words = words.iter().map(|word| Bytes::from_static(word.as_bytes()));
+    words.chain([Bytes::copy_from_slice(key)]).collect()
+}
+
+/// Elements in order of their bytes; pairs of a map stay together where the reply says that they are pairs.
+fn sorted(reply: &Reply) -> Reply {
+    match reply.clone() {
+        Reply::Array(mut items) => {
+            items.sort();
+            Reply::Array(items)
+        }
+        Reply::Map(mut pairs) => {
+            pairs.sort();
+            Reply::Map(pairs)
+        }
+        other => other,
+    }
+}
+
+/// Everything in a reply that is not a list.
+fn leaves(reply: &Reply) -> Vec<Reply> {
+    match reply {
+        Reply::Null | Reply::NullArray => Vec::new(),
+        Reply::Array(_) | Reply::Set(_) | Reply::Map(_) => reply.elements().iter().flat_map(leaves).collect(),
+        leaf => vec![leaf.clone()],
+    }
+}
+
+fn is_near(holdfast: &Reply, redis: &Reply, tolerance: i64) -> bool {
+    match (holdfast, redis) {
+        (Reply::Integer(ours), Reply::Integer(theirs)) => {
+            (*ours < 0) == (*theirs < 0) && ours.abs_diff(*theirs) <= tolerance.unsigned_abs()
+        }
+        _ => holdfast == redis,
+    }
+}
+
+/// Differences that are meant to be.
+fn is_known(args: &[Bytes], _holdfast: &Reply, redis: &Reply) -> bool {
+    match args[0].to_ascii_uppercase().as_slice() {
+        // The deadline of 2^63 - 1 ms: Redis rounds to seconds by adding 500, which overflows in C.
+        b"EXPIRETIME" | b"TTL" => matches!(redis, Reply::Integer(seconds) if *seconds < -2),
+        _ => false,
+    }
+}

@@ -1,0 +1,356 @@
+//! Random commands: one line of syntax per command, and small pools of words for its parameters, so that commands
+//! meet each other's keys, types and limits. One in twenty is then broken: a word too many, too few, or another.
+//!
+//! In a line, capital words stand for themselves, small words are parameters ([`Generator::parameter`]), `[a|b]` is
+//! optional, `(a b)` is a group, and `+` repeats what stands before it one to four times. All keys carry the same
+//! hash tag, so that commands with several keys work on a cluster as well.
+
+use std::fmt;
+
+use bytes::Bytes;
+use holdfast::base::Rng;
+
+use crate::support::notation;
+
+/// Commands on keys, as documented by Redis.
+pub const SYNTAX: &[&str] = &[
+    "APPEND string value",
+    "COPY key key [DB db] [REPLACE]",
+    "DBSIZE",
+    "DECR string",
+    "DECRBY string integer",
+    "DEL key+",
+    "EXISTS key+",
+    "EXPIRE key seconds [NX|XX|GT|LT] [XX|GT]",
+    "EXPIREAT key unix-seconds [NX|XX|GT|LT] [XX|GT]",
+    "EXPIRETIME key",
+    "FLUSHALL [ASYNC|SYNC]",
+    "FLUSHDB [ASYNC|SYNC]",
+    "GET string",
+    "GETDEL string",
+    "GETEX string [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|PERSIST]",
+    "GETRANGE string integer integer",
+    "GETSET string value",
+    "HDEL hash field+",
+    "HEXISTS hash field",
+    "HGET hash field",
+    "HGETALL hash",
+    "HINCRBY hash field integer",
+    "HINCRBYFLOAT hash field float",
+    "HKEYS hash",
+    "HLEN hash",
+    "HMGET hash field+",
+    "HMSET hash (field value)+",
+    "HRANDFIELD hash [count [WITHVALUES]]",
+    "HSCAN hash cursor [MATCH pattern] [COUNT integer]",
+    "HSET hash (field value)+",
+    "HSETNX hash field value",
+    "HSTRLEN hash field",
+    "HVALS hash",
+    "INCR string",
+    "INCRBY string integer",
+    "INCRBYFLOAT string float",
+    "KEYS pattern",
+    "LCS string string [LEN] [IDX] [MINMATCHLEN integer] [WITHMATCHLEN]",
+    "MGET string+",
+    "MOVE key db",
+    "MSET (string value)+",
+    "MSETNX (string value)+",
+    "OBJECT (ENCODING key|REFCOUNT key|IDLETIME key|FREQ key|HELP)",
+    "PERSIST key",
+    "PEXPIRE key millis [NX|XX|GT|LT] [XX|LT]",
+    "PEXPIREAT key unix-millis [NX|XX|GT|LT] [XX|LT]",
+    "PEXPIRETIME key",
+    "PSETEX string millis value",
+    "PTTL key",
+    "RANDOMKEY",
+    "RENAME key key",
+    "RENAMENX key key",
+    "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
+    "SET string value [NX|XX] [GET] [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL]",
+    "SETEX string seconds value",
+    "SETNX string value",
+    "SETRANGE string offset value",
+    "STRLEN string",
+    "SUBSTR string integer integer",
+    "TOUCH key+",
+    "TTL key",
+    "TYPE key",
+    "UNLINK key+",
+];
+
+/// Commands that only a live server knows: they belong to a session.
+const SESSION_SYNTAX: &[&str] = &["DISCARD", "EXEC", "EXEC", "EXEC", "MULTI", "MULTI", "UNWATCH", "WATCH key+"];
+
+/// One step of a run, the same for both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A command.
+    Call(Vec<Bytes>),
+    /// Selects a database.
+    Select(u8),
+    /// Switches the protocol.
+    Protocol(u8),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Call(args) => write!(f, "> {}", notation::command(args)),
+            Step::Select(db) => write!(f, ": db {db}"),
+            Step::Protocol(version) => write!(f, ": protocol {version}"),
+        }
+    }
+}
+
+/// Draws steps; the same generator and flag give the same steps.
+pub struct Generator {
+    rng: Rng,
+    lines: Vec<Node>,
+}
+
+/// A parsed piece of syntax.
+enum Node {
+    Literal(String),
+    Parameter(String),
+    Sequence(Vec<Node>),
+    Choice(Vec<Node>),
+    Optional(Box<Node>),
+    Repeat(Box<Node>),
+}
+
+impl Generator {
+    /// With `session` also transactions.
+    pub fn new(rng: Rng, session: bool) -> Generator {
+        let session = if session { SESSION_SYNTAX } else { &[] };
+        Generator { rng, lines: SYNTAX.iter().chain(session).map(|line| parse(line)).collect() }
+    }
+
+    /// The next step.
+    pub fn step(&mut self) -> Step {
+        match self.rng.below(400) {
+            0 => return Step::Select(*self.rng.pick(&[0, 0, 1, 2])),
+            1 => return Step::Protocol(*self.rng.pick(&[2, 3])),
+            _ => {}
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let mut args = Vec::new();
+        let at = self.rng.below(lines.len() as u64) as usize;
+        self.write(&lines[at], &mut args);
+        // An emptied keyspace hides what came before it: mostly another command takes the place.
+        if args[0].to_ascii_uppercase().starts_with(b"FLUSH") && self.rng.chance(3, 4) {
+            args.clear();
+            self.write(&lines[0], &mut args);
+        }
+        self.lines = lines;
+        if self.rng.chance(1, 20) {
+            self.damage(&mut args);
+        }
+        Step::Call(args)
+    }
+
+    fn write(&mut self, node: &Node, args: &mut Vec<Bytes>) {
+        match node {
+            Node::Literal(word) if self.rng.chance(1, 20) => args.push(word.to_lowercase().into()),
+            Node::Literal(word) => args.push(word.clone().into()),
+            Node::Parameter(name) => {
+                let word = self.parameter(name);
+                args.push(word);
+            }
+            Node::Sequence(items) => items.iter().for_each(|item| self.write(item, args)),
+            Node::Choice(choices) => {
+                let at = self.rng.below(choices.len() as u64) as usize;
+                self.write(&choices[at], args);
+            }
+            Node::Optional(item) if self.rng.chance(2, 5) => self.write(item, args),
+            Node::Optional(_) => {}
+            Node::Repeat(item) => (0..self.rng.range(1, 5)).for_each(|_| self.write(item, args)),
+        }
+    }
+
+    /// Breaks a command; its name stays, and the keys stay in their slot.
+    fn damage(&mut self, args: &mut Vec<Bytes>) {
+        let at = self.rng.range(1, args.len() as u64 + 1) as usize;
+        match self.rng.below(3) {
+            0 => args.insert(at, Bytes::from_static(b"{t}extra")),
+            1 => args.truncate(at),
+            _ if at < args.len() && !args[at].starts_with(b"{t}") => args[at] = self.parameter("junk"),
+            _ => {}
+        }
+    }
+
+    fn parameter(&mut self, name: &str) -> Bytes {
+        match name {
+            "key" => self.word(&["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}new"]),
+            "string" if self.rng.chance(1, 8) => self.parameter("key"),
+            "string" => self.word(&["{t}s1", "{t}s2", "{t}s3"]),
+            "hash" if self.rng.chance(1, 10) => self.parameter("key"),
+            "hash" => self.word(&["{t}h1", "{t}h2", "{t}h3"]),
+            "field" => self.word(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "", "10", "a field that is not short"]),
+            "value" => self.word(VALUES),
+            "integer" => self.word(INTEGERS),
+            "count" => self.word(&["0", "1", "-1", "2", "-2", "5", "-10", "100", "x", "-9223372036854775808"]),
+            "offset" => {
+                self.word(&["0", "0", "1", "2", "5", "10", "100", "-1", "536870912", "9223372036854775807", "x"])
+            }
+            "float" => self.word(FLOATS),
+            "pattern" => self.word(PATTERNS),
+            "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
+            "type" => self.word(&["string", "hash", "HASH", "list", "nothing"]),
+            "db" => self.word(&["0", "1", "2", "15", "16", "-1", "x"]),
+            "junk" => {
+                self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
+            }
+            "seconds" | "millis" => self.moment(name == "millis", 0),
+            "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", 33_177_117_420),
+            _ => panic!("the grammar has no words for {name:?}"),
+        }
+    }
+
+    /// A deadline that is clearly past or far away, so that neither side's clock matters. Distances are all
+    /// different: two equal ones, a millisecond apart, would make GT and LT a matter of chance.
+    fn moment(&mut self, millis: bool, base: u64) -> Bytes {
+        if self.rng.chance(1, 10) {
+            return self.word(if base == 0 { &["-5", "-1", "0"] } else { &["1", "0", "-1"] });
+        }
+        if self.rng.chance(1, 10) {
+            return self.word(&["9223372036854775807", "-9223372036854775807", "9223372036854775", "x", "1.5", ""]);
+        }
+        let seconds = base + self.rng.range(10_000, 10_000_000);
+        if millis { (seconds * 1000).to_string().into() } else { seconds.to_string().into() }
+    }
+
+    fn word(&mut self, words: &[&'static str]) -> Bytes {
+        Bytes::from_static(self.rng.pick(words).as_bytes())
+    }
+}
+
+const VALUES: &[&str] = &[
+    "",
+    "a",
+    "hello",
+    "hello world",
+    "0",
+    "1",
+    "10",
+    "-7",
+    "3.25",
+    "007",
+    " 1",
+    "1e2",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "inf",
+    "a value longer than a small hash takes",
+    "a string of exactly forty-four bytes: 3456789",
+    "line\r\nbreak\0end",
+];
+
+const INTEGERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "2",
+    "-2",
+    "3",
+    "5",
+    "10",
+    "-10",
+    "100",
+    "x",
+    "",
+    "1.5",
+    "+1",
+    "01",
+    " 2",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+];
+
+const FLOATS: &[&str] = &[
+    "0", "1", "-1", "0.1", "-0.1", "3.0e3", "1e-5", "1e17", "2.5", "-0", "inf", "-inf", "nan", "x", "", "1e400",
+    "1e5000", "0x1p3", " 1", "1_0",
+];
+
+const PATTERNS: &[&str] = &[
+    "*",
+    "**",
+    "{t}*",
+    "*1",
+    "*[12]",
+    "*[^12]",
+    "*[1-2]",
+    "*[2-1]",
+    "{t}s?",
+    "{t}?[0-9]",
+    "{t}s1",
+    "",
+    "?",
+    "[",
+    "*[",
+    "*[^",
+    "*[1-",
+    "*\\1",
+    "\\{t\\}*",
+    "[a-e]",
+    "[^a]",
+    "?*",
+    "a*field*",
+    "*h*1",
+];
+
+fn parse(line: &str) -> Node {
+    let mut rest = line;
+    let node = parse_choice(&mut rest);
+    assert!(rest.is_empty(), "{line:?}: unexpected {rest:?}");
+    node
+}
+
+fn parse_choice(rest: &mut &str) -> Node {
+    let mut choices = vec![parse_sequence(rest)];
+    while let Some(after) = rest.strip_prefix('|') {
+        *rest = after;
+        choices.push(parse_sequence(rest));
+    }
+    if choices.len() == 1 { choices.remove(0) } else { Node::Choice(choices) }
+}
+
+fn parse_sequence(rest: &mut &str) -> Node {
+    let mut items = Vec::new();
+    loop {
+        *rest = rest.trim_start();
+        let item = match rest.bytes().next() {
+            None | Some(b'|' | b']' | b')') => return Node::Sequence(items),
+            Some(b'[') => Node::Optional(Box::new(parse_enclosed(rest, ']'))),
+            Some(b'(') => parse_enclosed(rest, ')'),
+            Some(_) => parse_word(rest),
+        };
+        items.push(match rest.strip_prefix('+') {
+            Some(after) => {
+                *rest = after;
+                Node::Repeat(Box::new(item))
+            }
+            None => item,
+        });
+    }
+}
+
+fn parse_enclosed(rest: &mut &str, close: char) -> Node {
+    *rest = &rest[1..];
+    let node = parse_choice(rest);
+    *rest = rest.strip_prefix(close).unwrap_or_else(|| panic!("{close:?} expected before {rest:?}"));
+    node
+}
+
+fn parse_word(rest: &mut &str) -> Node {
+    let length = rest.find([' ', '|', '[', ']', '(', ')', '+']).unwrap_or(rest.len());
+    let (word, after) = rest.split_at(length);
+    *rest = after;
+    if word.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Node::Parameter(word.into())
+    } else {
+        Node::Literal(word.into())
+    }
+}

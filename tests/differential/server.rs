@@ -1,0 +1,60 @@
+//! A redis-server of our own, on a free loopback port, without persistence.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::client::Client;
+
+/// Small thresholds, so that hashes of both encodings occur all the time.
+pub const HASH_ENTRIES_MAX: usize = 6;
+/// Bytes of a field or value of a small hash.
+pub const HASH_VALUE_BYTES_MAX: usize = 24;
+
+/// How long a redis-server may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ends with the value.
+pub struct RedisServer {
+    process: Child,
+    address: String,
+}
+
+impl RedisServer {
+    /// Starts the server; `None` if there is no such program.
+    pub fn start() -> Option<RedisServer> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let started = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--hash-max-listpack-entries", &HASH_ENTRIES_MAX.to_string()])
+            .args(["--hash-max-listpack-value", &HASH_VALUE_BYTES_MAX.to_string()])
+            .stdout(Stdio::null())
+            .spawn();
+        match started {
+            Ok(process) => Some(RedisServer { process, address: format!("127.0.0.1:{port}") }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => panic!("redis-server: {error}"),
+        }
+    }
+
+    /// A connection, as soon as the server listens.
+    #[expect(clippy::disallowed_methods, reason = "another process starts in real time")]
+    pub fn connect(&self) -> Client {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            match Client::connect(&self.address) {
+                Ok(client) => return client,
+                Err(error) if Instant::now() > deadline => panic!("redis-server at {}: {error}", self.address),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may have died already; there is nothing to be done about either failure.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
