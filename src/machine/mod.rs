@@ -4,20 +4,133 @@
 //! Invariants: evaluation happens only as leader after the term's first entry is applied and predecessors' leases
 //! have ended (rules 25, 34); `applied <= proposed`; a reply leaves only after the newest entry it could have
 //! observed is applied here (rule 27).
+//!
+//! - [`Machine`]: the inputs and what they lead to; [`Machine::turn`] makes entries of what waits.
+//! - `evaluate`: units on an overlay; `flight`: entries on their way and what they owe; `confirm`: answers that
+//!   change nothing; `session`: batches that run once; `watch`: WATCH.
+//! - `apply`: committed entries become state; [`State`] is the record that says how far.
+//! - [`read_local`]: one read on the applied state, for the fast path; [`snapshot`]: a group's state as a whole.
+//!
+//! # How it is driven
+//!
+//! The driver feeds every input it has to [`Machine::handle`], then calls [`Machine::turn`] once: everything that
+//! waits becomes one entry. Inputs are answered through a list of [`Output`]s, in order. The moment it passes must
+//! have been taken after the inputs were received, because an answer under a lease rests on the lease being valid at
+//! a moment after the request came. An error is final: the process must end, its state on disk is still a prefix of
+//! the log.
+//!
+//! # Where later features hook in
+//!
+//! Blocked clients are units that evaluation parks by key, in the leader's memory like watches: a change that
+//! `evaluate` sees in its list of touched keys serves the first of them in the same entry; a step-down refuses them
+//! like what waits. Scripts are calls whose handler runs on the same keyspace. Keyspace events and client tracking
+//! read the list of touched keys when the entry is applied. A split is an entry that changes the range epoch:
+//! `apply` already skips entries of another one. Locks and decisions of transactions over groups are group records.
+
+mod apply;
+mod confirm;
+mod core;
+mod evaluate;
+mod flight;
+mod local;
+mod session;
+pub mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use bytes::Bytes;
 
-use crate::base::{GroupId, LogIndex, Nanos, SessionId, Term, Ticket};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, Term, Ticket, limits};
 use crate::command::batch::{Unit, UnitReply};
+use crate::data::Thresholds;
+
+pub use core::Machine;
+pub use local::{Facts, InMemory, Local, Version, read_local};
+pub use state::State;
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock: stamps of entries.
+    pub wall: Millis,
+    /// Monotonic clock: leases, idle sessions.
+    pub mono: Nanos,
+}
+
+/// What an operator, or a test, may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Sizes above which a value gets a record per element.
+    pub thresholds: Thresholds,
+    /// Bytes of mutations after which an entry is closed.
+    pub entry_bytes_target: usize,
+    /// Entries proposed and not yet applied.
+    pub entries_in_flight_max: usize,
+    /// Bytes of submissions that may wait.
+    pub queue_bytes_max: usize,
+    /// Keys whose watches are remembered.
+    pub watched_keys_max: usize,
+}
+
+impl Settings {
+    /// The limits of [`crate::base::limits`].
+    pub fn new(thresholds: Thresholds) -> Settings {
+        Settings {
+            thresholds,
+            entry_bytes_target: limits::ENTRY_BYTES_TARGET,
+            entries_in_flight_max: limits::ENTRIES_IN_FLIGHT_MAX,
+            queue_bytes_max: limits::MACHINE_QUEUE_BYTES_MAX,
+            watched_keys_max: limits::WATCHED_KEYS_MAX,
+        }
+    }
+}
+
+/// Why a machine cannot go on. The process must end.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// The engine failed, or a record does not decode.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A committed entry does not decode (rule 23: the group stops, it never skips).
+    #[error("entry {index}: {error}")]
+    Entry {
+        /// Its place.
+        index: LogIndex,
+        /// Why.
+        error: crate::group::entry::DecodeError,
+    },
+    /// Committed entries did not follow each other.
+    #[error("entry {index} was committed after {applied}")]
+    OutOfOrder {
+        /// The place of the entry.
+        index: LogIndex,
+        /// Applied up to here.
+        applied: LogIndex,
+    },
+    /// A snapshot is not the one that was announced.
+    #[error("the installed snapshot stands at {found:?} instead of {expected:?}")]
+    Snapshot {
+        /// What its records say.
+        found: Option<(LogIndex, Term)>,
+        /// What was announced.
+        expected: (LogIndex, Term),
+    },
+}
+
+/// `std::result::Result` with this module's error.
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Where a forwarded submission comes from, so that it runs at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Incarnation of the forwarding front.
     pub session: SessionId,
-    /// Number of the batch within session and group, from 1.
+    /// Number of the batch within session and group, from 1; every batch with a command that may write has one. 0
+    /// for a batch of nothing but reads: it may run any number of times, nothing is remembered of it.
     pub number: u64,
-    /// All batches below this number were answered to the front: their stored replies can go.
+    /// All batches below this number were answered or given up: their stored replies can go. At most `number`.
     pub acknowledged_below: u64,
 }
 

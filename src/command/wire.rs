@@ -1,0 +1,363 @@
+//! Units and their replies as bytes: what one node sends to another and what a group stores of an answer that may be
+//! asked for again. Compact, bounded, and decoded without copying.
+//!
+//! ```text
+//! units     version u8 = 1 | count | unit...
+//! unit      0 | call                     one command
+//!           1 | count | watch... | count | call...    MULTI ... EXEC
+//!           2 | db u8 | count | bytes...              WATCH
+//! call      db u8 | protocol u8 (2, 3) | count, at least 1 | bytes...
+//! watch     db u8 | bytes | term | sequence
+//!
+//! replies   version u8 = 1 | count | reply...
+//! reply     0 | bytes                    of one command
+//!           1 | count | bytes...         of a block that ran
+//!           2                            of a block that a watched key stopped
+//!           3 | term | sequence          a watch's token
+//! bytes     length | so many bytes
+//! ```
+//!
+//! Numbers without a width are LEB128. Invariant: what is decoded was all there: a count only says when to stop and
+//! reserves no memory, and no byte may be left over.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::batch::{Call, Unit, UnitReply, Watch};
+use crate::base::{Term, limits};
+use crate::resp::Protocol;
+
+/// The only layout so far. Stored replies outlive the program that wrote them.
+const VERSION: u8 = 1;
+
+const CALL: u8 = 0;
+const ATOMIC: u8 = 1;
+const WATCH: u8 = 2;
+
+const REPLY: u8 = 0;
+const REPLIES: u8 = 1;
+const STOPPED: u8 = 2;
+const TOKEN: u8 = 3;
+
+/// Bytes that are no units or no replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("units or replies do not decode: {0}")]
+pub struct Malformed(pub &'static str);
+
+/// `std::result::Result` with this module's error.
+pub type Result<T> = std::result::Result<T, Malformed>;
+
+/// Bytes of units.
+pub fn encode_units(units: &[Unit]) -> Bytes {
+    let mut out = BytesMut::with_capacity(2 + units.iter().map(weight).sum::<usize>());
+    out.put_u8(VERSION);
+    put_number(&mut out, units.len() as u64);
+    for unit in units {
+        match unit {
+            Unit::Call(call) => {
+                out.put_u8(CALL);
+                put_call(&mut out, call);
+            }
+            Unit::Atomic { watches, calls } => {
+                out.put_u8(ATOMIC);
+                put_number(&mut out, watches.len() as u64);
+                for watch in watches {
+                    out.put_u8(watch.db);
+                    put_bytes(&mut out, &watch.key);
+                    put_number(&mut out, watch.term.get());
+                    put_number(&mut out, watch.sequence);
+                }
+                put_number(&mut out, calls.len() as u64);
+                calls.iter().for_each(|call| put_call(&mut out, call));
+            }
+            Unit::Watch { db, keys } => {
+                out.put_u8(WATCH);
+                out.put_u8(*db);
+                put_all_bytes(&mut out, keys);
+            }
+        }
+    }
+    out.freeze()
+}
+
+/// Reads units; their words share the memory of `data`.
+pub fn decode_units(data: &Bytes) -> Result<Vec<Unit>> {
+    let mut from = Reader::new(data)?;
+    let units = from.many(|from| {
+        Ok(match from.byte()? {
+            CALL => Unit::Call(from.call()?),
+            ATOMIC => Unit::Atomic { watches: from.many(Reader::watch)?, calls: from.many(Reader::call)? },
+            WATCH => Unit::Watch { db: from.db()?, keys: from.many(Reader::bytes)? },
+            _ => return Err(Malformed("an unknown unit")),
+        })
+    })?;
+    from.end(units)
+}
+
+/// Bytes of replies.
+pub fn encode_replies(replies: &[UnitReply]) -> Bytes {
+    let mut out = BytesMut::with_capacity(2 + replies.iter().map(reply_weight).sum::<usize>());
+    out.put_u8(VERSION);
+    put_number(&mut out, replies.len() as u64);
+    for reply in replies {
+        match reply {
+            UnitReply::Call(bytes) => {
+                out.put_u8(REPLY);
+                put_bytes(&mut out, bytes);
+            }
+            UnitReply::Atomic(Some(replies)) => {
+                out.put_u8(REPLIES);
+                put_all_bytes(&mut out, replies);
+            }
+            UnitReply::Atomic(None) => out.put_u8(STOPPED),
+            UnitReply::Watch { term, sequence } => {
+                out.put_u8(TOKEN);
+                put_number(&mut out, term.get());
+                put_number(&mut out, *sequence);
+            }
+        }
+    }
+    out.freeze()
+}
+
+/// Reads replies; they share the memory of `data`.
+pub fn decode_replies(data: &Bytes) -> Result<Vec<UnitReply>> {
+    let mut from = Reader::new(data)?;
+    let replies = from.many(|from| {
+        Ok(match from.byte()? {
+            REPLY => UnitReply::Call(from.bytes()?),
+            REPLIES => UnitReply::Atomic(Some(from.many(Reader::bytes)?)),
+            STOPPED => UnitReply::Atomic(None),
+            TOKEN => UnitReply::Watch { term: Term(from.number()?), sequence: from.number()? },
+            _ => return Err(Malformed("an unknown reply")),
+        })
+    })?;
+    from.end(replies)
+}
+
+/// About the bytes a unit takes in a queue or a frame, its bookkeeping included.
+pub fn weight(unit: &Unit) -> usize {
+    let call = |call: &Call| 8 + call.args.iter().map(|arg| arg.len() + 8).sum::<usize>();
+    match unit {
+        Unit::Call(one) => call(one),
+        Unit::Atomic { watches, calls } => {
+            8 + watches.iter().map(|watch| watch.key.len() + 24).sum::<usize>() + calls.iter().map(call).sum::<usize>()
+        }
+        Unit::Watch { keys, .. } => 8 + keys.iter().map(|key| key.len() + 8).sum::<usize>(),
+    }
+}
+
+fn reply_weight(reply: &UnitReply) -> usize {
+    match reply {
+        UnitReply::Call(bytes) => 6 + bytes.len(),
+        UnitReply::Atomic(replies) => 6 + replies.iter().flatten().map(|bytes| 5 + bytes.len()).sum::<usize>(),
+        UnitReply::Watch { .. } => 12,
+    }
+}
+
+fn put_number(out: &mut BytesMut, mut number: u64) {
+    while number >= 0x80 {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
+}
+
+fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.put_slice(bytes);
+}
+
+fn put_all_bytes(out: &mut BytesMut, all: &[Bytes]) {
+    put_number(out, all.len() as u64);
+    all.iter().for_each(|bytes| put_bytes(out, bytes));
+}
+
+fn put_call(out: &mut BytesMut, call: &Call) {
+    out.put_u8(call.db);
+    out.put_u8(match call.protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    });
+    put_all_bytes(out, &call.args);
+}
+
+struct Reader {
+    rest: Bytes,
+}
+
+impl Reader {
+    fn new(data: &Bytes) -> Result<Reader> {
+        let mut from = Reader { rest: data.clone() };
+        if from.byte()? == VERSION { Ok(from) } else { Err(Malformed("an unknown version")) }
+    }
+
+    fn end<T>(self, value: T) -> Result<T> {
+        if self.rest.is_empty() { Ok(value) } else { Err(Malformed("bytes after the end")) }
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let byte = *self.rest.first().ok_or(Malformed("cut off"))?;
+        let _ = self.rest.split_to(1);
+        Ok(byte)
+    }
+
+    fn number(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed("a number above 64 bits"))
+    }
+
+    fn bytes(&mut self) -> Result<Bytes> {
+        let length = self.number()?;
+        if length > self.rest.len() as u64 {
+            return Err(Malformed("cut off"));
+        }
+        Ok(self.rest.split_to(length as usize))
+    }
+
+    /// As many as a count says. Every item takes at least a byte, so the count cannot outrun what is there.
+    fn many<T>(&mut self, mut item: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        for _ in 0..self.number()? {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    fn db(&mut self) -> Result<u8> {
+        let db = self.byte()?;
+        if db < limits::DATABASES { Ok(db) } else { Err(Malformed("an unknown database")) }
+    }
+
+    fn call(&mut self) -> Result<Call> {
+        let db = self.db()?;
+        let protocol = match self.byte()? {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Malformed("an unknown protocol")),
+        };
+        let args = self.many(Reader::bytes)?;
+        if args.is_empty() { Err(Malformed("a call without a name")) } else { Ok(Call { db, protocol, args }) }
+    }
+
+    fn watch(&mut self) -> Result<Watch> {
+        Ok(Watch { db: self.db()?, key: self.bytes()?, term: Term(self.number()?), sequence: self.number()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+
+    fn call(words: &[&'static str]) -> Call {
+        Call {
+            db: 3,
+            protocol: Protocol::Resp3,
+            args: words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect(),
+        }
+    }
+
+    fn units() -> Vec<Unit> {
+        let watch = Watch { db: 1, key: Bytes::from_static(b"w"), term: Term(300), sequence: 5 };
+        vec![
+            Unit::Call(call(&["GET", "k"])),
+            Unit::Atomic { watches: vec![watch], calls: vec![call(&["INCR", "n"])] },
+            Unit::Watch { db: 0, keys: vec![Bytes::from_static(b"a")] },
+        ]
+    }
+
+    fn replies() -> Vec<UnitReply> {
+        vec![
+            UnitReply::Call(Bytes::from_static(b"+OK\r\n")),
+            UnitReply::Atomic(Some(vec![Bytes::from_static(b":1\r\n")])),
+            UnitReply::Atomic(None),
+            UnitReply::Watch { term: Term(300), sequence: 5 },
+        ]
+    }
+
+    #[test]
+    fn the_bytes_are_golden() {
+        let golden: &[u8] =
+            b"\x01\x03\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a";
+        assert_eq!(&encode_units(&units())[..], golden);
+        assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
+        let golden: &[u8] = b"\x01\x04\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05";
+        assert_eq!(&encode_replies(&replies())[..], golden);
+        assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
+    }
+
+    #[test]
+    fn every_cut_and_every_extra_byte_is_an_error() {
+        for length in 0..encode_units(&units()).len() {
+            assert!(decode_units(&encode_units(&units()).slice(..length)).is_err(), "cut at {length}");
+        }
+        for length in 0..encode_replies(&replies()).len() {
+            assert!(decode_replies(&encode_replies(&replies()).slice(..length)).is_err(), "cut at {length}");
+        }
+        let longer = [&encode_units(&units())[..], b"\0"].concat();
+        assert_eq!(decode_units(&longer.into()), Err(Malformed("bytes after the end")));
+    }
+
+    #[test]
+    fn rule_40_a_declared_count_reserves_nothing() {
+        let huge = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        assert_eq!(decode_units(&Bytes::from_static(huge)), Err(Malformed("cut off")));
+        assert_eq!(decode_replies(&Bytes::from_static(huge)), Err(Malformed("cut off")));
+        let above = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02";
+        assert_eq!(decode_units(&Bytes::from_static(above)), Err(Malformed("a number above 64 bits")));
+    }
+
+    #[test]
+    fn words_share_the_memory_of_the_frame() {
+        let data = encode_units(&units());
+        let inside = data.as_ptr_range();
+        let Some(Unit::Call(call)) = decode_units(&data).unwrap().into_iter().next() else { panic!("a call") };
+        assert!(call.args.iter().all(|word| inside.contains(&word.as_ptr())));
+    }
+
+    #[test]
+    fn random_units_come_back_and_random_bytes_do_no_harm() {
+        let mut rng = Rng::new(7);
+        for _ in 0..300 {
+            let units: Vec<Unit> = (0..rng.below(5)).map(|_| random_unit(&mut rng)).collect();
+            let mut data = encode_units(&units).to_vec();
+            assert_eq!(decode_units(&Bytes::from(data.clone())), Ok(units));
+            let at = rng.below(data.len() as u64) as usize;
+            data[at] ^= 1 << rng.below(8);
+            if let Ok(units) = decode_units(&Bytes::from(data.clone())) {
+                assert!(units.iter().map(weight).sum::<usize>() <= 32 * data.len());
+            }
+            let _ = decode_replies(&Bytes::from(data));
+        }
+    }
+
+    fn random_unit(rng: &mut Rng) -> Unit {
+        let bytes = |rng: &mut Rng| Bytes::from(vec![rng.next() as u8; rng.below(200) as usize]);
+        let call = |rng: &mut Rng| Call {
+            db: rng.below(16) as u8,
+            protocol: *rng.pick(&[Protocol::Resp2, Protocol::Resp3]),
+            args: (0..rng.range(1, 4)).map(|_| bytes(rng)).collect(),
+        };
+        match rng.below(3) {
+            0 => Unit::Call(call(rng)),
+            1 => Unit::Atomic {
+                watches: (0..rng.below(3))
+                    .map(|_| Watch { db: 2, key: bytes(rng), term: Term(rng.next()), sequence: rng.next() })
+                    .collect(),
+                calls: (0..rng.below(3)).map(|_| call(rng)).collect(),
+            },
+            _ => Unit::Watch { db: 9, keys: (0..rng.below(3)).map(|_| bytes(rng)).collect() },
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Committed entries become state: on every replica, blindly and in total (rule 23).
+//!
+//! Invariant: entries are applied one after the other without a gap, and whatever number of them is written at once,
+//! the batch also holds the record that says how far (rule 17).
+
+use bytes::Bytes;
+
+use super::{Committed, Error, Machine, Now, Output, Result};
+use crate::base::{LogIndex, Term};
+use crate::group::entry::Entry;
+use crate::store::{Batch, keys};
+
+/// Entry bytes that are merged into one write of the engine.
+const WRITE_BYTES_TARGET: usize = 4 << 20;
+
+/// An entry that is part of the state now.
+pub(super) struct Applied {
+    pub(super) index: LogIndex,
+    pub(super) term: Term,
+    /// It was evaluated under another range epoch: its mutations were left out, here as on every replica.
+    pub(super) skipped: bool,
+}
+
+impl Machine {
+    /// Applies entries, then gives the answers that waited for them.
+    pub(super) fn commit(&mut self, entries: Vec<Committed>, now: Now, out: &mut Vec<Output>) -> Result<()> {
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let mut applied = Vec::new();
+            let mut batch = Batch::default();
+            let mut bytes = 0;
+            // A failed write leaves the old state behind: the new one counts only once the engine has it.
+            let mut state = self.state.clone();
+            while bytes < WRITE_BYTES_TARGET
+                && let Some(entry) = entries.next()
+            {
+                if entry.index != state.applied.next() {
+                    return Err(Error::OutOfOrder { index: entry.index, applied: state.applied });
+                }
+                bytes += entry.data.len();
+                let skipped = take(&entry.data, state.epoch, &mut batch, &mut state.stamp)
+                    .map_err(|error| Error::Entry { index: entry.index, error })?;
+                state.roll(entry.index, &entry.data);
+                (state.applied, state.term) = (entry.index, entry.term);
+                if let Some(conf_state) = entry.conf_state {
+                    state.conf_state = conf_state;
+                }
+                applied.push(Applied { index: entry.index, term: entry.term, skipped });
+            }
+            batch.put(keys::applied(self.group), state.encode());
+            self.version.change(|| self.engine.write(&batch))?;
+            self.state = state;
+            out.push(Output::Applied(self.state.applied));
+            for entry in applied {
+                self.settle(&entry, out);
+            }
+        }
+        self.release(now, out);
+        Ok(())
+    }
+}
+
+/// Adds an entry's mutations to the batch; says whether they were left out.
+fn take(
+    data: &Bytes,
+    epoch: u64,
+    batch: &mut Batch,
+    stamp: &mut crate::base::Millis,
+) -> std::result::Result<bool, crate::group::entry::DecodeError> {
+    if data.is_empty() {
+        return Ok(false);
+    }
+    let entry = Entry::decode(data)?;
+    if entry.epoch != epoch {
+        return Ok(true);
+    }
+    // The leader saw to it that stamps never go back; a replica only makes sure (rule 39).
+    *stamp = entry.stamp.max(*stamp);
+    batch.mutations.extend(entry.mutations);
+    Ok(false)
+}

@@ -1,0 +1,364 @@
+//! The machine itself: its inputs, and what each leads to. A closed set of causes, one match (see [`Input`]).
+//!
+//! A leader's evaluation works in generations. A generation starts on the applied state alone, with an empty overlay
+//! and the stored counts; it ends when a proposal was refused, an entry was skipped, or leadership was lost. The next
+//! one starts only when every entry of the last one that was appended is applied or overtaken, because its effects
+//! are then in the applied state or nowhere.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::apply::Applied;
+use super::confirm::Confirm;
+use super::flight::{self, Fate, Flight, Waiting};
+use super::local::Version;
+use super::session::Idle;
+use super::watch::Watches;
+use super::{Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
+use crate::base::{GroupId, LogIndex, Rng, SlotRange, Term};
+use crate::command::wire;
+use crate::data::{Counts, Touched};
+use crate::store::overlay::Overlay;
+use crate::store::{Engine, keys};
+
+/// The state machine of one replica.
+pub struct Machine {
+    pub(super) group: GroupId,
+    /// `None` for the meta group, which has no keys.
+    slots: Option<SlotRange>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) settings: Settings,
+    pub(super) rng: Rng,
+    /// What the engine holds of the group.
+    pub(super) state: State,
+    pub(super) version: Arc<Version>,
+
+    role: Role,
+    /// Proposals of this generation, oldest first.
+    pub(super) flights: VecDeque<Flight>,
+    /// Proposals of an earlier leadership that are not decided yet.
+    orphans: Vec<Flight>,
+    /// Answers that wait for proof of leadership.
+    pub(super) confirm: Confirm,
+
+    pub(super) generation: u64,
+    /// Number of the next proposal in the generation.
+    pub(super) next_sequence: u64,
+    /// Number of the next entry in the overlay, never used twice.
+    pub(super) next_entry: u64,
+    /// The generation is over; the next one starts when `flights` is empty.
+    stale: bool,
+    /// A proposal was refused: evaluation waits for the next tick, lest it spins.
+    paused: bool,
+    /// A tick came and its housekeeping is not done.
+    pub(super) housekeeping: bool,
+
+    pub(super) overlay: Overlay,
+    /// Counts of applied state and overlay.
+    pub(super) counts: Counts,
+    /// Stamp of the newest evaluation. `state.stamp <= stamp` while evaluating.
+    pub(super) stamp: crate::base::Millis,
+    pub(super) watches: Watches,
+    pub(super) idle: Idle,
+    pub(super) touched: Vec<Touched>,
+    pub(super) scratch: BytesMut,
+
+    /// Submissions in order of arrival.
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) waiting_bytes: usize,
+    /// Submissions of the last generation that must be evaluated again, before those that wait.
+    redo: VecDeque<Waiting>,
+    arrivals: u64,
+}
+
+impl Machine {
+    /// The machine of a replica as its engine remembers it. `epoch` is the range epoch of a group that never applied
+    /// anything; `seed` feeds commands that draw lots. `slots` is `None` for the meta group.
+    pub fn new(
+        group: GroupId,
+        slots: Option<SlotRange>,
+        epoch: u64,
+        engine: Arc<dyn Engine>,
+        settings: Settings,
+        seed: u64,
+    ) -> Result<Machine> {
+        let state = State::load(&*engine, group)?.unwrap_or_else(|| State { epoch, ..State::default() });
+        Ok(Machine {
+            group,
+            slots,
+            engine,
+            settings,
+            rng: Rng::new(seed),
+            stamp: state.stamp,
+            state,
+            version: Arc::new(Version::default()),
+            role: Role::Follower,
+            flights: VecDeque::new(),
+            orphans: Vec::new(),
+            confirm: Confirm::default(),
+            generation: 0,
+            next_sequence: 0,
+            next_entry: 1,
+            stale: true,
+            paused: false,
+            housekeeping: false,
+            overlay: Overlay::default(),
+            counts: Counts::default(),
+            watches: Watches::new(settings.watched_keys_max),
+            idle: Idle::default(),
+            touched: Vec::new(),
+            scratch: BytesMut::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            redo: VecDeque::new(),
+            arrivals: 0,
+        })
+    }
+
+    /// How far the engine's state of the group is.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Changes whenever the engine's state of the group does; for readers on other threads.
+    pub fn version(&self) -> Arc<Version> {
+        self.version.clone()
+    }
+
+    /// Whether a turn would do anything now.
+    pub fn has_work(&self) -> bool {
+        (!self.waiting.is_empty() || !self.redo.is_empty() || self.housekeeping) && self.evaluates().is_some()
+    }
+
+    /// Takes other thresholds from the next evaluation on. Records of either size are read for ever.
+    pub fn configure(&mut self, thresholds: crate::data::Thresholds) {
+        self.settings.thresholds = thresholds;
+    }
+
+    /// Takes an input. What it leads to at once is appended to `out`; what waits is evaluated by [`Machine::turn`].
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) -> Result<()> {
+        match input {
+            Input::Submit(submission) => self.submit(submission, out),
+            Input::Role(role) => self.become_role(role, out),
+            Input::Proposed { generation, sequence, index, term } => {
+                self.proposed(generation, sequence, (index, term), out);
+            }
+            Input::Dropped { generation, sequence } => self.dropped(generation, sequence, out),
+            Input::Commit(entries) => self.commit(entries, now, out)?,
+            Input::ReadIndex { number, index: _ } => {
+                self.confirm.succeeded(number);
+                self.release(now, out);
+            }
+            Input::ReadRefused { number } => {
+                self.confirm.failed(number, out);
+                self.release(now, out);
+            }
+            Input::Lease { term, until } => {
+                self.confirm.lease(term, until);
+                if until.0 == 0 {
+                    out.push(Output::LeaseReleased(term));
+                }
+                self.release(now, out);
+            }
+            Input::Installed { index, term } => self.installed(index, term, out)?,
+            Input::Tick => {
+                self.paused = false;
+                self.housekeeping = matches!(self.role, Role::Leader { .. });
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates what waits, as one entry or, where that would be too large, a few.
+    pub fn turn(&mut self, now: Now, out: &mut Vec<Output>) -> Result<()> {
+        let Some((term, slots)) = self.evaluates() else { return Ok(()) };
+        if self.stale && !self.start_generation()? {
+            return Ok(());
+        }
+        while self.flights.len() < self.settings.entries_in_flight_max
+            && (!self.waiting.is_empty() || self.housekeeping)
+        {
+            self.fill_entry(term, slots, now, out)?;
+        }
+        self.release(now, out);
+        Ok(())
+    }
+
+    /// The term to evaluate in: only as leader, and after the term's first entry is applied (rules 25, 32).
+    fn evaluates(&self) -> Option<(Term, SlotRange)> {
+        match (self.role, self.slots) {
+            (Role::Leader { term, first }, Some(slots)) if self.state.applied >= first && !self.paused => {
+                Some((term, slots))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a new generation could start.
+    fn start_generation(&mut self) -> Result<bool> {
+        if !self.flights.is_empty() {
+            return Ok(false);
+        }
+        self.counts = match self.engine.get(&keys::counts(self.group))? {
+            Some(record) => Counts::decode(&record)?,
+            None => Counts::default(),
+        };
+        self.overlay.reset();
+        self.generation += 1;
+        self.next_sequence = 0;
+        self.stale = false;
+        // Entries are given back as they fall, but their submissions run again in the order in which they came.
+        self.redo.make_contiguous().sort_by_key(|waiting| waiting.arrival);
+        while let Some(waiting) = self.redo.pop_back() {
+            self.waiting_bytes += waiting.bytes;
+            self.waiting.push_front(waiting);
+        }
+        Ok(true)
+    }
+
+    fn submit(&mut self, submission: Submission, out: &mut Vec<Output>) {
+        let bytes = submission.units.iter().map(wire::weight).sum();
+        let refusal = match self.role {
+            Role::Leader { .. } if self.slots.is_some() => {
+                // A single large submission is let in when nothing else waits.
+                let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.settings.queue_bytes_max;
+                full.then_some(Refusal::Overloaded)
+            }
+            _ => Some(Refusal::NotLeader),
+        };
+        match refusal {
+            Some(refusal) => out.push(Output::Refused(submission.ticket, refusal)),
+            None => {
+                self.arrivals += 1;
+                self.waiting_bytes += bytes;
+                self.waiting.push_back(Waiting { arrival: self.arrivals, bytes, submission });
+            }
+        }
+    }
+
+    fn become_role(&mut self, role: Role, out: &mut Vec<Output>) {
+        let term = |role| match role {
+            Role::Leader { term, .. } => Some(term),
+            Role::Follower => None,
+        };
+        if term(role) == term(self.role) {
+            return;
+        }
+        self.step_down(out);
+        self.role = role;
+    }
+
+    /// What was proposed keeps waiting for the fate of its place in the log; everything else certainly did not run.
+    fn step_down(&mut self, out: &mut Vec<Output>) {
+        for mut flight in self.flights.drain(..) {
+            flight::refuse(flight.after.drain(..), out);
+            self.orphans.push(flight);
+        }
+        self.confirm.step_down(out);
+        flight::refuse_waiting(self.redo.drain(..).chain(self.waiting.drain(..)), out);
+        self.waiting_bytes = 0;
+        self.role = Role::Follower;
+        self.stale = true;
+        self.paused = false;
+        self.housekeeping = false;
+        self.overlay.reset();
+        self.watches.clear();
+        self.idle.clear();
+    }
+
+    fn proposed(&mut self, generation: u64, sequence: u64, place: (LogIndex, Term), out: &mut Vec<Output>) {
+        let is_it = |flight: &Flight| (flight.generation, flight.sequence) == (generation, sequence);
+        let passed = place.0 <= self.state.applied;
+        if let Some(at) = self.flights.iter().position(is_it) {
+            self.flights[at].place = Some(place);
+            if passed && let Some(flight) = self.flights.remove(at) {
+                self.stale = true;
+                flight.doubt(out);
+            }
+        } else if let Some(at) = self.orphans.iter().position(is_it) {
+            self.orphans[at].place = Some(place);
+            // Its place was passed before the host named it. Hosts tell in order, so this is not expected.
+            if passed {
+                self.orphans.swap_remove(at).doubt(out);
+            }
+        }
+    }
+
+    fn dropped(&mut self, generation: u64, sequence: u64, out: &mut Vec<Output>) {
+        let is_dropped = |flight: &Flight| flight.generation == generation && flight.sequence >= sequence;
+        if let Some(first) = self.flights.iter().position(is_dropped) {
+            for flight in self.flights.drain(first..) {
+                flight.take_back(&mut self.redo);
+            }
+            self.stale = true;
+            self.paused = true;
+        }
+        for flight in self.orphans.extract_if(.., |flight| is_dropped(flight)) {
+            flight.refuse(out);
+        }
+    }
+
+    /// An entry is applied: whoever waited for its place gets an answer.
+    pub(super) fn settle(&mut self, entry: &Applied, out: &mut Vec<Output>) {
+        while let Some(front) = self.flights.front() {
+            let fate = front.fate(entry.index, entry.term);
+            if fate == Fate::Open {
+                break;
+            }
+            let Some(mut flight) = self.flights.pop_front() else { break };
+            match fate {
+                Fate::Landed if entry.skipped => {
+                    self.stale = true;
+                    flight.take_back(&mut self.redo);
+                }
+                Fate::Landed => {
+                    self.overlay.retire(flight.number);
+                    self.confirm.wait(flight.after.drain(..));
+                    flight.answer(out);
+                }
+                Fate::Unknown => {
+                    self.stale = true;
+                    flight.doubt(out);
+                }
+                Fate::Lost | Fate::Open => {
+                    self.stale = true;
+                    flight.refuse(out);
+                }
+            }
+        }
+        for at in (0..self.orphans.len()).rev() {
+            match self.orphans[at].fate(entry.index, entry.term) {
+                Fate::Open => {}
+                Fate::Landed if !entry.skipped => self.orphans.remove(at).answer(out),
+                Fate::Landed | Fate::Lost => self.orphans.remove(at).refuse(out),
+                Fate::Unknown => self.orphans.remove(at).doubt(out),
+            }
+        }
+    }
+
+    /// The state was replaced: nothing of what this replica knew about it holds any more.
+    fn installed(&mut self, index: LogIndex, term: Term, out: &mut Vec<Output>) -> Result<()> {
+        self.step_down(out);
+        let state = super::snapshot::at(&*self.engine, self.group, index, term)?;
+        self.version.change(|| self.state = state);
+        out.push(Output::Applied(index));
+        for at in (0..self.orphans.len()).rev() {
+            match self.orphans[at].fate_under_snapshot(index, term) {
+                Fate::Open => {}
+                Fate::Landed => self.orphans.remove(at).answer(out),
+                Fate::Lost => self.orphans.remove(at).refuse(out),
+                Fate::Unknown => self.orphans.remove(at).doubt(out),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go what waits for proof of leadership, if there is some.
+    pub(super) fn release(&mut self, now: Now, out: &mut Vec<Output>) {
+        if let Role::Leader { term, .. } = self.role {
+            self.confirm.release(now, term, out);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What waits becomes an entry: units are run on the applied state and the overlay of what is on its way, in the
+//! order of arrival (rule 25).
+//!
+//! Invariant: a submission is in one entry as a whole, with the stored reply that says so; a failing read of the
+//! engine takes back the whole open entry.
+
+use bytes::BytesMut;
+
+use super::flight::{Flight, Job, Waiting};
+use super::session::{self, Known};
+use super::{Machine, Now, Output, Proposal, Refusal, Result};
+use crate::base::{SlotRange, Term};
+use crate::command::batch::{Unit, UnitReply};
+use crate::command::{self, Call};
+use crate::data::{self, Keyspace, Mode, Moment};
+use crate::group::entry::Entry;
+use crate::store::overlay::OverlayView;
+use crate::store::{Error, Write, keys};
+
+/// Due keys that one entry deletes, besides those that commands meet.
+const EXPIRED_PER_ENTRY_MAX: usize = 1_000;
+
+/// What became of a submission.
+enum Verdict {
+    /// It was evaluated now.
+    Ran(Vec<UnitReply>),
+    /// It is in the applied state already.
+    Answered(Vec<UnitReply>),
+    /// An earlier copy is on its way, in this flight, or in the open entry.
+    Doubles(Option<usize>, Vec<UnitReply>),
+    /// It does not run.
+    Refused(Refusal),
+}
+
+impl Machine {
+    /// Makes one entry of what waits, up to the bytes of an entry, and of the housekeeping that is due.
+    pub(super) fn fill_entry(&mut self, term: Term, slots: SlotRange, now: Now, out: &mut Vec<Output>) -> Result<()> {
+        self.overlay.begin(self.next_entry);
+        self.stamp = self.stamp.max(self.state.stamp).max(now.wall);
+        let before = self.counts.clone();
+        let mut jobs = Vec::new();
+        let evaluated = self.evaluate_waiting(term, slots, now, &mut jobs, out);
+        if let Err(error) = evaluated {
+            self.overlay.rollback();
+            self.counts = before;
+            return Err(error);
+        }
+        if self.counts != before {
+            OverlayView::new(&*self.engine, &mut self.overlay).put(keys::counts(self.group), self.counts.encode());
+        }
+        let mutations = self.overlay.take_mutations();
+        if mutations.is_empty() {
+            return Ok(());
+        }
+        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations }.encode();
+        let (generation, sequence, number) = (self.generation, self.next_sequence, self.next_entry);
+        self.next_entry += 1;
+        self.next_sequence += 1;
+        out.push(Output::Propose(Proposal { group: self.group, generation, sequence, term, data }));
+        self.flights.push_back(Flight { generation, sequence, number, place: None, jobs, after: Vec::new() });
+        Ok(())
+    }
+
+    fn evaluate_waiting(
+        &mut self,
+        term: Term,
+        slots: SlotRange,
+        now: Now,
+        jobs: &mut Vec<Job>,
+        out: &mut Vec<Output>,
+    ) -> Result<()> {
+        while self.overlay.bytes() < self.settings.entry_bytes_target {
+            let Some(waiting) = self.waiting.pop_front() else { return self.keep_house(slots, now) };
+            self.waiting_bytes -= waiting.bytes;
+            let ticket = waiting.submission.ticket;
+            match self.evaluate(&waiting, term, slots, now, jobs)? {
+                Verdict::Ran(replies) => {
+                    let job = Job { waiting, replies, round: self.confirm.next_round() };
+                    if !self.overlay.mutations().is_empty() {
+                        jobs.push(job);
+                    } else if let Some(newest) = self.flights.back_mut() {
+                        newest.after.push(job);
+                    } else {
+                        self.confirm.wait([job]);
+                    }
+                }
+                Verdict::Doubles(place, replies) => {
+                    let job = Job { waiting, replies, round: 0 };
+                    match place {
+                        Some(flight) => self.flights[flight].jobs.push(job),
+                        None => jobs.push(job),
+                    }
+                }
+                Verdict::Answered(replies) => out.push(Output::Reply(ticket, replies)),
+                Verdict::Refused(refusal) => out.push(Output::Refused(ticket, refusal)),
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, waiting: &Waiting, term: Term, slots: SlotRange, now: Now, open: &[Job]) -> Result<Verdict> {
+        let submission = &waiting.submission;
+        let Some(origin) = submission.origin.as_ref().filter(|origin| origin.number != 0) else {
+            return self.run(&submission.units, term, slots).map(Verdict::Ran);
+        };
+        self.idle.heard(origin.session, now.mono);
+        let earlier = |jobs: &[Job]| jobs.iter().find(|job| job.is_from(origin)).map(|job| job.replies.clone());
+        for (place, flight) in self.flights.iter().enumerate() {
+            if let Some(replies) = earlier(&flight.jobs) {
+                return Ok(Verdict::Doubles(Some(place), replies));
+            }
+        }
+        if let Some(replies) = earlier(open) {
+            return Ok(Verdict::Doubles(None, replies));
+        }
+        let view = OverlayView::new(&*self.engine, &mut self.overlay);
+        let acknowledged_below = match session::look_up(&view, self.group, origin)? {
+            Known::New { acknowledged_below } => acknowledged_below,
+            // Not on its way, so it is applied: that is proof enough, whoever leads now.
+            Known::Ran(replies) => return Ok(Verdict::Answered(replies)),
+            Known::Refused(refusal) => return Ok(Verdict::Refused(refusal)),
+        };
+        let replies = self.run(&submission.units, term, slots)?;
+        let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+        session::remember(&mut view, self.group, origin, acknowledged_below, &replies);
+        Ok(Verdict::Ran(replies))
+    }
+
+    /// Runs units in order on the open entry.
+    fn run(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
+        let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+        let mut keyspace = Keyspace {
+            store: &mut view,
+            group: self.group,
+            slots,
+            moment: Moment { stamp: self.stamp, clock: self.stamp },
+            mode: Mode::Leader,
+            counts: &mut self.counts,
+            touched: &mut self.touched,
+            rng: &mut self.rng,
+            thresholds: self.settings.thresholds,
+        };
+        let mut replies = Vec::with_capacity(units.len());
+        for unit in units {
+            replies.push(match unit {
+                Unit::Call(call) => UnitReply::Call(execute(&mut keyspace, call, &mut self.scratch)?),
+                Unit::Atomic { watches, calls } => {
+                    if watches.iter().all(|watch| self.watches.holds(watch, term)) {
+                        let mut block = Vec::with_capacity(calls.len());
+                        for call in calls {
+                            block.push(execute(&mut keyspace, call, &mut self.scratch)?);
+                        }
+                        UnitReply::Atomic(Some(block))
+                    } else {
+                        UnitReply::Atomic(None)
+                    }
+                }
+                Unit::Watch { db, keys } => UnitReply::Watch { term, sequence: self.watches.watch(*db, keys) },
+            });
+            self.watches.touched(keyspace.touched);
+        }
+        Ok(replies)
+    }
+
+    /// Deletes due keys and idle sessions, once per tick.
+    fn keep_house(&mut self, slots: SlotRange, now: Now) -> Result<()> {
+        if !std::mem::take(&mut self.housekeeping) {
+            return Ok(());
+        }
+        let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+        if self.idle.is_due(now.mono) {
+            self.idle.sweep(&mut view, self.group, now.mono)?;
+        }
+        if self.counts.expires.iter().all(|expires| *expires == 0) {
+            return Ok(());
+        }
+        let mut keyspace = Keyspace {
+            store: &mut view,
+            group: self.group,
+            slots,
+            moment: Moment { stamp: self.stamp, clock: self.stamp },
+            mode: Mode::Leader,
+            counts: &mut self.counts,
+            touched: &mut self.touched,
+            rng: &mut self.rng,
+            thresholds: self.settings.thresholds,
+        };
+        keyspace.expire_due(EXPIRED_PER_ENTRY_MAX).map_err(|error| match error {
+            data::Error::Store(error) => super::Error::Store(error),
+            other => super::Error::Store(Error::Corrupt(format!("deleting due keys: {other}").into())),
+        })?;
+        self.watches.touched(keyspace.touched);
+        Ok(())
+    }
+}
+
+/// One call's encoded reply; the buffer is shared, so that replies cost no allocation each.
+fn execute(keyspace: &mut Keyspace<'_>, call: &Call, scratch: &mut BytesMut) -> Result<bytes::Bytes> {
+    command::execute_encoded(keyspace, call, scratch).map_err(stopped)?;
+    Ok(scratch.split().freeze())
+}
+
+fn stopped(error: command::Error) -> super::Error {
+    super::Error::Store(match error {
+        command::Error::Store(error) => error,
+        command::Error::NeedsLog => Error::Corrupt("evaluation on a leader asked for the log".into()),
+    })
+}

@@ -1,0 +1,680 @@
+//! The machine against a host made of a few lists: what it promises when proposals are refused, overtaken, repeated.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::base::SlotRange;
+use crate::command::batch::{Call, Watch};
+use crate::resp::Protocol;
+use crate::store::memory::{Fault, MemoryEngine, Operation};
+use crate::store::{Engine, Read};
+
+const GROUP: GroupId = GroupId(1);
+
+/// One replica and the host around it.
+struct World {
+    engine: Arc<MemoryEngine>,
+    machine: Machine,
+    now: Now,
+    out: Vec<Output>,
+    /// Appended and not committed.
+    log: Vec<Committed>,
+    last: LogIndex,
+    term: Term,
+    tickets: u64,
+}
+
+impl World {
+    fn new() -> World {
+        World::on(Arc::new(MemoryEngine::new()))
+    }
+
+    fn on(engine: Arc<MemoryEngine>) -> World {
+        let thresholds = Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 };
+        let settings = Settings::new(thresholds);
+        let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, 1).unwrap();
+        let last = machine.state().applied;
+        let now = Now { wall: Millis(1_000), mono: Nanos(1_000) };
+        World { engine, machine, now, out: Vec::new(), log: Vec::new(), last, term: Term(0), tickets: 0 }
+    }
+
+    /// A leader that may evaluate.
+    fn leader() -> World {
+        let mut world = World::new();
+        world.lead(Term(1));
+        world
+    }
+
+    fn lead(&mut self, term: Term) {
+        self.term = term;
+        let first = self.last.next();
+        self.handle(Input::Role(Role::Leader { term, first }));
+        self.append(term, Bytes::new());
+        self.commit();
+    }
+
+    fn append(&mut self, term: Term, data: Bytes) -> LogIndex {
+        self.last = self.last.next();
+        self.log.push(Committed { index: self.last, term, data, conf_state: None });
+        self.last
+    }
+
+    /// Feeds an input; proposals are kept among the outputs.
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(self.now, input, &mut self.out).unwrap();
+    }
+
+    fn turn(&mut self) {
+        self.machine.turn(self.now, &mut self.out).unwrap();
+    }
+
+    /// Takes the proposals out of the outputs.
+    fn proposals(&mut self) -> Vec<Proposal> {
+        let is_proposal = |output: &mut Output| matches!(output, Output::Propose(_));
+        let proposals = self.out.extract_if(.., is_proposal);
+        proposals
+            .filter_map(|output| if let Output::Propose(proposal) = output { Some(proposal) } else { None })
+            .collect()
+    }
+
+    /// Appends the proposals to the log.
+    fn accept(&mut self) -> usize {
+        let proposals = self.proposals();
+        let count = proposals.len();
+        for Proposal { generation, sequence, term, data, .. } in proposals {
+            let index = self.append(term, data);
+            self.handle(Input::Proposed { generation, sequence, index, term });
+        }
+        count
+    }
+
+    fn commit(&mut self) {
+        let entries = std::mem::take(&mut self.log);
+        self.handle(Input::Commit(entries));
+    }
+
+    /// What came out since the last call, without `Applied`.
+    fn told(&mut self) -> Vec<Output> {
+        let mut out = std::mem::take(&mut self.out);
+        out.retain(|output| !matches!(output, Output::Applied(_)));
+        out
+    }
+
+    fn submit(&mut self, units: Vec<Unit>) -> Ticket {
+        self.submit_from(None, units)
+    }
+
+    fn submit_from(&mut self, origin: Option<Origin>, units: Vec<Unit>) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.handle(Input::Submit(Submission { ticket, origin, units }));
+        ticket
+    }
+
+    /// Runs units to their end on a healthy cluster.
+    fn run(&mut self, units: Vec<Unit>) -> Vec<UnitReply> {
+        self.run_from(None, units)
+    }
+
+    fn run_from(&mut self, origin: Option<Origin>, units: Vec<Unit>) -> Vec<UnitReply> {
+        let ticket = self.submit_from(origin, units);
+        self.settle();
+        match self.told().as_slice() {
+            [Output::Reply(answered, replies)] if *answered == ticket => replies.clone(),
+            other => panic!("not one reply: {other:?}"),
+        }
+    }
+
+    /// Turns, accepts, commits and confirms until nothing is left.
+    fn settle(&mut self) {
+        loop {
+            self.turn();
+            let rounds: Vec<u64> = self
+                .out
+                .extract_if(.., |output| matches!(output, Output::ConfirmLeadership(_)))
+                .filter_map(|output| if let Output::ConfirmLeadership(number) = output { Some(number) } else { None })
+                .collect();
+            let accepted = self.accept();
+            self.commit();
+            for number in &rounds {
+                self.handle(Input::ReadIndex { number: *number, index: self.last });
+            }
+            if rounds.is_empty() && accepted == 0 {
+                break;
+            }
+        }
+    }
+
+    fn value(&self, key: &str) -> Option<Bytes> {
+        let record = self.engine.get(&crate::store::keys::head(0, key.as_bytes())).unwrap()?;
+        Some(crate::data::Head::decode(&record).unwrap().payload)
+    }
+}
+
+fn words(line: &str) -> Call {
+    let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+    Call { db: 0, protocol: Protocol::Resp2, args }
+}
+
+fn call(line: &str) -> Vec<Unit> {
+    vec![Unit::Call(words(line))]
+}
+
+fn reply(text: &'static str) -> Vec<UnitReply> {
+    vec![UnitReply::Call(Bytes::from_static(text.as_bytes()))]
+}
+
+fn origin(number: u64, acknowledged_below: u64) -> Option<Origin> {
+    Some(Origin { session: SessionId(9), number, acknowledged_below })
+}
+
+fn text(bytes: Option<Bytes>) -> Option<String> {
+    bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[test]
+fn a_write_is_one_entry_and_answers_when_it_is_applied() {
+    let mut world = World::leader();
+    world.told();
+    let (first, second) = (world.submit(call("SET k v")), world.submit(call("GET k")));
+    world.turn();
+    assert_eq!(world.accept(), 1, "all that waits is one entry");
+    assert_eq!(world.told(), []);
+    world.commit();
+    assert_eq!(world.told(), [Output::Reply(first, reply("+OK\r\n")), Output::Reply(second, reply("$1\r\nv\r\n"))]);
+    assert_eq!(text(world.value("k")).as_deref(), Some("v"));
+}
+
+#[test]
+fn rule_25_nothing_is_evaluated_before_the_first_entry_of_the_term_is_applied() {
+    let mut world = World::new();
+    let refused = world.submit(call("SET k v"));
+    assert_eq!(world.told(), [Output::Refused(refused, Refusal::NotLeader)]);
+    world.term = Term(4);
+    world.handle(Input::Role(Role::Leader { term: Term(4), first: LogIndex(1) }));
+    let early = world.submit(call("SET k v"));
+    world.turn();
+    assert_eq!(world.told(), []);
+    world.append(Term(4), Bytes::new());
+    world.commit();
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(early, reply("+OK\r\n"))]);
+}
+
+#[test]
+fn rule_17_the_state_record_is_in_the_batch_of_the_mutations() {
+    let mut world = World::leader();
+    world.run(call("SET k v"));
+    let state = State::load(&*world.engine, GROUP).unwrap().unwrap();
+    assert_eq!((state.applied, state.term, state.stamp), (LogIndex(2), Term(1), Millis(1_000)));
+    assert_eq!(state, *world.machine.state());
+    world.engine.fail_next(Operation::Write, Fault::io());
+    let data = crate::group::entry::Entry { stamp: Millis(2_000), epoch: 1, mutations: Vec::new() }.encode();
+    world.append(Term(1), data);
+    let entries = std::mem::take(&mut world.log);
+    assert!(world.machine.handle(world.now, Input::Commit(entries), &mut world.out).is_err());
+    assert_eq!(State::load(&*world.engine, GROUP).unwrap().unwrap(), state);
+    assert_eq!(*world.machine.state(), state, "what was not written was not applied");
+}
+
+#[test]
+fn rule_23_an_unknown_format_stops_and_a_gap_too() {
+    let mut world = World::leader();
+    world.append(Term(1), Bytes::from_static(b"\x09"));
+    let entries = std::mem::take(&mut world.log);
+    let result = world.machine.handle(world.now, Input::Commit(entries), &mut world.out);
+    assert!(matches!(result, Err(Error::Entry { index: LogIndex(2), .. })), "{result:?}");
+    let ahead = Committed { index: LogIndex(7), term: Term(1), data: Bytes::new(), conf_state: None };
+    let result = world.machine.handle(world.now, Input::Commit(vec![ahead]), &mut world.out);
+    assert_eq!(result, Err(Error::OutOfOrder { index: LogIndex(7), applied: LogIndex(1) }));
+}
+
+#[test]
+fn rule_23_replicas_are_equal_at_equal_index_however_entries_were_grouped() {
+    let mut leader = World::leader();
+    let mut log = vec![Committed { index: LogIndex(1), term: Term(1), data: Bytes::new(), conf_state: None }];
+    for n in 0..20 {
+        leader.submit(call(&format!("INCR n{}", n % 3)));
+        leader.turn();
+        leader.accept();
+        log.extend(leader.log.iter().cloned());
+        leader.commit();
+    }
+    let mut at_once = World::new();
+    at_once.handle(Input::Commit(log.clone()));
+    let mut one_by_one = World::new();
+    for entry in log {
+        one_by_one.handle(Input::Commit(vec![entry]));
+    }
+    assert_eq!(leader.machine.state(), at_once.machine.state());
+    assert_eq!(leader.machine.state(), one_by_one.machine.state());
+    assert_eq!(text(at_once.value("n1")), text(leader.value("n1")));
+}
+
+#[test]
+fn rule_26_a_dropped_proposal_takes_all_later_ones_along_and_runs_again_in_order() {
+    let mut world = World::leader();
+    world.told();
+    let tickets: Vec<Ticket> = (0..3)
+        .map(|_| {
+            let ticket = world.submit(call("INCR n"));
+            world.turn();
+            ticket
+        })
+        .collect();
+    let read = world.submit(call("GET n"));
+    world.turn();
+    let proposals = world.proposals();
+    assert_eq!(proposals.iter().map(|proposal| proposal.sequence).collect::<Vec<_>>(), [0, 1, 2]);
+    let Proposal { generation, sequence, term, data, .. } = proposals[0].clone();
+    let index = world.append(term, data);
+    world.handle(Input::Proposed { generation, sequence, index, term });
+    world.handle(Input::Dropped { generation, sequence: 1 });
+    world.turn();
+    world.handle(Input::Tick);
+    world.turn();
+    assert_eq!(world.proposals(), [], "the accepted entry is still under way");
+    world.commit();
+    assert_eq!(world.told(), [Output::Reply(tickets[0], reply(":1\r\n"))]);
+    world.settle();
+    let answers = [
+        Output::Reply(tickets[1], reply(":2\r\n")),
+        Output::Reply(tickets[2], reply(":3\r\n")),
+        Output::Reply(read, reply("$1\r\n3\r\n")),
+    ];
+    assert_eq!(world.told(), answers);
+    assert_eq!(text(world.value("n")).as_deref(), Some("3"));
+}
+
+#[test]
+fn rule_29_a_step_down_leaves_the_decision_to_index_and_term() {
+    let mut world = World::leader();
+    world.told();
+    let stands = world.submit(call("SET a 1"));
+    world.turn();
+    world.accept();
+    let lost = world.submit(call("SET b 2"));
+    world.turn();
+    world.accept();
+    let late = world.submit(call("SET c 3"));
+    world.turn();
+    let unnamed = world.proposals().remove(0);
+    let waiting = world.submit(call("SET d 4"));
+    world.handle(Input::Role(Role::Follower));
+    assert_eq!(world.told(), [Output::Refused(waiting, Refusal::NotLeader)], "only what was never proposed");
+    // The host names the place of the third only now.
+    let Proposal { generation, sequence, term, data, .. } = unnamed;
+    let index = world.append(term, data);
+    world.handle(Input::Proposed { generation, sequence, index, term });
+    // Another leader kept the first and overwrote the others by its first entry.
+    world.log.truncate(1);
+    world.last = world.log[0].index;
+    world.append(Term(2), Bytes::new());
+    world.commit();
+    let told = world.told();
+    assert_eq!(told[0], Output::Reply(stands, reply("+OK\r\n")));
+    assert!(told.contains(&Output::Refused(lost, Refusal::NotLeader)), "{told:?}");
+    assert!(told.contains(&Output::Refused(late, Refusal::NotLeader)), "{told:?}");
+    assert_eq!((text(world.value("a")).as_deref(), world.value("b"), world.value("c")), (Some("1"), None, None));
+}
+
+#[test]
+fn rule_26_a_proposal_dropped_after_a_step_down_did_not_run() {
+    let mut world = World::leader();
+    world.told();
+    let ticket = world.submit(call("SET a 1"));
+    world.turn();
+    let Proposal { generation, sequence, .. } = world.proposals().remove(0);
+    world.handle(Input::Role(Role::Follower));
+    assert_eq!(world.told(), []);
+    world.handle(Input::Dropped { generation, sequence });
+    assert_eq!(world.told(), [Output::Refused(ticket, Refusal::NotLeader)]);
+}
+
+#[test]
+fn a_leader_again_evaluates_on_what_was_decided_in_between() {
+    let mut world = World::leader();
+    world.run(call("SET n 5"));
+    let lost = world.submit(call("INCR n"));
+    world.turn();
+    world.accept();
+    world.handle(Input::Role(Role::Follower));
+    world.log.clear();
+    world.last = LogIndex(2);
+    world.told();
+    world.lead(Term(3));
+    assert_eq!(world.told(), [Output::Refused(lost, Refusal::NotLeader)]);
+    assert_eq!(world.run(call("INCR n")), reply(":6\r\n"));
+}
+
+#[test]
+fn rule_27_a_read_waits_for_the_entry_it_observed_and_for_proof_of_leadership() {
+    let mut world = World::leader();
+    world.told();
+    let write = world.submit(call("SET k v"));
+    world.turn();
+    let read = world.submit(call("GET k"));
+    world.turn();
+    world.accept();
+    assert_eq!(world.told(), []);
+    world.commit();
+    assert_eq!(world.told(), [Output::Reply(write, reply("+OK\r\n")), Output::ConfirmLeadership(1)]);
+    let second = world.submit(call("GET k"));
+    world.turn();
+    assert_eq!(world.told(), [], "one round at a time");
+    world.handle(Input::ReadIndex { number: 1, index: world.last });
+    let expected = [Output::Reply(read, reply("$1\r\nv\r\n")), Output::ConfirmLeadership(2)];
+    assert_eq!(world.told(), expected, "the round started before the second read was evaluated");
+    world.handle(Input::ReadIndex { number: 2, index: world.last });
+    assert_eq!(world.told(), [Output::Reply(second, reply("$1\r\nv\r\n"))]);
+}
+
+#[test]
+fn rule_27_a_lease_counts_when_the_answer_leaves_not_when_it_was_evaluated() {
+    let mut world = World::leader();
+    world.told();
+    let until = Nanos(2_000);
+    world.handle(Input::Lease { term: Term(1), until });
+    let write = world.submit(call("SET k v"));
+    world.turn();
+    let read = world.submit(call("GET k"));
+    world.turn();
+    world.accept();
+    world.now.mono = until;
+    world.commit();
+    assert_eq!(world.told(), [Output::Reply(write, reply("+OK\r\n")), Output::ConfirmLeadership(1)]);
+    world.handle(Input::Lease { term: Term(1), until: Nanos(3_000) });
+    assert_eq!(world.told(), [Output::Reply(read, reply("$1\r\nv\r\n"))]);
+    let read = world.submit(call("GET k"));
+    world.turn();
+    assert_eq!(world.told(), [Output::Reply(read, reply("$1\r\nv\r\n"))], "nothing pending, a lease: at once");
+}
+
+#[test]
+fn rule_33_a_released_lease_answers_nothing_more() {
+    let mut world = World::leader();
+    world.told();
+    world.handle(Input::Lease { term: Term(1), until: Nanos(9_000) });
+    world.handle(Input::Lease { term: Term(1), until: Nanos(0) });
+    assert_eq!(world.told(), [Output::LeaseReleased(Term(1))]);
+    let read = world.submit(call("GET k"));
+    world.turn();
+    assert_eq!(world.told(), [Output::ConfirmLeadership(1)]);
+    world.handle(Input::Lease { term: Term(9), until: Nanos(9_000) });
+    assert_eq!(world.told(), [], "another term's lease proves nothing");
+    world.handle(Input::ReadRefused { number: 1 });
+    assert_eq!(world.told(), [Output::Refused(read, Refusal::NotLeader)]);
+}
+
+#[test]
+fn rule_27_a_step_down_refuses_reads_that_wait() {
+    let mut world = World::leader();
+    world.told();
+    let observing = {
+        world.submit(call("SET k v"));
+        world.turn();
+        world.submit(call("GET k"))
+    };
+    world.turn();
+    world.accept();
+    world.handle(Input::Role(Role::Follower));
+    assert_eq!(world.told(), [Output::Refused(observing, Refusal::NotLeader)]);
+}
+
+#[test]
+fn rule_28_an_entry_of_another_epoch_is_skipped_and_its_commands_run_again() {
+    let mut world = World::leader();
+    world.told();
+    let ticket = world.submit(call("INCR n"));
+    world.turn();
+    world.accept();
+    // As if a split had been applied in between.
+    let mut entry = crate::group::entry::Entry::decode(&world.log[0].data).unwrap();
+    entry.epoch = 0;
+    world.log[0].data = entry.encode();
+    world.commit();
+    assert_eq!(world.told(), []);
+    assert_eq!(world.value("n"), None);
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(ticket, reply(":1\r\n"))]);
+}
+
+#[test]
+fn j1_a_repeated_batch_runs_once_and_answers_the_same() {
+    let mut world = World::leader();
+    assert_eq!(world.run_from(origin(1, 1), call("INCR n")), reply(":1\r\n"));
+    assert_eq!(world.run_from(origin(1, 1), call("INCR n")), reply(":1\r\n"), "applied");
+    world.told();
+    let first = world.submit_from(origin(2, 2), call("INCR n"));
+    let same_turn = world.submit_from(origin(2, 2), call("INCR n"));
+    world.turn();
+    let in_flight = world.submit_from(origin(2, 2), call("INCR n"));
+    world.turn();
+    assert_eq!(world.accept(), 1);
+    world.commit();
+    let answer = |ticket| Output::Reply(ticket, reply(":2\r\n"));
+    assert_eq!(world.told(), [answer(first), answer(same_turn), answer(in_flight)]);
+    assert_eq!(text(world.value("n")).as_deref(), Some("2"));
+}
+
+#[test]
+fn j1_a_batch_that_changed_nothing_does_not_run_a_second_time() {
+    let mut world = World::leader();
+    world.run(call("SET k 1"));
+    assert_eq!(world.run_from(origin(1, 1), call("SETNX k 2")), reply(":0\r\n"));
+    world.run(call("DEL k"));
+    assert_eq!(world.run_from(origin(1, 1), call("SETNX k 2")), reply(":0\r\n"));
+    assert_eq!(world.value("k"), None);
+}
+
+#[test]
+fn j1_a_new_leader_answers_with_the_stored_reply() {
+    let mut old = World::leader();
+    old.run_from(origin(1, 1), call("INCR n"));
+    old.submit_from(origin(2, 1), call("INCR n"));
+    old.turn();
+    // The second batch is lost with the old leader, the first is not.
+    let mut new = World::on(old.engine.clone());
+    new.lead(Term(2));
+    assert_eq!(new.run_from(origin(1, 1), call("INCR n")), reply(":1\r\n"));
+    assert_eq!(new.run_from(origin(2, 1), call("INCR n")), reply(":2\r\n"));
+    assert_eq!(text(new.value("n")).as_deref(), Some("2"));
+}
+
+#[test]
+fn acknowledged_replies_go_and_late_duplicates_are_refused() {
+    let mut world = World::leader();
+    world.run_from(origin(1, 1), call("INCR n"));
+    world.run_from(origin(2, 1), call("INCR n"));
+    world.run_from(origin(3, 3), call("INCR n"));
+    let stored = |number| world.engine.get(&crate::store::keys::reply(GROUP, SessionId(9), number)).unwrap().is_some();
+    assert_eq!([1, 2, 3].map(stored), [false, false, true]);
+    world.told();
+    let late = world.submit_from(origin(2, 1), call("INCR n"));
+    world.turn();
+    assert_eq!(world.told(), [Output::Refused(late, Refusal::Duplicate)]);
+    let unknown = Some(Origin { session: SessionId(7), number: 5, acknowledged_below: 5 });
+    let expired = world.submit_from(unknown, call("INCR n"));
+    world.turn();
+    assert_eq!(world.told(), [Output::Refused(expired, Refusal::SessionExpired)]);
+}
+
+#[test]
+fn idle_sessions_are_forgotten_by_the_leaders_own_clock() {
+    let mut world = World::leader();
+    world.run_from(origin(1, 1), call("INCR n"));
+    let known = |world: &World| {
+        let session = world.engine.get(&crate::store::keys::session(GROUP, SessionId(9))).unwrap();
+        let reply = world.engine.get(&crate::store::keys::reply(GROUP, SessionId(9), 1)).unwrap();
+        (session.is_some(), reply.is_some())
+    };
+    world.now.wall = Millis(u64::MAX / 2);
+    world.handle(Input::Tick);
+    world.settle();
+    assert_eq!(known(&world), (true, true), "a wall clock may jump");
+    world.now.mono = world.now.mono + super::session::IDLE_MAX;
+    world.handle(Input::Tick);
+    world.settle();
+    assert_eq!(known(&world), (false, false));
+}
+
+#[test]
+fn watched_keys_stop_exec_when_they_changed() {
+    let mut world = World::leader();
+    let keys = vec![Bytes::from_static(b"k")];
+    let watch = |world: &mut World| match world.run(vec![Unit::Watch { db: 0, keys: keys.clone() }])[..] {
+        [UnitReply::Watch { term, sequence }] => Watch { db: 0, key: Bytes::from_static(b"k"), term, sequence },
+        ref other => panic!("{other:?}"),
+    };
+    let exec = |watch: &Watch| vec![Unit::Atomic { watches: vec![watch.clone()], calls: vec![words("SET k x")] }];
+    let unchanged = watch(&mut world);
+    let done = vec![UnitReply::Atomic(Some(vec![Bytes::from_static(b"+OK\r\n")]))];
+    assert_eq!(world.run(exec(&unchanged)), done);
+    assert_eq!(world.run(exec(&unchanged)), [UnitReply::Atomic(None)], "the first EXEC changed the key");
+    let before_change = watch(&mut world);
+    world.lead(Term(2));
+    world.told();
+    assert_eq!(world.run(exec(&before_change)), [UnitReply::Atomic(None)], "another leader does not know");
+}
+
+#[test]
+fn rule_39_stamps_never_go_back_and_due_keys_are_deleted_by_the_log() {
+    let mut world = World::leader();
+    world.run(call("SET k v PX 500"));
+    world.now.wall = Millis(1_499);
+    world.handle(Input::Tick);
+    world.settle();
+    assert!(world.value("k").is_some());
+    world.now.wall = Millis(1_500);
+    world.handle(Input::Tick);
+    world.settle();
+    assert_eq!(world.value("k"), None);
+    assert_eq!(world.machine.state().stamp, Millis(1_500));
+    world.now.wall = Millis(10);
+    world.run(call("SET other v"));
+    assert_eq!(world.machine.state().stamp, Millis(1_500));
+}
+
+#[test]
+fn rule_40_a_full_queue_refuses_before_anything_is_proposed() {
+    let mut world = World::leader();
+    world.machine.settings.queue_bytes_max = 100;
+    world.told();
+    let admitted = world.submit(call("SET k v"));
+    let large = world.submit(vec![Unit::Call(words(&format!("SET k {}", "v".repeat(200))))]);
+    assert_eq!(world.told(), [Output::Refused(large, Refusal::Overloaded)]);
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(admitted, reply("+OK\r\n"))]);
+    assert_eq!(world.machine.waiting_bytes, 0);
+}
+
+#[test]
+fn entries_are_bounded_in_bytes_and_in_number() {
+    let mut world = World::leader();
+    world.machine.settings.entry_bytes_target = 100;
+    world.machine.settings.entries_in_flight_max = 2;
+    for n in 0..5 {
+        world.submit(call(&format!("SET k{n} {}", "v".repeat(100))));
+    }
+    world.turn();
+    assert_eq!(world.accept(), 2);
+    world.commit();
+    world.turn();
+    assert_eq!(world.accept(), 2);
+    world.commit();
+    world.settle();
+    assert_eq!(world.told().len(), 5);
+}
+
+#[test]
+fn a_failing_read_of_the_engine_is_final_and_leaves_nothing() {
+    let mut world = World::leader();
+    world.told();
+    world.submit(call("SET a 1"));
+    world.turn();
+    world.accept();
+    world.commit();
+    world.told();
+    world.submit(call("SET b 1"));
+    world.submit(call("INCR a"));
+    world.engine.fail_next(Operation::Read, Fault::io());
+    assert!(world.machine.turn(world.now, &mut world.out).is_err());
+    assert_eq!(world.told(), []);
+}
+
+#[test]
+fn rule_20_an_installed_snapshot_decides_what_it_can() {
+    let mut leader = World::leader();
+    for n in 0..5 {
+        leader.run(call(&format!("SET k{n} v")));
+    }
+    let mut sender = crate::store::snapshot::Sender::new(
+        leader.engine.snapshot().unwrap(),
+        crate::store::snapshot::ranges(GROUP, Some(SlotRange::ALL)),
+    );
+    let mut receiver = crate::store::snapshot::Receiver::new(Vec::new());
+    while let Some(chunk) = sender.next_chunk().unwrap() {
+        receiver.accept(chunk).unwrap();
+    }
+    let place = (leader.machine.state().applied, leader.machine.state().term);
+
+    let mut behind = World::leader();
+    behind.told();
+    let doubtful = behind.submit(call("SET x 1"));
+    behind.turn();
+    behind.accept();
+    behind.handle(Input::Role(Role::Follower));
+    behind.told();
+    snapshot::install(&*behind.engine, GROUP, Some(SlotRange::ALL), place, &mut receiver).unwrap();
+    behind.handle(Input::Installed { index: place.0, term: place.1 });
+    assert_eq!(behind.told(), [Output::Unknown(doubtful)]);
+    assert_eq!(behind.machine.state(), leader.machine.state());
+    assert_eq!(State::persisted(&*behind.engine, GROUP).unwrap(), place.0);
+    assert_eq!(text(behind.value("k4")).as_deref(), Some("v"));
+    let wrong = snapshot::install(&*behind.engine, GROUP, Some(SlotRange::ALL), (LogIndex(99), Term(1)), &mut receiver);
+    assert!(matches!(wrong, Err(Error::Snapshot { .. })), "{wrong:?}");
+}
+
+#[test]
+fn a_local_read_answers_from_the_applied_state_only() {
+    let mut world = World::leader();
+    world.run(call("SET k v"));
+    world.run(call("SET due v PX 500"));
+    world.submit(call("SET k newer"));
+    world.turn();
+    let version = world.machine.version();
+    let mut facts = Facts {
+        group: GROUP,
+        slots: SlotRange::ALL,
+        moment: crate::data::Moment { stamp: Millis(0), clock: Millis(1_000) },
+        thresholds: world.machine.settings.thresholds,
+        seed: 1,
+    };
+    let read = |facts: &Facts, line: &str| {
+        let mut out = bytes::BytesMut::from(&b"before "[..]);
+        let view = InMemory::new(&*world.engine, &version);
+        let result = read_local(&view, facts, &words(line), &mut out).unwrap();
+        (result, String::from_utf8_lossy(&out[7..]).into_owned())
+    };
+    assert_eq!(read(&facts, "GET k"), (Local::Done, "$1\r\nv\r\n".into()));
+    assert_eq!(read(&facts, "SET k x"), (Local::NeedsLog, String::new()));
+    assert_eq!(read(&facts, "GET due"), (Local::Done, "$1\r\nv\r\n".into()));
+    facts.moment.clock = Millis(1_500);
+    assert_eq!(read(&facts, "GET due"), (Local::NeedsLog, String::new()));
+    assert_eq!(version.change(|| read(&facts, "GET k")), (Local::WouldBlock, String::new()));
+    assert_eq!(read(&facts, "GET k").0, Local::Done);
+}
+
+#[test]
+fn a_view_in_memory_is_never_of_two_states() {
+    let mut world = World::leader();
+    world.run(call("SET a 1"));
+    let version = world.machine.version();
+    let view = InMemory::new(&*world.engine, &version);
+    let record = crate::store::keys::head(0, b"a");
+    assert!(view.get(&record).unwrap().is_some());
+    version.change(|| ());
+    assert_eq!(view.get(&record), Err(crate::store::Error::WouldBlock));
+}
