@@ -24,7 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sim", &["base", "resp", "store", "data", "command", "cluster", "group", "machine", "host", "service"]),
     ("settings", &["base"]),
-    ("cli", &["base", "settings", "runtime", "sim"]),
+    // `cli` prints the table of commands, so it names it.
+    ("cli", &["base", "command", "settings", "runtime", "sim"]),
 ];
 
 /// Outside crates and the only files or folders (below `src`) that may name them.

@@ -1,6 +1,7 @@
 //! The command line: flags to [`crate::settings`], one subcommand per file. Errors are one sentence on stderr and
 //! a non-zero exit.
 
+mod commands;
 mod config;
 mod server;
 mod status;
@@ -23,6 +24,8 @@ enum Command {
     Server(server::Flags),
     /// Print nodes, groups, leaders, terms and applied indexes of a running cluster.
     Status(status::Flags),
+    /// Print every command that clients may send, as a page of Markdown.
+    Commands(commands::Flags),
     /// Print the settings in effect and where each comes from.
     Config(config::Flags),
 }
@@ -33,6 +36,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_else(|| Command::Server(server::Flags::default())) {
         Command::Server(flags) => server::run(flags),
         Command::Status(flags) => status::run(&flags),
+        Command::Commands(flags) => commands::run(&flags),
         Command::Config(flags) => config::run(flags),
     };
     match result {

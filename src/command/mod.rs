@@ -34,7 +34,7 @@ pub use error::{Error, Failure};
 pub use spec::{Flags, Handler, Merge, Spec};
 pub use table::lookup;
 
-use crate::base::limits::DATABASES;
+use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
 use crate::data::Keyspace;
 use crate::resp::Value;
 
@@ -76,10 +76,26 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
     run(&mut context, &call.args).or_else(Failure::into_reply)
 }
 
-/// Runs one call and appends its reply in the call's protocol.
+/// Runs one call and appends its reply in the call's protocol. A reply of a reading command that no client could be
+/// sent (`MGET` may name one large value a million times) is an error line before it takes memory.
 pub fn execute_encoded(keys: &mut Keyspace<'_>, call: &Call, out: &mut BytesMut) -> Result<(), Error> {
-    execute(keys, call)?.encode(call.protocol, out);
+    let reply = execute(keys, call)?;
+    if payload_bytes(&reply) > OUTPUT_BUFFER_BYTES_MAX && check(&call.args).is_ok_and(|spec| !spec.is_write()) {
+        Value::error("ERR reply exceeds the output buffer limit").encode(call.protocol, out);
+    } else {
+        reply.encode(call.protocol, out);
+    }
     Ok(())
+}
+
+/// Bytes of strings in a reply.
+fn payload_bytes(reply: &Value) -> usize {
+    match reply {
+        Value::Bulk(bytes) | Value::Verbatim(_, bytes) | Value::Raw(bytes) => bytes.len(),
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => items.iter().map(payload_bytes).sum(),
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| payload_bytes(key) + payload_bytes(value)).sum(),
+        _ => 0,
+    }
 }
 
 /// The keys of a call in order; empty if it has none, or is none.
@@ -112,6 +128,14 @@ fn quoted(word: &[u8], bytes_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::testing::Session;
+
+    #[test]
+    fn a_reply_beyond_every_buffer_is_refused() {
+        let mut session = Session::new();
+        session.check(&[("SETRANGE k 67108863 x", ":67108864")]);
+        let call = ["MGET"].into_iter().chain(["k"; 5]).collect::<Vec<_>>();
+        assert_eq!(session.run(&call), "-ERR reply exceeds the output buffer limit");
+    }
 
     #[test]
     fn unknown_commands_are_named_as_redis_names_them() {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Call, execute};
+use super::{Call, execute_encoded};
 use crate::data::testing::World;
 use crate::data::{Head, Kind};
 use crate::resp::Protocol;
@@ -44,9 +44,8 @@ impl Session {
     pub fn run(&mut self, words: &[&str]) -> String {
         let args = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
         let call = Call { db: 0, protocol: self.protocol, args };
-        let reply = self.world.keys(|keys| execute(keys, &call)).unwrap();
         let mut out = BytesMut::new();
-        reply.encode(self.protocol, &mut out);
+        self.world.keys(|keys| execute_encoded(keys, &call, &mut out)).unwrap();
         let text = String::from_utf8_lossy(&out).into_owned();
         text.strip_suffix("\r\n").unwrap().replace("\r\n", " ")
     }
