@@ -8,7 +8,9 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
@@ -55,6 +57,8 @@ pub(super) struct Plan {
     sample: Vec<Bytes>,
     /// When the first unit was gathered.
     began: Nanos,
+    /// The clock as last read: the end of one command is the beginning of the next.
+    now: Nanos,
 }
 
 #[derive(Debug)]
@@ -140,7 +144,8 @@ impl Service {
     ) -> Flow {
         let routes = Routes::new(&self.node.map());
         let mut plan = std::mem::take(&mut session.plan);
-        session.client.seen.store(self.node.monotonic().0, std::sync::atomic::Ordering::Relaxed);
+        plan.now = self.node.monotonic();
+        session.client.seen.store(plan.now.0, Relaxed);
         while !session.closing && out.len() < REPLY_BYTES_TARGET {
             let Some(args) = requests.pop_front() else { break };
             session.replies = match session.replies {
@@ -165,7 +170,6 @@ impl Service {
         plan: &mut Plan,
         out: &mut BytesMut,
     ) {
-        let began = self.node.monotonic();
         let spec = match command::check(&args) {
             Ok(spec) => spec,
             Err(refusal) => {
@@ -184,26 +188,25 @@ impl Service {
             };
         }
         match spec.handler {
-            Handler::Session => self.handle_word(session, routes, spec, args, plan, out, began).await,
+            Handler::Session => self.handle_word(session, routes, spec, args, plan, out).await,
             Handler::Data(_) => match routes.of_call(spec, &args) {
-                Ok(group) => self.handle_call(session, group, spec, args, plan, out, began),
+                Ok(group) => self.handle_call(session, group, spec, args, plan, out),
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
             },
             Handler::Spread(_, merge) => match routes.only() {
-                Some(group) => self.handle_call(session, group, spec, args, plan, out, began),
+                Some(group) => self.handle_call(session, group, spec, args, plan, out),
                 None => {
                     self.flush(session, plan, out).await;
                     let call = Call { db: session.db, protocol: session.protocol, args };
                     let value = self.spread(routes, spec, merge, call).await;
                     self.write(session, &value, plan, out);
-                    self.count(session, spec, began, value.is_error());
+                    self.count(session, spec, plan, value.is_error());
                 }
             },
         }
     }
 
     /// A call for one group: at once if it only reads and may overtake nothing, else gathered.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one connection's batch, borrowed separately")]
     fn handle_call(
         &self,
         session: &mut Session,
@@ -212,7 +215,6 @@ impl Service {
         args: Vec<Bytes>,
         plan: &mut Plan,
         out: &mut BytesMut,
-        began: Nanos,
     ) {
         let call = Call { db: session.db, protocol: session.protocol, args };
         if spec.flags.has(Flags::of("readonly")) && !spec.is_write() && !plan.has_run(group) {
@@ -230,11 +232,11 @@ impl Service {
                 done.then_some(failed)
             });
             if let Some(failed) = answered {
-                let took = self.count(session, spec, began, failed);
+                let took = self.count(session, spec, plan, failed);
                 return self.note_if_slow(session, &call.args, took);
             }
         }
-        self.gather(session, spec, began, plan, |plan| {
+        self.gather(session, spec, plan, |plan| {
             if plan.sample.is_empty() {
                 plan.sample = call.args.clone();
             }
@@ -243,7 +245,6 @@ impl Service {
     }
 
     /// A word that the session answers. Those that depend on what is gathered wait for it.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one connection's batch, borrowed separately")]
     async fn handle_word(
         &self,
         session: &mut Session,
@@ -252,7 +253,6 @@ impl Service {
         args: Vec<Bytes>,
         plan: &mut Plan,
         out: &mut BytesMut,
-        began: Nanos,
     ) {
         if plan.watching && matches!(spec.name, "exec" | "discard" | "unwatch" | "reset" | "watch") {
             self.flush(session, plan, out).await;
@@ -263,7 +263,7 @@ impl Service {
                 match self.exec(session, plan) {
                     Ok(has_words) => {
                         if before == 0 {
-                            plan.began = began;
+                            (plan.began, plan.sample) = (plan.now, args);
                         }
                         if let Some(piece) = plan.pieces.last_mut() {
                             (piece.quiet, piece.counter) = (is_quiet(session), self.counter(spec));
@@ -279,7 +279,7 @@ impl Service {
             "watch" => match self.watch(session, routes, &args) {
                 Ok((group, unit)) => {
                     let db = session.db;
-                    self.gather(session, spec, began, plan, |plan| {
+                    self.gather(session, spec, plan, |plan| {
                         plan.watching = true;
                         plan.submit(group, unit, |run| What::Watch { run, group, db, keys: args[1..].to_vec() });
                     });
@@ -297,23 +297,16 @@ impl Service {
         };
         let failed = value.is_error();
         self.write(session, &value, plan, out);
-        let took = self.count(session, spec, began, failed);
+        let took = self.count(session, spec, plan, failed);
         if !spec.flags.has(Flags::of("skip_slowlog")) {
             self.note_if_slow(session, &args, took);
         }
     }
 
     /// Adds a unit's piece with what is known about its reply.
-    fn gather(
-        &self,
-        session: &Session,
-        spec: &'static Spec,
-        began: Nanos,
-        plan: &mut Plan,
-        add: impl FnOnce(&mut Plan),
-    ) {
+    fn gather(&self, session: &Session, spec: &'static Spec, plan: &mut Plan, add: impl FnOnce(&mut Plan)) {
         if plan.runs.is_empty() {
-            plan.began = began;
+            plan.began = plan.now;
         }
         add(plan);
         if let Some(piece) = plan.pieces.last_mut() {
@@ -328,7 +321,8 @@ impl Service {
         }
         let pending: Vec<Pending> = plan.runs.drain(..).map(|run| self.node.submit(run.group, run.units)).collect();
         let mut answers: Vec<Answers> = all(pending).await.into_iter().map(Answers::from).collect();
-        let took = self.node.monotonic().since(plan.began);
+        plan.now = self.node.monotonic();
+        let took = plan.now.since(plan.began);
         let mut scratch = std::mem::take(&mut plan.scratch);
         for piece in plan.pieces.drain(..) {
             let before = out.len();
@@ -350,7 +344,7 @@ impl Service {
                 What::Watch { run, group, db, keys } => match next(&mut answers, run) {
                     Ok(UnitReply::Watch { term, sequence }) => {
                         session.watched.add(group, keys.into_iter().map(|key| Watch { db, key, term, sequence }));
-                        session.client.watching.store(true, std::sync::atomic::Ordering::Relaxed);
+                        session.client.watching.store(true, Relaxed);
                         Value::OK.encode(session.protocol, out);
                     }
                     other => {
@@ -422,13 +416,14 @@ impl Service {
         }
     }
 
-    fn count(&self, session: &Session, spec: &Spec, began: Nanos, failed: bool) -> std::time::Duration {
-        let took = self.node.monotonic().since(began);
+    fn count(&self, session: &Session, spec: &Spec, plan: &mut Plan, failed: bool) -> Duration {
+        let began = std::mem::replace(&mut plan.now, self.node.monotonic());
+        let took = plan.now.since(began);
         self.stats.ran(session.client.id, self.counter(spec), took, failed);
         took
     }
 
-    fn note_if_slow(&self, session: &Session, args: &[Bytes], took: std::time::Duration) {
+    fn note_if_slow(&self, session: &Session, args: &[Bytes], took: Duration) {
         let threshold = self.config.slow_micros();
         let micros = took.as_micros() as u64;
         if u64::try_from(threshold).is_ok_and(|threshold| micros >= threshold) {

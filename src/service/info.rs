@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::Service;
 use super::words::{is, text};
 
-/// A section: its title and its fields in order.
-type Section = (String, Vec<(String, String)>);
+/// The fields of a section, in order.
+type Fields = Vec<(String, String)>;
 
 /// Sections that a bare INFO leaves out.
 const NOT_BY_DEFAULT: [&str; 2] = ["Commandstats", "Latencystats"];
@@ -30,7 +30,7 @@ impl Service {
                 || names.iter().any(|name| is(name, title) || (title == "Modules" && is(name, "module_list")))
         };
         let mut out = String::new();
-        for (title, fields) in self.sections().iter().filter(|(title, _)| wanted(title)) {
+        for (title, fields) in self.sections(&wanted) {
             if !out.is_empty() {
                 out.push_str("\r\n");
             }
@@ -43,26 +43,28 @@ impl Service {
         out
     }
 
-    /// All sections in Redis's order, facts of the node included.
-    fn sections(&self) -> Vec<Section> {
-        let mut sections: Vec<Section> = vec![
-            self.server_section(),
-            self.clients_section(),
-            constants("Memory", MEMORY),
-            self.persistence_section(),
-            self.stats_section(),
-            self.replication_section(),
-            constants("CPU", CPU),
-            constants("Modules", &[]),
-            self.commandstats_section(),
-            self.errorstats_section(),
-            self.latencystats_section(),
-            constants("Cluster", &[("cluster_enabled", "0")]),
-            constants("Keyspace", &[]),
+    /// Wanted sections in Redis's order, facts of the node included, then the node's own.
+    fn sections(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Fields)> {
+        const SECTIONS: [(&str, fn(&Service) -> Fields); 13] = [
+            ("Server", Service::server_section),
+            ("Clients", Service::clients_section),
+            ("Memory", |_| constants(MEMORY)),
+            ("Persistence", Service::persistence_section),
+            ("Stats", Service::stats_section),
+            ("Replication", Service::replication_section),
+            ("CPU", |_| constants(CPU)),
+            ("Modules", |_| Fields::new()),
+            ("Commandstats", Service::commandstats_section),
+            ("Errorstats", Service::errorstats_section),
+            ("Latencystats", Service::latencystats_section),
+            ("Cluster", |_| constants(&[("cluster_enabled", "0")])),
+            ("Keyspace", |_| Fields::new()),
         ];
-        for (title, facts) in self.node.facts() {
-            let index = sections.iter().position(|(known, _)| known == title).unwrap_or_else(|| {
-                sections.push((title.to_string(), Vec::new()));
+        let ours = SECTIONS.iter().filter(|(title, _)| wanted(title));
+        let mut sections: Vec<(&'static str, Fields)> = ours.map(|(title, fields)| (*title, fields(self))).collect();
+        for (title, facts) in self.node.facts().into_iter().filter(|(title, _)| wanted(title)) {
+            let index = sections.iter().position(|(known, _)| *known == title).unwrap_or_else(|| {
+                sections.push((title, Fields::new()));
                 sections.len() - 1
             });
             let fields = &mut sections[index].1;
@@ -72,78 +74,73 @@ impl Service {
                     None => fields.push((name, value)),
                 }
             }
+            spell_out(fields);
         }
         sections
     }
 
-    fn server_section(&self) -> Section {
+    fn server_section(&self) -> Fields {
         let uptime = self.node.monotonic().since(self.started).as_secs();
         let now = self.node.now().0;
         let port = &self.options.port;
-        section(
-            "Server",
-            &[
-                ("redis_version", super::REDIS_VERSION.into()),
-                ("redis_git_sha1", "00000000".into()),
-                ("redis_git_dirty", "0".into()),
-                ("redis_build_id", "0000000000000000".into()),
-                ("redis_mode", "standalone".into()),
-                ("os", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
-                ("arch_bits", usize::BITS.to_string()),
-                ("monotonic_clock", "POSIX clock_gettime".into()),
-                ("multiplexing_api", "epoll".into()),
-                ("atomicvar_api", "rust-builtin".into()),
-                ("gcc_version", "0.0.0".into()),
-                ("process_id", std::process::id().to_string()),
-                ("process_supervised", "no".into()),
-                ("run_id", self.run_id.clone()),
-                ("tcp_port", port.to_string()),
-                ("server_time_usec", (now * 1000).to_string()),
-                ("uptime_in_seconds", uptime.to_string()),
-                ("uptime_in_days", (uptime / 86_400).to_string()),
-                ("hz", text(&self.config.get("hz"))),
-                ("configured_hz", text(&self.config.get("hz"))),
-                ("lru_clock", (now / 1000 % (1 << 24)).to_string()),
-                ("executable", self.options.executable.clone()),
-                ("config_file", String::new()),
-                ("io_threads_active", "0".into()),
-                ("listener0", format!("name=tcp,bind={},port={port}", self.options.bind)),
-                ("holdfast_version", env!("CARGO_PKG_VERSION").into()),
-            ],
-        )
+        fields(&[
+            ("redis_version", super::REDIS_VERSION.into()),
+            ("redis_git_sha1", "00000000".into()),
+            ("redis_git_dirty", "0".into()),
+            ("redis_build_id", "0000000000000000".into()),
+            ("redis_mode", "standalone".into()),
+            ("os", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+            ("arch_bits", usize::BITS.to_string()),
+            ("monotonic_clock", "POSIX clock_gettime".into()),
+            ("multiplexing_api", "epoll".into()),
+            ("atomicvar_api", "rust-builtin".into()),
+            ("gcc_version", "0.0.0".into()),
+            ("process_id", std::process::id().to_string()),
+            ("process_supervised", "no".into()),
+            ("run_id", self.run_id.clone()),
+            ("tcp_port", port.to_string()),
+            ("server_time_usec", (now * 1000).to_string()),
+            ("uptime_in_seconds", uptime.to_string()),
+            ("uptime_in_days", (uptime / 86_400).to_string()),
+            ("hz", text(&self.config.get("hz"))),
+            ("configured_hz", text(&self.config.get("hz"))),
+            ("lru_clock", (now / 1000 % (1 << 24)).to_string()),
+            ("executable", self.options.executable.clone()),
+            ("config_file", String::new()),
+            ("io_threads_active", "0".into()),
+            ("listener0", format!("name=tcp,bind={},port={port}", self.options.bind)),
+            ("holdfast_version", env!("CARGO_PKG_VERSION").into()),
+        ])
     }
 
-    fn clients_section(&self) -> Section {
+    fn clients_section(&self) -> Fields {
         let clients = self.clients.all();
         let most = |read: fn(&super::client_list::Client) -> usize| {
             clients.iter().map(|client| read(client)).max().unwrap_or(0)
         };
-        section(
-            "Clients",
-            &[
-                ("connected_clients", clients.len().to_string()),
-                ("cluster_connections", "0".into()),
-                ("maxclients", self.config.clients_max().to_string()),
-                ("client_recent_max_input_buffer", most(|client| client.input_waiting.load(Relaxed)).to_string()),
-                ("client_recent_max_output_buffer", most(|client| client.output_waiting.load(Relaxed)).to_string()),
-                ("blocked_clients", "0".into()),
-                ("tracking_clients", "0".into()),
-                ("clients_in_timeout_table", "0".into()),
-                ("total_blocking_keys", "0".into()),
-                ("total_blocking_keys_on_nokey", "0".into()),
-            ],
-        )
+        fields(&[
+            ("connected_clients", clients.len().to_string()),
+            ("cluster_connections", "0".into()),
+            ("maxclients", self.config.clients_max().to_string()),
+            ("client_recent_max_input_buffer", most(|client| client.input_waiting.load(Relaxed)).to_string()),
+            ("client_recent_max_output_buffer", most(|client| client.output_waiting.load(Relaxed)).to_string()),
+            ("blocked_clients", "0".into()),
+            ("tracking_clients", "0".into()),
+            ("clients_in_timeout_table", "0".into()),
+            ("total_blocking_keys", "0".into()),
+            ("total_blocking_keys_on_nokey", "0".into()),
+        ])
     }
 
-    fn persistence_section(&self) -> Section {
-        let (title, mut fields) = constants("Persistence", PERSISTENCE);
+    fn persistence_section(&self) -> Fields {
+        let mut fields = constants(PERSISTENCE);
         if let Some(field) = fields.iter_mut().find(|(name, _)| name == "rdb_last_save_time") {
             field.1 = self.last_save().to_string();
         }
-        (title, fields)
+        fields
     }
 
-    fn stats_section(&self) -> Section {
+    fn stats_section(&self) -> Fields {
         let stats = &self.stats;
         let totals = stats.totals();
         let [commands, input, output] = stats.rates(self.node.monotonic());
@@ -164,17 +161,17 @@ impl Service {
             ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed).to_string()),
             ("acl_access_denied_auth", stats.denied_logins.load(Relaxed).to_string()),
         ];
-        let (title, mut fields) = constants("Stats", STATS);
+        let mut fields = constants(STATS);
         for field in &mut fields {
             if let Some((_, value)) = real.iter().find(|(name, _)| *name == field.0) {
                 field.1.clone_from(value);
             }
         }
-        (title, fields)
+        fields
     }
 
     /// To a client every node is a master, and the quorum that confirms each write is its replicas.
-    fn replication_section(&self) -> Section {
+    fn replication_section(&self) -> Fields {
         let map = self.node.map();
         let offset = self.offset();
         let connected = self.replicas_in_quorum();
@@ -197,10 +194,10 @@ impl Service {
             ("repl_backlog_histlen", "0".to_string()),
         ];
         fields.extend(rest.map(|(name, value)| (name.to_string(), value)));
-        ("Replication".into(), fields)
+        fields
     }
 
-    fn commandstats_section(&self) -> Section {
+    fn commandstats_section(&self) -> Fields {
         let line = |(index, name): (usize, &str)| {
             let total = self.stats.command(index);
             (total.calls + total.rejected > 0).then(|| {
@@ -211,15 +208,15 @@ impl Service {
                 (format!("cmdstat_{name}"), value)
             })
         };
-        ("Commandstats".into(), self.commands().map(|spec| spec.name).enumerate().filter_map(line).collect())
+        self.commands().map(|spec| spec.name).enumerate().filter_map(line).collect()
     }
 
-    fn errorstats_section(&self) -> Section {
+    fn errorstats_section(&self) -> Fields {
         let line = |(prefix, count): (String, u64)| (format!("errorstat_{prefix}"), format!("count={count}"));
-        ("Errorstats".into(), self.stats.errors().into_iter().map(line).collect())
+        self.stats.errors().into_iter().map(line).collect()
     }
 
-    fn latencystats_section(&self) -> Section {
+    fn latencystats_section(&self) -> Fields {
         let shares = text(&self.config.get("latency-tracking-info-percentiles"));
         let line = |(index, name): (usize, &str)| {
             let total = self.stats.command(index);
@@ -229,16 +226,30 @@ impl Service {
             });
             (total.calls > 0).then(|| (format!("latency_percentiles_usec_{name}"), value.collect::<Vec<_>>().join(",")))
         };
-        ("Latencystats".into(), self.commands().map(|spec| spec.name).enumerate().filter_map(line).collect())
+        self.commands().map(|spec| spec.name).enumerate().filter_map(line).collect()
     }
 }
 
-fn section(title: &str, fields: &[(&str, String)]) -> Section {
-    (title.to_string(), fields.iter().map(|(name, value)| (name.to_string(), value.clone())).collect())
+fn fields(fields: &[(&str, String)]) -> Fields {
+    fields.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
 }
 
-fn constants(title: &str, fields: &[(&str, &str)]) -> Section {
-    (title.to_string(), fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+fn constants(fields: &[(&str, &str)]) -> Fields {
+    fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// Writes every `x_human` from `x`, as Redis does: `1.50M`.
+fn spell_out(fields: &mut Fields) {
+    for index in 0..fields.len() {
+        let Some(name) = fields[index].0.strip_suffix("_human") else { continue };
+        let bytes = fields.iter().find(|(other, _)| other == name).and_then(|(_, value)| value.parse::<f64>().ok());
+        if let Some(bytes) = bytes {
+            let unit = [(1u64 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+            let unit = unit.into_iter().find(|(size, _)| bytes >= *size as f64);
+            fields[index].1 =
+                unit.map_or_else(|| format!("{bytes:.0}B"), |(size, unit)| format!("{:.2}{unit}", bytes / size as f64));
+        }
+    }
 }
 
 /// What the node's facts do not replace: Redis's finer books, which nobody keeps here.
