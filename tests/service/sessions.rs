@@ -1,5 +1,6 @@
 //! What a session says, word for word as Redis 7.2 says it, over a node that is a table.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -454,4 +455,68 @@ fn info_sections() {
     talk.check(&[("nosuch", "-ERR unknown command 'nosuch', with args beginning with: ")]);
     assert!(talk.say("info errorstats").contains("errorstat_ERR:count=1"));
     assert!(talk.say("info latencystats").contains("latency_percentiles_usec_info:p50=1.000,p99=1.000,p99.9=1.000"));
+}
+
+/// Items of an array reply, told apart by their lengths.
+fn items(reply: &str) -> BTreeSet<String> {
+    reply.split(' ').skip(1).filter(|word| !word.starts_with('$')).map(str::to_string).collect()
+}
+
+#[test]
+fn commands_over_all_groups() {
+    let (node, service) = start(6);
+    let mut talk = Talk::new(&service);
+    let keys: BTreeSet<String> = (0..200).map(|number| format!("key:{number}")).collect();
+    let lines: Vec<String> = keys.iter().map(|key| format!("set {key} 1")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert!(talk.pipeline(&lines).iter().all(|reply| reply == "+OK"));
+    assert_eq!(node.submissions.lock().unwrap().len(), 6, "one per group");
+    talk.check(&[
+        ("select 1", "+OK"),
+        ("set other 1", "+OK"),
+        ("dbsize", ":1"),
+        ("select 0", "+OK"),
+        ("dbsize", ":200"),
+    ]);
+    assert_eq!(items(&talk.say("keys *")), keys);
+    assert_eq!(
+        items(&talk.say("keys key:1?9")),
+        items("* key:109 key:119 key:129 key:139 key:149 key:159 key:169 key:179 key:189 key:199")
+    );
+    // SCAN goes from group to group by itself and ends with 0.
+    let (mut cursor, mut seen, mut steps) = ("0".to_string(), BTreeSet::new(), 0);
+    loop {
+        let reply = talk.say(&format!("scan {cursor} count 7"));
+        let (head, rest) = reply.strip_prefix("*2 $").and_then(|rest| rest.split_once(" *")).expect("cursor and keys");
+        cursor = head.split(' ').nth(1).expect("a cursor").to_string();
+        seen.extend(items(rest));
+        steps += 1;
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen, keys);
+    assert!(steps > 20, "{steps}");
+    talk.check(&[("scan x", "-ERR invalid cursor"), ("scan 99999999999999999", "*2 $1 0 *0")]);
+    let random: BTreeSet<String> = (0..100).map(|_| talk.say("randomkey")).collect();
+    assert!(random.len() > 30, "{} different keys of 100", random.len());
+    // A pipeline sees its own writes in what is asked of all groups.
+    assert_eq!(talk.pipeline(&["del key:1", "dbsize", "set key:1 1", "dbsize"]), [":1", ":199", "+OK", ":200"]);
+    let cross = "-CROSSSLOT Keys in request don't hash to the same slot";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    talk.check(&[("multi", "+OK"), ("dbsize", cross), ("exec", aborted)]);
+    talk.check(&[("flushdb foo", "-ERR syntax error"), ("flushdb", "+OK"), ("dbsize", ":0"), ("randomkey", "$-1")]);
+    talk.check(&[("select 1", "+OK"), ("dbsize", ":1"), ("flushall async", "+OK"), ("dbsize", ":0")]);
+    // What only some groups may have done is unknown.
+    node.failures.lock().unwrap().push_back(Outcome::Down);
+    assert!(talk.say("flushall").starts_with("-UNKNOWNOUTCOME "));
+    node.failures.lock().unwrap().extend(std::iter::repeat_n(Outcome::Down, 6));
+    talk.check(&[("flushall", "-CLUSTERDOWN The cluster is down"), ("dbsize", ":0")]);
+}
+
+#[test]
+fn one_group_needs_no_merging() {
+    let mut talk = talk();
+    let replies = talk.pipeline(&["set a 1", "dbsize", "multi", "dbsize", "flushall", "dbsize", "exec", "scan 0"]);
+    assert_eq!(replies, ["+OK", ":1", "+OK", "+QUEUED", "+QUEUED", "+QUEUED", "*3 :1 +OK :0", "*2 $1 0 *0"]);
 }

@@ -125,6 +125,7 @@ pub struct TableNode {
     pub submissions: Mutex<Vec<(GroupId, usize)>>,
     /// Local reads that were answered.
     pub reads: AtomicU64,
+    rng: Mutex<Rng>,
 }
 
 impl TableNode {
@@ -147,6 +148,7 @@ impl TableNode {
             failures: Mutex::default(),
             submissions: Mutex::default(),
             reads: AtomicU64::new(0),
+            rng: Mutex::new(Rng::new(42)),
         })
     }
 }
@@ -217,7 +219,7 @@ impl Node for TableNode {
     }
 
     fn random(&self) -> u64 {
-        42
+        self.rng.lock().unwrap().next()
     }
 
     fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)> {
