@@ -23,10 +23,12 @@ use crate::service::{Flow, Service, Session};
 
 /// How long a client may take to authenticate where a password is required.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Room for a read, and what a connection keeps when it is idle.
-const BUFFER_BYTES: usize = 16 << 10;
-/// A buffer that grew beyond this is given back once it is empty.
-const BUFFER_BYTES_KEPT: usize = 1 << 20;
+/// Room for the first read of a connection: ten thousand idle ones shall not cost much.
+const READ_BYTES_MIN: usize = 4 << 10;
+/// Room for a read of a client that fills what it is given.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// An output buffer that grew beyond this is given back once it is sent.
+const OUT_BYTES_KEPT: usize = 64 << 10;
 /// Requests of one connection that are planned together.
 const BATCH_REQUESTS_MAX: usize = 1024;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
@@ -81,9 +83,10 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) 
         service,
         session,
         decoder: Decoder::default(),
-        input: BytesMut::with_capacity(BUFFER_BYTES),
+        input: BytesMut::with_capacity(READ_BYTES_MIN),
+        read_bytes: READ_BYTES_MIN,
         requests: VecDeque::new(),
-        out: BytesMut::with_capacity(BUFFER_BYTES),
+        out: BytesMut::new(),
     };
     if let Err(error) = connection.run().await {
         tracing::debug!(client = id, %error, "connection ended");
@@ -96,6 +99,8 @@ struct Connection {
     session: Session,
     decoder: Decoder,
     input: BytesMut,
+    /// Room to make for the next read.
+    read_bytes: usize,
     requests: VecDeque<Vec<Bytes>>,
     out: BytesMut,
 }
@@ -182,18 +187,19 @@ impl Connection {
         client.output_waiting.store(0, Relaxed);
         self.service.stats().sent(client.id, bytes);
         self.out.clear();
-        if self.out.capacity() > BUFFER_BYTES_KEPT {
-            self.out = BytesMut::with_capacity(BUFFER_BYTES);
+        if self.out.capacity() > OUT_BYTES_KEPT {
+            self.out = BytesMut::new();
         }
         Ok(())
     }
 
     /// Waits for more input. False: the client closed, was asked to end, or took too long.
     async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
-        if self.input.capacity() - self.input.len() < BUFFER_BYTES / 4 {
+        if self.input.capacity() - self.input.len() < self.read_bytes / 4 {
             // Doubling keeps the copying of a large bulk linear; nothing grows but by bytes that came.
-            self.input.reserve(self.input.len().max(BUFFER_BYTES));
+            self.input.reserve(self.input.len().max(self.read_bytes));
         }
+        let room = self.input.capacity() - self.input.len();
         let client = self.session.client.clone();
         let more = async {
             tokio::select! {
@@ -209,6 +215,9 @@ impl Connection {
                 Err(_) => return Ok(false),
             },
         };
+        if read == room {
+            self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
+        }
         if read > 0 {
             self.service.stats().received(self.session.client.id, read);
         }

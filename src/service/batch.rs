@@ -278,10 +278,13 @@ impl Service {
             }
             "watch" => match self.watch(session, routes, &args) {
                 Ok((group, unit)) => {
-                    let db = session.db;
+                    let (db, keys) = match &unit {
+                        Unit::Watch { db, keys } => (*db, keys.clone()),
+                        _ => (session.db, Vec::new()),
+                    };
                     self.gather(session, spec, plan, |plan| {
                         plan.watching = true;
-                        plan.submit(group, unit, |run| What::Watch { run, group, db, keys: args[1..].to_vec() });
+                        plan.submit(group, unit, |run| What::Watch { run, group, db, keys });
                     });
                     return;
                 }

@@ -134,8 +134,14 @@ impl Service {
 
     fn persistence_section(&self) -> Fields {
         let mut fields = constants(PERSISTENCE);
-        if let Some(field) = fields.iter_mut().find(|(name, _)| name == "rdb_last_save_time") {
-            field.1 = self.last_save().to_string();
+        // Clients such as ioredis wait for `loading:0`.
+        let loading = self.node.checks().iter().any(|(name, check)| *name == "replayed" && check.is_err());
+        for field in &mut fields {
+            match field.0.as_str() {
+                "loading" => field.1 = u8::from(loading).to_string(),
+                "rdb_last_save_time" => field.1 = self.last_save().to_string(),
+                _ => {}
+            }
         }
         fields
     }

@@ -67,7 +67,7 @@ pub trait Node: Send + Sync + 'static {
     fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)>;
 
     /// Whether this node can serve, point by point (`replayed`, `leaders-known`, `disk`): name and, where it fails,
-    /// why. Ready means that none fails.
+    /// why. Ready means that none fails; INFO's `loading` follows `replayed`.
     fn checks(&self) -> Vec<(&'static str, Result<(), String>)>;
 
     /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already

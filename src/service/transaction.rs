@@ -159,7 +159,9 @@ impl Service {
         if session.watched.watches.len() + keys.len() > limits::WATCHED_KEYS_MAX {
             return Err(Value::error("ERR too many watched keys"));
         }
-        Ok((group, Unit::Watch { db: session.db, keys: keys.to_vec() }))
+        // Copies: a watch lives long, and a slice of the read buffer would keep all of it.
+        let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
+        Ok((group, Unit::Watch { db: session.db, keys }))
     }
 
     /// EXEC: puts the block into the plan, or answers at once. True: the plan must be run before anything else.
