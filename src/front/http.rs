@@ -4,7 +4,7 @@
 //! - `/readyz`: it can answer clients; with `?verbose` point by point. 503 while it cannot.
 //! - `/health`: the same as one JSON object.
 //! - `/status`: nodes and groups as this node knows them, as JSON.
-//! - `/metrics`: the text that the caller provides.
+//! - `/metrics`: clients and commands, then the text that the caller provides.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::cluster::Map;
 use crate::service::Service;
 
-/// Makes the text of `/metrics`: content type and body.
+/// Makes the node's part of `/metrics`: content type and body (OpenMetrics or Prometheus text).
 pub type Metrics = Arc<dyn Fn() -> (&'static str, String) + Send + Sync>;
 
 #[derive(Clone)]
@@ -90,7 +90,9 @@ async fn status(State(context): State<Context>) -> Response {
 }
 
 async fn metrics_text(State(context): State<Context>) -> Response {
-    let (content_type, text) = (context.metrics)();
+    let (content_type, node) = (context.metrics)();
+    // In front: the node's text may close with OpenMetrics' end mark.
+    let text = context.service.metrics() + &node;
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 

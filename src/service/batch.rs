@@ -277,11 +277,9 @@ impl Service {
                 }
             }
             "watch" => match self.watch(session, routes, &args) {
-                Ok((group, unit)) => {
-                    let (db, keys) = match &unit {
-                        Unit::Watch { db, keys } => (*db, keys.clone()),
-                        _ => (session.db, Vec::new()),
-                    };
+                Ok((group, keys)) => {
+                    let db = session.db;
+                    let unit = Unit::Watch { db, keys: keys.clone() };
                     self.gather(session, spec, plan, |plan| {
                         plan.watching = true;
                         plan.submit(group, unit, |run| What::Watch { run, group, db, keys });

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`session`] (what a connection is), [`batch`] (what becomes of its requests), `route`, `spread` and
 //! `transaction` (calls for one group, for all, for one as a block), then the words that are answered here:
-//! `connection`, `server`, `config`, `info`, `cluster`. [`node`] is what all of it stands on.
+//! `connection`, `server`, `config`, `info`, `cluster`, and the same counters as `metrics`. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
@@ -15,6 +15,7 @@ mod config;
 mod connection;
 pub mod forward;
 mod info;
+mod metrics;
 pub mod node;
 mod parameters;
 mod route;
@@ -149,15 +150,6 @@ impl Service {
     /// Seconds after which an idle client is disconnected, 0 for never (`timeout`).
     pub fn idle_timeout_seconds(&self) -> u64 {
         self.config.timeout_seconds()
-    }
-
-    /// Calls and failures of every command that was called, for metrics.
-    pub fn command_totals(&self) -> Vec<(&'static str, u64, u64)> {
-        let totals = commands().enumerate().map(|(index, spec)| {
-            let total = self.stats.command(index);
-            (spec.name, total.calls, total.failed)
-        });
-        totals.filter(|(_, calls, _)| *calls > 0).collect()
     }
 
     /// All commands and subcommands, in the order of their counters.

@@ -146,8 +146,13 @@ impl Service {
         Ok(())
     }
 
-    /// `WATCH key ...`: the unit that makes the leader remember, for the group to ask.
-    pub(super) fn watch(&self, session: &Session, routes: &Routes, args: &[Bytes]) -> Result<(GroupId, Unit), Value> {
+    /// `WATCH key ...`: the keys for the leader of their group to remember.
+    pub(super) fn watch(
+        &self,
+        session: &Session,
+        routes: &Routes,
+        args: &[Bytes],
+    ) -> Result<(GroupId, Vec<Bytes>), Value> {
         if session.transaction.is_some() {
             return Err(Value::error("ERR WATCH inside MULTI is not allowed"));
         }
@@ -160,8 +165,7 @@ impl Service {
             return Err(Value::error("ERR too many watched keys"));
         }
         // Copies: a watch lives long, and a slice of the read buffer would keep all of it.
-        let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
-        Ok((group, Unit::Watch { db: session.db, keys }))
+        Ok((group, keys.iter().map(|key| Bytes::copy_from_slice(key)).collect()))
     }
 
     /// EXEC: puts the block into the plan, or answers at once. True: the plan must be run before anything else.

@@ -218,7 +218,18 @@ fn health_over_http() {
     assert_eq!(get(&server, "/livez"), (200, "ok\n".into()));
     assert_eq!(get(&server, "/readyz"), (200, "ready\n".into()));
     assert_eq!(get(&server, "/readyz?verbose"), (200, "[+] replayed ok\n[+] leaders ok\nready\n".into()));
-    assert_eq!(get(&server, "/metrics"), (200, "up 1\n".into()));
+    assert_eq!(exchange(server.resp, b"GET a\r\nGET\r\n").lines().count(), 2);
+    let (code, metrics) = get(&server, "/metrics");
+    assert_eq!(code, 200);
+    for line in [
+        "holdfast_clients 0",
+        "holdfast_client_connections_total 1",
+        "holdfast_command_seconds_count{command=\"get\"} 1",
+        "up 1",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line} in {metrics}");
+    }
+    assert!(metrics.ends_with("up 1\n"));
     server.node.leads.store(false, Relaxed);
     assert_eq!(get(&server, "/livez").0, 200);
     assert_eq!(get(&server, "/readyz"), (503, "[-] leaders failed: no leader is known\nnot ready\n".into()));
