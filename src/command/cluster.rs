@@ -8,14 +8,12 @@ use super::args::integer;
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::Slot;
-use crate::data::peek;
 use crate::resp::Value;
-use crate::store::{Order, keys};
 
 pub(super) fn count_keys_in_slot(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    let slot = slot(&args[2]).ok_or(Failure::line("ERR Invalid slot"))?;
+    let slot = slot(integer(&args[2])?).ok_or(Failure::line("ERR Invalid slot"))?;
     let mut count = 0;
-    visit_keys(context, slot, &mut |_| {
+    context.keys.visit_slot(context.db, slot, &mut |_| {
         count += 1;
         ControlFlow::Continue(())
     })?;
@@ -23,12 +21,12 @@ pub(super) fn count_keys_in_slot(context: &mut Context<'_, '_>, args: &[Bytes]) 
 }
 
 pub(super) fn get_keys_in_slot(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    let most = integer(&args[3])?;
-    let (Some(slot), Ok(most)) = (slot(&args[2]), usize::try_from(most)) else {
+    let (number, most) = (integer(&args[2])?, integer(&args[3])?);
+    let (Some(slot), Ok(most)) = (slot(number), usize::try_from(most)) else {
         return Err(Failure::line("ERR Invalid slot or number of keys"));
     };
     let mut found = Vec::new();
-    visit_keys(context, slot, &mut |key| {
+    context.keys.visit_slot(context.db, slot, &mut |key| {
         if found.len() == most {
             return ControlFlow::Break(());
         }
@@ -38,29 +36,31 @@ pub(super) fn get_keys_in_slot(context: &mut Context<'_, '_>, args: &[Bytes]) ->
     Ok(Value::Array(found))
 }
 
-fn slot(word: &[u8]) -> Option<Slot> {
-    super::args::parse_integer(word).and_then(|number| u16::try_from(number).ok()).and_then(Slot::new)
+fn slot(number: i64) -> Option<Slot> {
+    u16::try_from(number).ok().and_then(Slot::new)
 }
 
-/// Visits the living keys of a slot in the selected database.
-fn visit_keys(
-    context: &mut Context<'_, '_>,
-    slot: Slot,
-    visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<()> {
-    let keyspace = &*context.keys;
-    let (start, end) = keys::heads(slot, context.db);
-    let mut failed = None;
-    keyspace.store.scan(&start, &end, Order::Forward, &mut |record, value| {
-        let alive = peek(value).map_err(Into::into).and_then(|(_, deadline)| keyspace.is_alive(deadline));
-        match (alive, keys::parse_head(record)) {
-            (Ok(true), Some(head)) => visit(head.key),
-            (Ok(_), _) => ControlFlow::Continue(()),
-            (Err(error), _) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+#[cfg(test)]
+mod tests {
+    use crate::base::Slot;
+    use crate::command::testing::Session;
+
+    #[test]
+    fn keys_of_a_slot() {
+        let mut session = Session::new();
+        let slot = Slot::of(b"tag").get();
+        session.check(&[("MSET {tag}a 1 {tag}b 2 other 3", "+OK"), ("SET {tag}c 3 PX 1", "+OK")]);
+        let count = format!("CLUSTER COUNTKEYSINSLOT {slot}");
+        session.check(&[(&count, ":3"), ("CLUSTER COUNTKEYSINSLOT 16384", "-ERR Invalid slot")]);
+        session.world.moment.stamp.0 += 1;
+        session.world.moment.clock.0 += 1;
+        session.check(&[(&count, ":2")]);
+        let some = session.run(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]);
+        assert!(some == "*1 $6 {tag}a" || some == "*1 $6 {tag}b", "{some}");
+        session.check(&[
+            ("CLUSTER GETKEYSINSLOT 5 10", "*0"),
+            ("CLUSTER GETKEYSINSLOT 5 -1", "-ERR Invalid slot or number of keys"),
+            ("CLUSTER GETKEYSINSLOT x 1", "-ERR value is not an integer or out of range"),
+        ]);
+    }
 }

@@ -134,6 +134,15 @@ impl Keyspace<'_> {
         Ok(found.map(|(_, key)| key))
     }
 
+    /// Visits the keys of one slot; none if the slot is another group's.
+    pub fn visit_slot(&mut self, db: u8, slot: Slot, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
+        if self.slots.contains(slot) {
+            let walk = Walk { db, from: Position { slot, hash: 0 }, until: Some(slot), seeks_max: u64::MAX };
+            self.walk(walk, &mut |head, kind| kind.map_or(ControlFlow::Continue(()), |_| visit(head.key)))?;
+        }
+        Ok(())
+    }
+
     /// The first living key at or after a place, up to the end of a slot.
     fn next_key(&mut self, db: u8, slot: Slot, hash: u32, until: Slot) -> Result<Option<(Slot, Bytes)>> {
         let mut found = None;

@@ -1,23 +1,8 @@
-//! Strings: bytes, which are also numbers. What a part of one is, how one is stored, what two have in common.
+//! Strings: bytes, which are also numbers. What a part of one is, and what two have in common.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-
-use super::Head;
-
-/// Longest string that Redis keeps in one allocation with its header (`embstr`).
-const EMBEDDED_BYTES_MAX: usize = 44;
-
-/// What `OBJECT ENCODING` says of a string; `integer` is whether its text is one that Redis would write.
-pub fn encoding(head: &Head, integer: bool) -> &'static str {
-    match head.payload.len() {
-        _ if head.raw => "raw",
-        _ if integer => "int",
-        0..=EMBEDDED_BYTES_MAX => "embstr",
-        _ => "raw",
-    }
-}
 
 /// The part that GETRANGE means: both ends included, negative ones counted from the end, cut to the string. Empty
 /// when the ends cross.
@@ -146,16 +131,6 @@ mod tests {
         assert_eq!(overwrite(b"", 2, b"x"), "\0\0x");
         assert_eq!(overwrite(b"abc", 1, b"X"), "aXc");
         assert_eq!(overwrite(b"abc", 2, b"XYZ"), "abXYZ");
-    }
-
-    #[test]
-    fn encodings_follow_redis() {
-        let head = |text: &str| Head::string(text.to_owned());
-        assert_eq!(encoding(&head("12"), true), "int");
-        assert_eq!(encoding(&head("ab"), false), "embstr");
-        assert_eq!(encoding(&head(&"a".repeat(44)), false), "embstr");
-        assert_eq!(encoding(&head(&"a".repeat(45)), false), "raw");
-        assert_eq!(encoding(&Head { raw: true, ..head("12") }, true), "raw");
     }
 
     #[test]
