@@ -4,6 +4,7 @@
 mod commands;
 mod config;
 mod server;
+mod sim;
 mod status;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Command {
     Commands(commands::Flags),
     /// Print the settings in effect and where each comes from.
     Config(config::Flags),
+    /// Run the whole cluster in a simulated world with faults, and judge what clients saw.
+    Sim(sim::Flags),
 }
 
 /// Runs the program; the exit code says whether it went well.
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Status(flags) => status::run(&flags),
         Command::Commands(flags) => commands::run(&flags),
         Command::Config(flags) => config::run(flags),
+        Command::Sim(flags) => sim::run(&flags),
     };
     match result {
         Ok(code) => code,

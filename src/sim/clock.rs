@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::base::{Millis, Nanos, Rng};
 
-/// How far a rate may be from true time, in parts per million. Quartz clocks are within 100.
-pub const RATE_PPM_MAX: u64 = 500;
+/// How far a rate may be from true time, in parts per million. Quartz clocks are within 100; the lease allows 24,000.
+pub const RATE_PPM_MAX: u64 = 20_000;
 /// Wall clocks of nodes differ by at most this from true time.
 pub const WALL_OFFSET_MS_MAX: u64 = 400;
 /// What the wall clock shows at true time 0.

@@ -31,7 +31,7 @@ pub const KINDS: &[&str] = &[
     "forwarded resend",
     "definite error",
     "unknown outcome",
-    "expired key",
+    "deadline",
     "transaction",
     "watch aborted",
     "one node",
@@ -57,6 +57,13 @@ impl Coverage {
     pub fn add_seed(&mut self, seed: &Coverage) {
         for kind in seed.seeds.keys() {
             *self.seeds.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// Adds the counts of other seeds.
+    pub fn merge(&mut self, other: &Coverage) {
+        for (kind, count) in &other.seeds {
+            *self.seeds.entry(kind).or_default() += count;
         }
     }
 

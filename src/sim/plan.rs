@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::coverage::Coverage;
 use super::network::{Cut, Weather};
 use crate::base::{GroupId, Nanos, NodeId, Rng};
+use crate::data::Thresholds;
+use crate::{host, machine};
 
 /// How local reads are made safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Plan {
     pub log_cache_bytes: u64,
     /// How often a node flushes its state.
     pub flush_every: Duration,
+    /// Fields of a hash in one record: small, so that hashes of both forms occur.
+    pub hash_entries_max: usize,
     /// Whether clocks run apart.
     pub skewed_clocks: bool,
     /// Clients.
@@ -94,6 +98,7 @@ impl Plan {
             log_entries_kept: *rng.pick(&[1, 10, 50, 1_000]),
             log_cache_bytes: *rng.pick(&[1, 500, 20_000, 64 << 20]),
             flush_every: Duration::from_millis(*rng.pick(&[50, 500, 5_000])),
+            hash_entries_max: *rng.pick(&[1, 2, 64]),
             skewed_clocks: rng.chance(2, 3),
             clients: rng.range(3, 12),
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
@@ -115,6 +120,7 @@ impl Plan {
             log_entries_kept: 1_000,
             log_cache_bytes: 64 << 20,
             flush_every: Duration::from_secs(1),
+            hash_entries_max: 2,
             skewed_clocks: false,
             clients: 6,
             think_max: Duration::from_millis(40),
@@ -122,6 +128,24 @@ impl Plan {
             faults: Vec::new(),
             heal_at: Nanos(0) + length,
         }
+    }
+
+    /// What the groups are told.
+    pub fn group_config(&self) -> host::Config {
+        host::Config {
+            use_leases: self.read_mode == ReadMode::Lease,
+            tail_bytes_kept: self.log_cache_bytes,
+            log_entries_kept: self.log_entries_kept,
+            follower_lag_max: self.log_entries_kept * 3,
+            snapshot_ticks: 1_000,
+            ..host::Config::default()
+        }
+    }
+
+    /// What the machines are told.
+    pub fn machine_settings(&self) -> machine::Settings {
+        let thresholds = Thresholds { hash_entries_max: self.hash_entries_max, hash_value_bytes_max: 64 };
+        machine::Settings::new(thresholds)
     }
 
     /// Notes which settings this plan covers.

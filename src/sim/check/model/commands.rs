@@ -191,8 +191,11 @@ fn read_string(state: &State, command: &[u8], arguments: &[Bytes]) -> Expected {
                 negative @ ..0 => (length + negative).max(0),
                 position => position,
             };
+            // Two negative places in the wrong order are no range, although both would be moved to the start.
+            let (first, last) = (argument(&arguments[1]), argument(&arguments[2]));
+            let no_range = first < 0 && last < 0 && first > last;
             let (start, end) = (place(&arguments[1]), place(&arguments[2]).min(length - 1));
-            let part = if start > end { Bytes::new() } else { value.slice(start as usize..=end as usize) };
+            let part = if no_range || start > end { Bytes::new() } else { value.slice(start as usize..=end as usize) };
             bulk(Some(&part))
         }
     }

@@ -1,0 +1,52 @@
+//! `holdfast sim`: runs seeds of the simulator and tells what they met. A violation prints its story and how to repeat
+//! it, and makes the exit code 1.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::sim::{self, Options};
+
+/// Flags of `sim`.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {
+    /// How many seeds to run
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    from: u64,
+    /// Run this one seed only
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Print every event
+    #[arg(long)]
+    trace: bool,
+    /// Stop after this many violated seeds
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    violations: usize,
+}
+
+/// Runs the seeds.
+pub fn run(flags: &Flags) -> Result<ExitCode, String> {
+    let (from, seeds) = flags.seed.map_or((flags.from, flags.seeds), |seed| (seed, 1));
+    let mut report = sim::Report::default();
+    for seed in from..from.saturating_add(seeds) {
+        let one = sim::run(&Options { from: seed, seeds: 1, trace: flags.trace }, |seed| {
+            if !seed.violations.is_empty() || flags.seed.is_some() {
+                println!("{seed}");
+            }
+        });
+        report.merge(one);
+        if report.violated.len() >= flags.violations {
+            break;
+        }
+    }
+    println!("{report}");
+    println!("seeds that met: {}", report.coverage);
+    let missing = report.coverage.missing();
+    if !missing.is_empty() && seeds >= 100 {
+        println!("never met: {}", missing.join(", "));
+    }
+    Ok(if report.violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

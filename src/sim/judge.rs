@@ -1,0 +1,106 @@
+//! Hands a finished run's history to the judges, family by family.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::check::linear::{self, Verdict};
+use super::check::model::Family;
+use super::check::{Operation, Outcome, Request, Violation, once};
+use super::clock::{EPOCH, WALL_OFFSET_MS_MAX};
+use super::coverage::Coverage;
+use super::workload::{Kind, kind};
+use crate::base::Nanos;
+use crate::resp::Value;
+
+/// Steps that one family's search may take before it is given up. Histories of this workload need thousands.
+const STEPS_MAX: u64 = 3_000_000;
+/// Every request ends within the service's 2.5 s, and what scheduling adds here.
+pub const ANSWER_NANOS_MAX: u64 = 2_800_000_000;
+
+/// What the judges found.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+    /// Families whose search was given up.
+    pub undecided: u64,
+}
+
+/// Judges everything that clients did. `last` holds the final values of the token and counter keys, by family.
+pub fn judge(history: &[Operation], last: &BTreeMap<u64, Value>, coverage: &mut Coverage) -> Judgement {
+    let mut families: BTreeMap<u64, Vec<Operation>> = BTreeMap::new();
+    // Positions change when a history is split: where each operation is within its family.
+    let mut places = vec![usize::MAX; history.len()];
+    for (position, operation) in history.iter().enumerate() {
+        cover(operation, coverage);
+        let family = families.entry(operation.family).or_default();
+        if kind(operation.family) == Kind::Mixed && operation.outcome == Outcome::Refused {
+            continue;
+        }
+        places[position] = family.len();
+        let mut operation = operation.clone();
+        operation.after = operation.after.map(|after| places[after]).filter(|&after| after != usize::MAX);
+        family.push(operation);
+    }
+    let mut judgement = Judgement::default();
+    let model = Family { epoch: EPOCH, wall_error_ms: WALL_OFFSET_MS_MAX };
+    for (family, operations) in families {
+        let result = match kind(family) {
+            Kind::Mixed => match linear::check(&model, &operations, STEPS_MAX) {
+                Verdict::Linearizable => Ok(()),
+                Verdict::Violated(violation) => Err(violation),
+                Verdict::Undecided => {
+                    judgement.undecided += 1;
+                    Ok(())
+                }
+            },
+            Kind::Tokens => match last.get(&family) {
+                Some(Value::Bulk(value)) => once::check_tokens(&operations, value),
+                Some(Value::Null) => once::check_tokens(&operations, b""),
+                _ => Ok(()),
+            },
+            Kind::Counter => match last.get(&family) {
+                Some(Value::Bulk(value)) => once::check_counter(&operations, number(value)),
+                Some(Value::Null) => once::check_counter(&operations, 0),
+                _ => Ok(()),
+            },
+        };
+        judgement.violations.extend(result.err());
+    }
+    judgement
+}
+
+/// Promise 3: an answer within 2.5 s. `excused` says for how long the client's node did not run meanwhile.
+pub fn check_answer_time(
+    since: Nanos,
+    now: Nanos,
+    excused: u64,
+    what: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    let took = now.since(since).as_nanos() as u64;
+    if took <= ANSWER_NANOS_MAX + excused {
+        return Ok(());
+    }
+    let line = format!("{}: no answer within {:.3} s", what(), took as f64 / 1e9);
+    Err(Violation::new("an answer in time", vec![line]))
+}
+
+fn cover(operation: &Operation, coverage: &mut Coverage) {
+    match (&operation.outcome, &operation.request) {
+        (Outcome::Unknown, _) => coverage.saw("unknown outcome"),
+        (Outcome::Refused, _) => coverage.saw("definite error"),
+        (Outcome::Aborted, _) => coverage.saw("watch aborted"),
+        (Outcome::Replies(_), Request::Transaction(_)) => coverage.saw("transaction"),
+        (Outcome::Replies(replies), Request::Command(words))
+            if words[0] == "PTTL" && matches!(replies.first(), Some(Value::Integer(1..))) =>
+        {
+            coverage.saw("deadline");
+        }
+        _ => {}
+    }
+}
+
+fn number(text: &Bytes) -> u64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
+}

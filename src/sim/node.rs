@@ -1,0 +1,643 @@
+//! One node: the production host, machines and forwarder, and what connects them. The counterpart of `runtime`: what
+//! are threads and queues there are events with random delays here, so that a crash, a pause or another event can
+//! come between any two of them.
+//!
+//! Invariants, as in `runtime`: views are published before messages leave (rule 37); log writes reach the disk in
+//! order, and a failed one ends the process (rule 5); a dead process leaves what `MemoryLog::crash` and
+//! `MemoryEngine::crash` leave, nothing else.
+
+mod requests;
+mod snapshots;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use requests::Requests;
+use snapshots::Snapshots;
+
+use super::check::Violation;
+use super::clock::Clock;
+use super::disk::Disk;
+use super::plan::Plan;
+use super::shared::{Frame, Shared};
+use crate::base::{GroupId, LogIndex, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
+use crate::data::Thresholds;
+use crate::host::meta::{self, Facts};
+use crate::host::{self, Effects, Host, Persist, View};
+use crate::machine::{self, Machine, Now, State, Version};
+use crate::service::forward::{Answer, Bounds, Forwarder};
+use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
+use crate::store::{Engine as _, Log as _, Order, Read as _};
+
+/// One tick of Raft's clock.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What happens inside a node.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// A tick interval passed.
+    Tick,
+    /// The host looks at what came.
+    HostTurn,
+    /// A machine looks at what came.
+    MachineTurn(GroupId),
+    /// The log writer looks at what came.
+    LogTurn,
+    /// The sync that the log writer waits for is over.
+    LogSynced { number: u64 },
+    /// The flusher's time.
+    Flush,
+    /// The flush that it waits for is over.
+    Flushed,
+    /// The stream of forwarded batches to a node broke.
+    StreamEnded { to: NodeId },
+    /// Time to open it (again).
+    OpenStream { to: NodeId },
+    /// A view of a group is taken.
+    TakeView { group: GroupId, snapshot: u64 },
+    /// The next chunk of a snapshot is read and sent.
+    SendChunk { stream: u64 },
+    /// A snapshot stream takes too long.
+    StreamTimeout { stream: u64 },
+    /// A received snapshot replaces the state.
+    Install { group: GroupId, snapshot: u64, index: LogIndex, term: Term },
+    /// A local read goes on.
+    Read { read: u64 },
+    /// The forwarder's clock.
+    ForwardTick,
+}
+
+impl NodeEvent {
+    /// For the trace hash.
+    pub fn code(&self) -> u64 {
+        let (kind, number) = match self {
+            NodeEvent::Tick => (1, 0),
+            NodeEvent::HostTurn => (2, 0),
+            NodeEvent::MachineTurn(group) => (3, group.get()),
+            NodeEvent::LogTurn => (4, 0),
+            NodeEvent::LogSynced { number } => (5, *number),
+            NodeEvent::Flush => (6, 0),
+            NodeEvent::Flushed => (7, 0),
+            NodeEvent::StreamEnded { to } => (8, to.get()),
+            NodeEvent::OpenStream { to } => (9, to.get()),
+            NodeEvent::TakeView { snapshot, .. } => (10, *snapshot),
+            NodeEvent::SendChunk { stream } => (11, *stream),
+            NodeEvent::StreamTimeout { stream } => (12, *stream),
+            NodeEvent::Install { index, .. } => (13, index.get()),
+            NodeEvent::Read { read } => (14, *read),
+            NodeEvent::ForwardTick => (15, 0),
+        };
+        kind | number << 8
+    }
+}
+
+/// A node: what outlives its process, and its process while there is one.
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// Its clocks.
+    pub clock: Clock,
+    /// Its disk.
+    pub disk: Disk,
+    /// How often a replica here became leader and served.
+    pub leaderships: u64,
+    engine: MemoryEngine,
+    log: Arc<MemoryLog>,
+    rng: Rng,
+    life: Option<Life>,
+    number: u64,
+    pauses: Vec<(Nanos, Nanos)>,
+    /// The process dies after this many effects.
+    dies_after: Option<(u64, Duration)>,
+    /// It died in this event, and comes back after this long.
+    death: Option<Duration>,
+}
+
+/// A process.
+struct Life {
+    host: Host,
+    host_inbox: VecDeque<host::Input>,
+    host_turn: bool,
+    machines: BTreeMap<GroupId, Slot>,
+    views: BTreeMap<GroupId, View>,
+    persists: VecDeque<Persist>,
+    /// The log writer is at work.
+    writing: bool,
+    flushing: bool,
+    flush_every: Duration,
+    requests: Requests,
+    snapshots: Snapshots,
+}
+
+/// A machine and what waits for it.
+struct Slot {
+    machine: Machine,
+    inbox: VecDeque<MachineWork>,
+    turn: bool,
+    applied: LogIndex,
+    slots: Option<SlotRange>,
+    version: Arc<Version>,
+    thresholds: Thresholds,
+}
+
+enum MachineWork {
+    Input(machine::Input),
+    /// Everything committed before is applied by now: the snapshot may replace the state.
+    Install {
+        snapshot: u64,
+        index: LogIndex,
+        term: Term,
+    },
+}
+
+impl Node {
+    /// A node that was never started.
+    pub fn new(id: NodeId, plan: &Plan, rng: &mut Rng) -> Node {
+        let mut rng = rng.fork();
+        let engine = MemoryEngine::new();
+        if plan.cold_reads {
+            engine.set_cold(Some(rng.fork()));
+        }
+        Node {
+            id,
+            clock: Clock::new(&mut rng, plan.skewed_clocks),
+            disk: Disk::new(rng.fork()),
+            leaderships: 0,
+            engine,
+            log: Arc::new(MemoryLog::new()),
+            rng,
+            life: None,
+            number: 0,
+            pauses: Vec::new(),
+            dies_after: None,
+            death: None,
+        }
+    }
+
+    /// Starts the process on what the disk holds.
+    pub fn start(&mut self, shared: &mut Shared, plan: &Plan, number: u64) {
+        self.number = number;
+        match self.open(shared, plan) {
+            Ok(life) => self.life = Some(life),
+            Err(why) => {
+                let story = vec![format!("node {} does not start: {why}", self.id)];
+                return shared.violated(Violation::new("a crash leaves what a node can start from", story));
+            }
+        }
+        let now = shared.now();
+        shared.trace.note(now, Some(self.id), format_args!("starts its life {number}"));
+        shared.plan_soon(self.id, NodeEvent::Tick);
+        shared.plan_soon(self.id, NodeEvent::HostTurn);
+        shared.plan_soon(self.id, NodeEvent::ForwardTick);
+        shared.plan(self.id, plan.flush_every, NodeEvent::Flush);
+        for to in (1..=plan.nodes).map(NodeId).filter(|to| *to != self.id) {
+            shared.plan_soon(self.id, NodeEvent::OpenStream { to });
+        }
+    }
+
+    fn open(&mut self, shared: &mut Shared, plan: &Plan) -> Result<Life, String> {
+        let nodes =
+            (1..=plan.nodes).map(|id| meta::Node { id: NodeId(id), peer: format!("node-{id}:16379") }).collect();
+        let facts = Facts::initial(nodes, plan.partitions, plan.nodes as usize, "sim");
+        let logs = self.log.load().map_err(|why| why.to_string())?;
+        let engine = Arc::new(self.engine.clone());
+        let mut starts = facts.starts(self.id);
+        let mut machines = BTreeMap::new();
+        for start in &mut starts {
+            let state = State::load(&self.engine, start.group).map_err(|why| why.to_string())?.unwrap_or_default();
+            start.applied = (state.applied, state.term);
+            start.hash = state.hash;
+            start.conf_state = state.conf_state;
+            start.log = logs.iter().find(|log| log.group == start.group).copied();
+            let slots = facts.groups.iter().find(|group| group.id == start.group).and_then(|group| group.slots);
+            let settings = plan.machine_settings();
+            let seed = self.rng.next();
+            let machine = Machine::new(start.group, slots, start.epoch, engine.clone(), settings, seed)
+                .map_err(|why| why.to_string())?;
+            let (version, thresholds) = (machine.version(), settings.thresholds);
+            let inbox = VecDeque::new();
+            let slot = Slot { machine, inbox, turn: false, applied: state.applied, slots, version, thresholds };
+            machines.insert(start.group, slot);
+        }
+        let now = self.clock.monotonic(shared.now());
+        let config = plan.group_config();
+        let host = Host::new(&config, self.id, facts.cluster, starts, self.log.clone(), plan.seed, now)
+            .map_err(|why| why.to_string())?;
+        let forwarder = Forwarder::new(self.id, SessionId(self.rng.next()), Bounds::default());
+        Ok(Life {
+            host,
+            host_inbox: VecDeque::new(),
+            host_turn: true,
+            machines,
+            views: BTreeMap::new(),
+            persists: VecDeque::new(),
+            writing: false,
+            flushing: false,
+            flush_every: plan.flush_every,
+            requests: Requests::new(forwarder),
+            snapshots: Snapshots::default(),
+        })
+    }
+
+    /// Whether this is the life that the node lives now.
+    pub fn lives(&self, number: u64) -> bool {
+        self.life.is_some() && self.number == number
+    }
+
+    /// Stops the process for a while; it does not notice.
+    pub fn pause(&mut self, now: Nanos, length: Duration) {
+        self.pauses.push((now, now + length));
+    }
+
+    /// If the process is stopped now: until when.
+    pub fn paused_until(&self, now: Nanos, life: u64) -> Option<Nanos> {
+        let (_, until) = self.pauses.iter().rev().find(|(from, until)| *from <= now && now < *until)?;
+        self.lives(life).then_some(*until)
+    }
+
+    /// How many nanoseconds of an interval the process was stopped, at most.
+    pub fn paused_since(&self, since: Nanos, now: Nanos) -> u64 {
+        let overlap = |&(from, until): &(Nanos, Nanos)| until.min(now).0.saturating_sub(from.max(since).0);
+        self.pauses.iter().map(overlap).sum()
+    }
+
+    /// The process will die between two of its next effects.
+    pub fn die_after(&mut self, effects: u64, down: Duration) {
+        self.dies_after = Some((effects, down));
+    }
+
+    /// The process dies now: what is volatile is gone.
+    pub fn die(&mut self, shared: &mut Shared, down: Duration) {
+        if self.life.take().is_none() {
+            return;
+        }
+        let unsynced = self.log.unsynced_writes();
+        let unflushed = self.engine.unflushed_batches();
+        self.log.crash(&mut self.rng);
+        self.engine.crash(&mut self.rng);
+        if self.log.was_torn() {
+            shared.coverage.saw("torn tail");
+        }
+        if unflushed > 0 {
+            shared.coverage.saw("state lost to the last flush");
+        }
+        let now = shared.now();
+        let what = format_args!("dies with {unsynced} unsynced log writes and {unflushed} unflushed batches");
+        shared.trace.note(now, Some(self.id), what);
+        self.dies_after = None;
+        self.pauses.retain(|(_, until)| *until <= now);
+        self.death = Some(down);
+    }
+
+    /// If the process died in this event: for how long it stays down.
+    pub fn take_death(&mut self) -> Option<Duration> {
+        self.death.take()
+    }
+
+    /// Everything is well from now on.
+    pub fn heal(&mut self, now: Nanos) {
+        self.dies_after = None;
+        self.disk.heal();
+        self.engine.heal();
+        self.log.heal();
+        for (_, until) in &mut self.pauses {
+            *until = (*until).min(now);
+        }
+    }
+
+    /// Handles what happens inside the process.
+    pub fn handle(&mut self, shared: &mut Shared, event: NodeEvent) {
+        match event {
+            NodeEvent::Tick => self.tick(shared),
+            NodeEvent::HostTurn => self.host_turn(shared),
+            NodeEvent::MachineTurn(group) => self.machine_turn(shared, group),
+            NodeEvent::LogTurn => self.log_turn(shared),
+            NodeEvent::LogSynced { number } => self.log_synced(shared, number),
+            NodeEvent::Flush => self.flush(shared),
+            NodeEvent::Flushed => self.flushed(shared),
+            NodeEvent::StreamEnded { to } => self.stream_ended(shared, to),
+            NodeEvent::OpenStream { to } => self.open_stream(shared, to),
+            NodeEvent::TakeView { group, snapshot } => self.take_view(shared, group, snapshot),
+            NodeEvent::SendChunk { stream } => self.send_chunk(shared, stream),
+            NodeEvent::StreamTimeout { stream } => self.stream_over(shared, stream, false),
+            NodeEvent::Install { group, snapshot, index, term } => self.install(shared, group, snapshot, index, term),
+            NodeEvent::Read { read } => self.read_step(shared, read),
+            NodeEvent::ForwardTick => self.forward_tick(shared),
+        }
+    }
+
+    /// Handles a frame of another node.
+    pub fn receive(&mut self, shared: &mut Shared, from: NodeId, frame: Frame) {
+        match frame {
+            Frame::Raft(envelope) => self.tell_host(shared, host::Input::Message(envelope)),
+            Frame::Batch { stream, group, submission } => self.batch_arrived(shared, from, stream, group, submission),
+            Frame::Reply { stream, reply } => self.reply_arrived(shared, from, stream, reply),
+            Frame::Snapshot { stream, part } => self.receive_part(shared, from, stream, part),
+        }
+    }
+
+    /// An operator asks for a transfer; only the leader's host acts.
+    pub fn transfer(&mut self, shared: &mut Shared, group: GroupId, to: NodeId) {
+        let leads = self.view(group).is_some_and(|view| view.serving && view.leader == Some(self.id));
+        if leads && to != self.id {
+            shared.coverage.saw("transfer");
+            self.tell_host(shared, host::Input::TransferLeader { group, to });
+        }
+    }
+
+    /// How far a group is applied, if the process lives.
+    pub fn applied(&self, group: GroupId) -> Option<LogIndex> {
+        self.life.as_ref()?.machines.get(&group).map(|slot| slot.applied)
+    }
+
+    /// A hash over all records of a group.
+    pub fn state_hash(&self, group: GroupId, slots: Option<SlotRange>) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for (start, end) in crate::store::snapshot::ranges(group, slots) {
+            let read = self.engine.scan(&start, &end, Order::Forward, &mut |key, value| {
+                for byte in key.iter().chain(value) {
+                    hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+                std::ops::ControlFlow::Continue(())
+            });
+            // A failing disk is healed by now; an error must not make two states equal.
+            if read.is_err() {
+                hash ^= self.id.get();
+            }
+        }
+        hash
+    }
+
+    /// The node in one line, for a story.
+    pub fn line(&self) -> String {
+        let Some(life) = &self.life else { return format!("node {}: dead", self.id) };
+        let groups: Vec<String> = life
+            .views
+            .values()
+            .map(|view| {
+                let applied = life.machines.get(&view.group).map_or(LogIndex(0), |slot| slot.applied);
+                format!("{view:?} applied {applied}")
+            })
+            .collect();
+        format!("node {}: {}", self.id, groups.join("; "))
+    }
+
+    fn view(&self, group: GroupId) -> Option<View> {
+        self.life.as_ref()?.views.get(&group).copied()
+    }
+
+    /// Counts an effect; true when the process died before it.
+    fn effect(&mut self, shared: &mut Shared) -> bool {
+        let Some((left, down)) = &mut self.dies_after else { return false };
+        if *left > 0 {
+            *left -= 1;
+            return false;
+        }
+        let down = *down;
+        shared.coverage.saw("crash between effects");
+        self.die(shared, down);
+        true
+    }
+
+    fn tick(&mut self, shared: &mut Shared) {
+        let now = self.clock.monotonic(shared.now());
+        shared.plan(self.id, self.clock.sleep(TICK), NodeEvent::Tick);
+        let Some(life) = &mut self.life else { return };
+        life.host.handle(now, host::Input::Tick);
+        self.act(shared);
+        let Some(life) = &mut self.life else { return };
+        let groups: Vec<GroupId> = life.machines.keys().copied().collect();
+        for group in groups {
+            self.tell_machine(shared, group, MachineWork::Input(machine::Input::Tick));
+        }
+    }
+
+    fn tell_host(&mut self, shared: &mut Shared, input: host::Input) {
+        let Some(life) = &mut self.life else { return };
+        life.host_inbox.push_back(input);
+        if !life.host_turn {
+            life.host_turn = true;
+            shared.plan_soon(self.id, NodeEvent::HostTurn);
+        }
+    }
+
+    fn host_turn(&mut self, shared: &mut Shared) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        life.host_turn = false;
+        for input in life.host_inbox.drain(..) {
+            life.host.handle(now, input);
+        }
+        self.act(shared);
+    }
+
+    /// Does what the host wants, in the order it must be done.
+    fn act(&mut self, shared: &mut Shared) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        let Effects { publish, persist, send, machine, snapshots, faults } = life.host.ready(now);
+        for fault in faults {
+            shared.violated(Violation::new("no fault", vec![format!("node {}: {fault:?}", self.id)]));
+        }
+        for view in publish {
+            self.publish(shared, view);
+        }
+        if let Some(persist) = persist {
+            if self.effect(shared) {
+                return;
+            }
+            let Some(life) = &mut self.life else { return };
+            life.persists.push_back(persist);
+            if !life.writing {
+                life.writing = true;
+                shared.plan_soon(self.id, NodeEvent::LogTurn);
+            }
+        }
+        for envelope in send {
+            if self.effect(shared) {
+                return;
+            }
+            shared.send(self.id, envelope.to, Frame::Raft(envelope));
+        }
+        for (group, input) in machine {
+            if self.effect(shared) {
+                return;
+            }
+            self.tell_machine(shared, group, MachineWork::Input(input));
+        }
+        for effect in snapshots {
+            if self.effect(shared) {
+                return;
+            }
+            self.snapshot_effect(shared, effect);
+        }
+    }
+
+    fn publish(&mut self, shared: &mut Shared, view: View) {
+        let Some(life) = &mut self.life else { return };
+        let before = life.views.insert(view.group, view);
+        let led = |view: &View| view.serving.then_some(view.term);
+        if led(&view).is_some() && before.as_ref().and_then(led) != led(&view) {
+            self.leaderships += 1;
+            let now = shared.now();
+            let what = format_args!("group {}: leads and serves in term {}", view.group, view.term);
+            shared.trace.note(now, Some(self.id), what);
+        }
+        self.leader_known(shared, view);
+    }
+
+    fn log_turn(&mut self, shared: &mut Shared) {
+        let now = shared.now();
+        let fails = self.disk.log_fails(now);
+        let Some(life) = &mut self.life else { return };
+        let Some(number) = life.persists.back().map(|persist| persist.number) else {
+            life.writing = false;
+            return;
+        };
+        let writes: Vec<_> = life.persists.drain(..).flat_map(|persist| persist.writes).collect();
+        if writes.iter().any(|write| write.cut.is_some()) {
+            shared.coverage.saw("log cut");
+        }
+        if fails {
+            let fault = if self.disk.is_full(now) { Fault::no_space() } else { Fault::io() };
+            let operation = if shared.rng.chance(1, 2) { Operation::Write } else { Operation::Sync };
+            let fault = if shared.rng.chance(1, 3) { fault.but_done() } else { fault };
+            self.log.fail_next(operation, fault);
+            shared.coverage.saw("failing disk");
+        }
+        if let Err(why) = self.log.stage(&writes) {
+            return self.abort(shared, &why);
+        }
+        if self.effect(shared) {
+            return;
+        }
+        let took = self.disk.sync_time(now);
+        shared.plan(self.id, took, NodeEvent::LogSynced { number });
+    }
+
+    fn log_synced(&mut self, shared: &mut Shared, number: u64) {
+        if let Err(why) = self.log.sync() {
+            return self.abort(shared, &why);
+        }
+        if self.effect(shared) {
+            return;
+        }
+        self.tell_host(shared, host::Input::Persisted(number));
+        shared.plan_soon(self.id, NodeEvent::LogTurn);
+    }
+
+    /// Rule 5: the process ends at once.
+    fn abort(&mut self, shared: &mut Shared, why: &crate::store::Error) {
+        let now = shared.now();
+        shared.trace.note(now, Some(self.id), format_args!("aborts: {why}"));
+        let down = Duration::from_millis(shared.rng.range(50, 1_000));
+        self.die(shared, down);
+    }
+
+    fn flush(&mut self, shared: &mut Shared) {
+        let now = shared.now();
+        let Some(life) = &mut self.life else { return };
+        shared.plan(self.id, life.flush_every, NodeEvent::Flush);
+        if !life.flushing {
+            life.flushing = true;
+            let took = self.disk.sync_time(now) * 3;
+            shared.plan(self.id, took, NodeEvent::Flushed);
+        }
+    }
+
+    fn flushed(&mut self, shared: &mut Shared) {
+        let now = shared.now();
+        let Some(life) = &mut self.life else { return };
+        life.flushing = false;
+        if self.disk.is_full(now) {
+            self.engine.fail_next(Operation::Sync, Fault::no_space());
+        }
+        if self.engine.flush().is_err() {
+            return;
+        }
+        let groups: Vec<GroupId> = life.machines.keys().copied().collect();
+        for group in groups {
+            if let Ok(index) = State::persisted(&self.engine, group) {
+                self.tell_host(shared, host::Input::Flushed { group, index });
+            }
+        }
+    }
+
+    fn tell_machine(&mut self, shared: &mut Shared, group: GroupId, work: MachineWork) {
+        let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
+        slot.inbox.push_back(work);
+        if !slot.turn {
+            slot.turn = true;
+            shared.plan_soon(self.id, NodeEvent::MachineTurn(group));
+        }
+    }
+}
+
+impl Node {
+    /// The machine takes everything that came, then makes entries of what waits.
+    fn machine_turn(&mut self, shared: &mut Shared, group: GroupId) {
+        let now = Now { wall: self.clock.wall(shared.now()), mono: self.clock.monotonic(shared.now()) };
+        let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
+        slot.turn = false;
+        let mut outputs = Vec::new();
+        // Each input's outputs, with the rolling hash after it.
+        let mut done = Vec::new();
+        let mut result = Ok(());
+        while let Some(work) = slot.inbox.pop_front() {
+            match work {
+                MachineWork::Input(input) => result = slot.machine.handle(now, input, &mut outputs),
+                MachineWork::Install { snapshot, index, term } => {
+                    shared.plan_soon(self.id, NodeEvent::Install { group, snapshot, index, term });
+                }
+            }
+            let hash = slot.machine.state().hash;
+            done.extend(outputs.drain(..).map(|output| (hash, output)));
+            if result.is_err() {
+                break;
+            }
+        }
+        result = result.and_then(|()| slot.machine.turn(now, &mut outputs));
+        let State { applied, hash, .. } = *slot.machine.state();
+        done.extend(outputs.drain(..).map(|output| (hash, output)));
+        if let Err(why) = result {
+            let story = vec![format!("node {}, group {group}: {why}", self.id)];
+            return shared.violated(Violation::new("a machine does not fail", story));
+        }
+        debug_assert!(slot.applied <= applied, "a state never goes back while its process lives");
+        for (hash, output) in done {
+            if self.effect(shared) {
+                return;
+            }
+            self.machine_output(shared, group, hash, output);
+        }
+    }
+
+    fn machine_output(&mut self, shared: &mut Shared, group: GroupId, hash: u64, output: machine::Output) {
+        match output {
+            machine::Output::Propose(proposal) => self.tell_host(shared, host::Input::Propose(proposal)),
+            machine::Output::ConfirmLeadership(number) => {
+                self.tell_host(shared, host::Input::ConfirmLeadership { group, number });
+            }
+            machine::Output::LeaseReleased(term) => {
+                self.tell_host(shared, host::Input::LeaseReleased { group, term });
+            }
+            machine::Output::Applied(index) => {
+                let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
+                slot.applied = index;
+                shared.trace.mix(shared.queue.now(), 6, index.get(), hash);
+                if let Err(violation) = shared.replicas.report(self.id, group, index, hash) {
+                    shared.violated(violation);
+                }
+                self.tell_host(shared, host::Input::Applied { group, index, hash });
+            }
+            machine::Output::Reply(ticket, replies) => {
+                self.machine_answered(shared, group, ticket, Answer::Replies(replies));
+            }
+            machine::Output::Refused(ticket, refusal) => {
+                self.machine_answered(shared, group, ticket, Answer::Refused(refusal));
+            }
+            machine::Output::Unknown(ticket) => self.machine_answered(shared, group, ticket, Answer::Unknown),
+        }
+    }
+}

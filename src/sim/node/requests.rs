@@ -1,0 +1,284 @@
+//! Clients' requests at a simulated node: local reads step by step, everything else through the forwarder to a
+//! machine here or on another node, and the answers on their way back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::super::shared::{Event, Forwarded, Shared};
+use super::{MachineWork, Node, NodeEvent};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, SessionId, Ticket};
+use crate::command::batch::{Call, Unit, UnitReply};
+use crate::data::Moment;
+use crate::host::View;
+use crate::machine::{self, Facts, InMemory, Local, Origin, Submission, read_local};
+use crate::service::forward::{Answer, Forwarder, Output};
+use crate::service::node::Outcome;
+
+/// Names a client's request.
+pub type Request = (u64, u64);
+
+/// Requests under way.
+pub(super) struct Requests {
+    pub forwarder: Forwarder,
+    /// By the forwarder's ticket.
+    clients: BTreeMap<Ticket, Request>,
+    /// By the machine's ticket.
+    askers: BTreeMap<Ticket, Asker>,
+    next_ticket: u64,
+    reads: BTreeMap<u64, Read>,
+    next_read: u64,
+    /// The newest frame sent of each session and group: an older one is sent again.
+    newest_sent: BTreeMap<(GroupId, SessionId), u64>,
+}
+
+/// Who gets a machine's answer.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// This node's forwarder, under its ticket.
+    Here(Ticket),
+    /// Another node's, on a connection of its stream.
+    There { node: NodeId, stream: u64, ticket: Ticket },
+}
+
+/// A local read under way. Rule 35: published commit, applied, data, clock, then lease, term, epoch.
+struct Read {
+    client: Request,
+    group: GroupId,
+    calls: Vec<Call>,
+    /// The view it started from.
+    view: View,
+    replies: Vec<UnitReply>,
+    /// The clock, read after the data.
+    clock: Option<Nanos>,
+}
+
+impl Requests {
+    pub fn new(forwarder: Forwarder) -> Requests {
+        Requests {
+            forwarder,
+            clients: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            next_ticket: 0,
+            reads: BTreeMap::new(),
+            next_read: 0,
+            newest_sent: BTreeMap::new(),
+        }
+    }
+}
+
+impl Node {
+    /// A client asks. `reads`: the calls, when all of them only read.
+    pub fn request(
+        &mut self,
+        shared: &mut Shared,
+        client: Request,
+        group: GroupId,
+        units: Vec<Unit>,
+        reads: Option<Vec<Call>>,
+    ) {
+        let view = self.view(group);
+        let Some(life) = &mut self.life else { return };
+        if let (Some(calls), Some(view)) = (reads, view)
+            && view.serving
+            && view.lease_until > Nanos(0)
+        {
+            let number = life.requests.next_read;
+            life.requests.next_read += 1;
+            let read = Read { client, group, calls, view, replies: Vec::new(), clock: None };
+            life.requests.reads.insert(number, read);
+            return shared.plan_soon(self.id, NodeEvent::Read { read: number });
+        }
+        self.submit(shared, client, group, units);
+    }
+
+    fn submit(&mut self, shared: &mut Shared, client: Request, group: GroupId, units: Vec<Unit>) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        let requests = &mut life.requests;
+        requests.next_ticket += 1;
+        let ticket = Ticket(requests.next_ticket);
+        requests.clients.insert(ticket, client);
+        let mut outputs = Vec::new();
+        requests.forwarder.submit(now, group, ticket, units, &mut outputs);
+        requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
+    /// One step of a local read; between any two of them everything else may happen.
+    pub(super) fn read_step(&mut self, shared: &mut Shared, number: u64) {
+        let now = shared.now();
+        let (mono, wall) = (self.clock.monotonic(now), self.clock.wall(now));
+        let Some(life) = &mut self.life else { return };
+        let Some(mut read) = life.requests.reads.remove(&number) else { return };
+        if read.replies.is_empty() {
+            let applied = life.machines.get(&read.group).map_or(LogIndex(0), |slot| slot.applied);
+            let replies =
+                if applied >= read.view.commit { self.read_data(read.group, &read.calls, now, wall) } else { None };
+            let Some(replies) = replies else { return self.submit_read(shared, read) };
+            read.replies = replies;
+        } else if read.clock.is_none() {
+            read.clock = Some(mono);
+        } else {
+            let view = self.view(read.group).unwrap_or_default();
+            let clock = read.clock.unwrap_or(Nanos(u64::MAX));
+            if view.serving && view.term == read.view.term && view.lease_until > clock {
+                shared.coverage.saw("lease read");
+                let (client, request) = read.client;
+                let answer = Outcome::Replies(read.replies);
+                shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer });
+                return;
+            }
+            shared.coverage.saw("local read refused");
+            return self.submit_read(shared, read);
+        }
+        if let Some(life) = &mut self.life {
+            life.requests.reads.insert(number, read);
+        }
+        shared.plan_soon(self.id, NodeEvent::Read { read: number });
+    }
+
+    fn submit_read(&mut self, shared: &mut Shared, read: Read) {
+        let units = read.calls.into_iter().map(Unit::Call).collect();
+        self.submit(shared, read.client, read.group, units);
+    }
+
+    /// Runs the calls on the applied state; `None` where only the machine can answer.
+    fn read_data(&self, group: GroupId, calls: &[Call], now: Nanos, wall: Millis) -> Option<Vec<UnitReply>> {
+        let slot = self.life.as_ref()?.machines.get(&group)?;
+        let moment = Moment { stamp: Millis(0), clock: wall };
+        let facts = Facts { group, slots: slot.slots?, moment, thresholds: slot.thresholds, seed: now.0 };
+        let view = InMemory::new(&self.engine, &slot.version);
+        let mut out = BytesMut::new();
+        let mut replies = Vec::with_capacity(calls.len());
+        for call in calls {
+            match read_local(&view, &facts, call, &mut out) {
+                Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
+                _ => return None,
+            }
+        }
+        Some(replies)
+    }
+
+    /// Does what the forwarder wants.
+    pub(super) fn forward(&mut self, shared: &mut Shared, outputs: Vec<Output>) {
+        let now = self.clock.monotonic(shared.now());
+        let mut outputs = std::collections::VecDeque::from(outputs);
+        while let Some(output) = outputs.pop_front() {
+            let Some(life) = &mut self.life else { return };
+            match output {
+                Output::Local(group, submission) => {
+                    let asker = Asker::Here(submission.ticket);
+                    self.ask_machine(shared, group, asker, submission);
+                }
+                Output::Send(to, group, submission) => {
+                    shared.coverage.saw("forwarded");
+                    let ticket = submission.ticket;
+                    if let Some(Origin { session, number, .. }) = submission.origin {
+                        let newest = life.requests.newest_sent.entry((group, session)).or_default();
+                        if number <= *newest {
+                            shared.coverage.saw("forwarded resend");
+                        }
+                        *newest = number.max(*newest);
+                    }
+                    if !shared.send_batch(self.id, to, group, submission) {
+                        let mut more = Vec::new();
+                        life.requests.forwarder.unsent(now, group, ticket, &mut more);
+                        outputs.extend(more);
+                    }
+                }
+                Output::Done(ticket, answer) => {
+                    let Some((client, request)) = life.requests.clients.remove(&ticket) else { continue };
+                    shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer });
+                }
+            }
+        }
+    }
+
+    fn ask_machine(&mut self, shared: &mut Shared, group: GroupId, asker: Asker, submission: Submission) {
+        let Some(life) = &mut self.life else { return };
+        life.requests.next_ticket += 1;
+        let ticket = Ticket(life.requests.next_ticket);
+        life.requests.askers.insert(ticket, asker);
+        let submission = Submission { ticket, ..submission };
+        self.tell_machine(shared, group, MachineWork::Input(machine::Input::Submit(submission)));
+    }
+
+    /// A machine answered a submission.
+    pub(super) fn machine_answered(&mut self, shared: &mut Shared, group: GroupId, ticket: Ticket, answer: Answer) {
+        let Some(life) = &mut self.life else { return };
+        match life.requests.askers.remove(&ticket) {
+            Some(Asker::Here(ticket)) => self.answered(shared, group, ticket, answer),
+            Some(Asker::There { node, stream, ticket }) => {
+                shared.send_reply(node, self.id, stream, Forwarded { group, ticket, answer });
+            }
+            None => {}
+        }
+    }
+
+    fn answered(&mut self, shared: &mut Shared, group: GroupId, ticket: Ticket, answer: Answer) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        let mut outputs = Vec::new();
+        life.requests.forwarder.answered(now, group, ticket, answer, &mut outputs);
+        life.requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
+    pub(super) fn batch_arrived(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        stream: u64,
+        group: GroupId,
+        submission: Submission,
+    ) {
+        if shared.is_open(from, self.id, stream) {
+            let asker = Asker::There { node: from, stream, ticket: submission.ticket };
+            self.ask_machine(shared, group, asker, submission);
+        }
+    }
+
+    pub(super) fn reply_arrived(&mut self, shared: &mut Shared, from: NodeId, stream: u64, reply: Forwarded) {
+        if shared.is_open(self.id, from, stream) {
+            self.answered(shared, reply.group, reply.ticket, reply.answer);
+        }
+    }
+
+    pub(super) fn forward_tick(&mut self, shared: &mut Shared) {
+        let now = self.clock.monotonic(shared.now());
+        shared.plan(self.id, Duration::from_millis(10), NodeEvent::ForwardTick);
+        let Some(life) = &mut self.life else { return };
+        let mut outputs = Vec::new();
+        life.requests.forwarder.tick(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
+    pub(super) fn leader_known(&mut self, shared: &mut Shared, view: View) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        life.requests.forwarder.leader(view.group, view.leader);
+        let mut outputs = Vec::new();
+        life.requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
+    pub(super) fn stream_ended(&mut self, shared: &mut Shared, to: NodeId) {
+        let Some(life) = &mut self.life else { return };
+        life.requests.forwarder.link_down(to);
+        shared.plan_soon(self.id, NodeEvent::OpenStream { to });
+    }
+
+    pub(super) fn open_stream(&mut self, shared: &mut Shared, to: NodeId) {
+        let now = self.clock.monotonic(shared.now());
+        if !shared.open_stream(self.id, to) {
+            return shared.plan(self.id, Duration::from_millis(50), NodeEvent::OpenStream { to });
+        }
+        let Some(life) = &mut self.life else { return };
+        life.requests.forwarder.link_up(to);
+        let mut outputs = Vec::new();
+        life.requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+}
