@@ -2,7 +2,7 @@
 //!
 //! A leader's evaluation works in generations. A generation starts on the applied state alone, with an empty overlay
 //! and the stored counts; it ends when a proposal was refused, an entry was skipped, or leadership was lost. The next
-//! one starts only when every entry of the last one that was appended is applied or overtaken, because its effects
+//! one starts only when every entry of earlier ones that was appended is applied or overtaken, because its effects
 //! are then in the applied state or nowhere.
 
 use std::collections::VecDeque;
@@ -198,7 +198,8 @@ impl Machine {
 
     /// Whether a new generation could start.
     fn start_generation(&mut self) -> Result<bool> {
-        if !self.flights.is_empty() {
+        // Orphans too: who gave up a transfer leads in the same term again, with its old entries still on their way.
+        if !self.flights.is_empty() || !self.orphans.is_empty() {
             return Ok(false);
         }
         self.counts = match self.engine.get(&keys::counts(self.group))? {
@@ -246,7 +247,9 @@ impl Machine {
         if term(role) == term(self.role) {
             return;
         }
-        self.step_down(out);
+        if matches!(self.role, Role::Leader { .. }) {
+            self.step_down(out);
+        }
         self.role = role;
     }
 

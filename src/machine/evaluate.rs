@@ -100,7 +100,7 @@ impl Machine {
 
     fn evaluate(&mut self, waiting: &Waiting, term: Term, slots: SlotRange, now: Now, open: &[Job]) -> Result<Verdict> {
         let submission = &waiting.submission;
-        let Some(origin) = submission.origin.as_ref().filter(|origin| origin.number != 0) else {
+        let Some(origin) = &submission.origin else {
             return self.run(&submission.units, term, slots).map(Verdict::Ran);
         };
         self.idle.heard(origin.session, now.mono);

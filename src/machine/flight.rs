@@ -107,7 +107,7 @@ impl Job {
     /// Whether this is the numbered batch `origin`.
     pub(super) fn is_from(&self, origin: &Origin) -> bool {
         let own = self.waiting.submission.origin.as_ref();
-        own.is_some_and(|own| own.number != 0 && (own.session, own.number) == (origin.session, origin.number))
+        own.is_some_and(|own| (own.session, own.number) == (origin.session, origin.number))
     }
 }
 

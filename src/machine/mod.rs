@@ -127,8 +127,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Origin {
     /// Incarnation of the forwarding front.
     pub session: SessionId,
-    /// Number of the batch within session and group, from 1; every batch with a command that may write has one. 0
-    /// for a batch of nothing but reads: it may run any number of times, nothing is remembered of it.
+    /// Number of the batch within session and group, from 1.
     pub number: u64,
     /// All batches below this number were answered or given up: their stored replies can go. At most `number`.
     pub acknowledged_below: u64,
@@ -139,7 +138,8 @@ pub struct Origin {
 pub struct Submission {
     /// Names the work in answers.
     pub ticket: Ticket,
-    /// Set for forwarded batches.
+    /// Set for forwarded batches with a command that may write. Without it a batch may run as often as it is
+    /// submitted, and nothing is remembered of it.
     pub origin: Option<Origin>,
     /// What to do, in order.
     pub units: Vec<Unit>,

@@ -56,7 +56,7 @@ pub(super) fn look_up(view: &dyn Read, group: GroupId, origin: &Origin) -> store
         None if origin.acknowledged_below > 1 => return Ok(Known::Refused(Refusal::SessionExpired)),
         None => None,
     };
-    if origin.number < acknowledged_below.unwrap_or(0) || origin.number < origin.acknowledged_below {
+    if origin.number < acknowledged_below.unwrap_or(1).max(origin.acknowledged_below) {
         return Ok(Known::Refused(Refusal::Duplicate));
     }
     match view.get(&keys::reply(group, origin.session, origin.number))? {

@@ -350,6 +350,34 @@ fn a_leader_again_evaluates_on_what_was_decided_in_between() {
 }
 
 #[test]
+fn rule_25_a_leader_that_gave_up_a_transfer_waits_for_its_own_entries() {
+    let mut world = World::leader();
+    world.told();
+    let first = world.submit(call("INCR n"));
+    world.turn();
+    world.accept();
+    let unnamed = world.submit(call("INCR n"));
+    world.turn();
+    let Proposal { generation, sequence, .. } = world.proposals().remove(0);
+    world.handle(Input::Role(Role::Follower));
+    world.handle(Input::Role(Role::Leader { term: Term(1), first: LogIndex(1) }));
+    let again = world.submit(call("INCR n"));
+    world.turn();
+    assert_eq!(world.proposals(), [], "the state does not show the first entry yet");
+    world.commit();
+    world.turn();
+    assert_eq!(world.proposals(), [], "nor is it known what became of the second");
+    world.handle(Input::Dropped { generation, sequence });
+    world.settle();
+    let answers = [
+        Output::Reply(first, reply(":1\r\n")),
+        Output::Refused(unnamed, Refusal::NotLeader),
+        Output::Reply(again, reply(":2\r\n")),
+    ];
+    assert_eq!(world.told(), answers);
+}
+
+#[test]
 fn rule_27_a_read_waits_for_the_entry_it_observed_and_for_proof_of_leadership() {
     let mut world = World::leader();
     world.told();
