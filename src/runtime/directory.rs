@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, Error, Result, clock};
 use crate::base::{ClusterId, NodeId};
+use crate::host::meta;
 
 /// Layout of the directory and of everything in it. A later one is refused.
 const FORMAT: u64 = 1;
 const FACTS: &str = "holdfast.facts";
+/// Replicas of a group, or one on every node where there are fewer.
+const REPLICAS: usize = 3;
 const LOCK: &str = "holdfast.lock";
 
 /// What a directory says about itself.
@@ -98,12 +101,18 @@ impl Facts {
             return Ok(Facts { cluster, members, ..Facts::named(config) });
         }
         check_members(config, &members)?;
-        // All nodes must come to the same id without talking to each other.
-        let mut text = format!("{}\n{}\n", config.cluster_name, config.partitions);
-        for (id, address) in &members {
-            let _ = writeln!(text, "{id} {address}");
-        }
-        Ok(Facts { cluster: ClusterId(fnv1a(text.as_bytes())), members, ..Facts::named(config) })
+        // All nodes must come to the same id without talking to each other, and only those that agree on everything.
+        let nodes = members.iter().map(|(id, peer)| meta::Node { id: *id, peer: peer.clone() }).collect();
+        let token = format!("{}/{}", config.cluster_name, config.partitions);
+        let cluster = meta::Facts::initial(nodes, config.partitions, REPLICAS, &token).cluster;
+        Ok(Facts { cluster, members, ..Facts::named(config) })
+    }
+
+    /// The groups of this cluster and where their replicas are.
+    pub fn groups(&self) -> meta::Facts {
+        let nodes = self.members.iter().map(|(id, peer)| meta::Node { id: *id, peer: peer.clone() }).collect();
+        // Addresses may have moved since the first start; the id is that of the first start.
+        meta::Facts { cluster: self.cluster, ..meta::Facts::initial(nodes, self.partitions, REPLICAS, "") }
     }
 
     fn named(config: &Config) -> Facts {
@@ -225,11 +234,6 @@ fn stranger(directory: &Path) -> io::Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// FNV-1a, 64 bits: the same on every node and in every version.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use super::queue::Queue;
 use crate::host::Persist;
 use crate::store::{Log, LogWrite};
 
-/// Starts the thread. `done` is told the number of the last durable write; the thread ends when the queue is closed
+/// Starts the thread. `done` is told the number of the last durable write and how many bytes it made durable; the thread ends when the queue is closed
 /// and empty.
 pub fn spawn(
     log: Arc<dyn Log>,
     queue: Arc<Queue<Persist>>,
     metrics: Arc<Metrics>,
-    done: impl Fn(u64) + Send + 'static,
+    done: impl Fn(u64, u64) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("log".into()).spawn(move || {
         let mut persists = Vec::new();
@@ -27,6 +27,8 @@ pub fn spawn(
         while queue.take(&mut persists, None) {
             let Some(last) = persists.last().map(|persist: &Persist| persist.number) else { continue };
             writes.extend(persists.drain(..).flat_map(|persist| persist.writes));
+            let records = writes.iter().flat_map(|write| &write.records);
+            let bytes = records.map(|record| record.data.len() as u64).sum();
             let started = clock::boottime();
             if let Err(why) = log.append(&writes) {
                 die(&why);
@@ -34,7 +36,7 @@ pub fn spawn(
             metrics.log_write_seconds.observe(clock::boottime().since(started).as_secs_f64());
             metrics.log_write_groups.observe(writes.len() as f64);
             writes.clear();
-            done(last);
+            done(last, bytes);
         }
     })
 }

@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::service::node;
+
 /// Everything that is counted. Cheap to bump from any thread.
 pub struct Metrics {
     registry: Registry,
@@ -191,7 +193,14 @@ impl Metrics {
     }
 
     /// Counts the end of a submission.
-    pub fn ended(&self, outcome: &'static str) {
+    pub fn ended(&self, outcome: &node::Outcome) {
+        let outcome = match outcome {
+            node::Outcome::Replies(_) => "replies",
+            node::Outcome::Down => "down",
+            node::Outcome::Loading => "loading",
+            node::Outcome::Overloaded => "overloaded",
+            node::Outcome::Unknown => "unknown",
+        };
         self.outcomes.get_or_create(&Outcome { outcome }).inc();
     }
 }

@@ -3,31 +3,37 @@
 //! Invariants: nothing of a raft group happens but through the one [`crate::host::Host`] of its worker thread; what
 //! a reader may rely on is published before a message of the same turn leaves (rule 37); no queue is unbounded
 //! (rule 40). What is decided here is only who runs where; every decision about data is made below.
+//!
+//! Reading order: [`core`] (what the threads share), [`worker`], [`log_writer`], [`machines`], [`background`] (the
+//! threads), [`node`] and [`forwarding`] (what the service calls), [`peers`] (the other nodes), [`start`] below
+//! (who makes all of it). The rest are tools: [`clock`], [`queue`], [`views`], [`directory`], [`metrics`], [`telemetry`].
 
+pub mod background;
 pub mod clock;
 pub mod config;
+pub mod core;
 pub mod directory;
+mod facts;
+pub mod forwarding;
 pub mod log_writer;
+pub mod machines;
 pub mod metrics;
+pub mod node;
 pub mod peers;
 pub mod queue;
+mod running;
+pub mod start;
+pub mod stop;
 pub mod telemetry;
 pub mod views;
+pub mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use config::Config;
-
-/// A node that runs.
-pub struct Running {
-    /// Where RESP clients connect.
-    pub resp: SocketAddr,
-    /// Where HTTP clients connect.
-    pub http: SocketAddr,
-    /// Where peers connect, if there is such a listener.
-    pub peer: Option<SocketAddr>,
-}
+pub use running::Running;
+pub use start::start;
 
 /// Why a node does not start. The text is for the operator; nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
@@ -74,19 +80,5 @@ impl Error {
             Error::System(_) => 71,
             Error::Storage(_) => 74,
         }
-    }
-}
-
-/// Starts a node: checks its directory, opens its databases and listeners, starts its threads. Returns when the
-/// listeners are up; commands are answered `-LOADING` until the log is replayed.
-pub fn start(_config: Config) -> Result<Running> {
-    Err(Error::Config("the parts of the node are not joined yet".into()))
-}
-
-impl Running {
-    /// Waits for SIGTERM, SIGINT or [`Running::shutdown`], hands over leadership, finishes what is in flight,
-    /// flushes, and returns.
-    pub fn wait(self) -> Result<()> {
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use crate::base::{GroupId, LogIndex, Nanos, NodeId, Term};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Term};
 use crate::host::View;
 
 /// One group's facts. Written by its worker (`publish`) and its machine (`applied`).
@@ -20,6 +20,7 @@ pub struct Cell {
     commit: AtomicU64,
     lease_until: AtomicU64,
     applied: AtomicU64,
+    stamp: AtomicU64,
 }
 
 impl Cell {
@@ -35,6 +36,7 @@ impl Cell {
             commit: zero(),
             lease_until: zero(),
             applied: zero(),
+            stamp: zero(),
         }
     }
 
@@ -78,8 +80,14 @@ impl Cell {
         LogIndex(self.applied.load(Ordering::Acquire))
     }
 
+    /// A stamp that was applied, at least the one at [`Cell::applied`] as it was read before.
+    pub fn stamp(&self) -> Millis {
+        Millis(self.stamp.load(Ordering::Relaxed))
+    }
+
     /// Called by the group's machine thread after the engine's write returned.
-    pub fn set_applied(&self, index: LogIndex) {
+    pub fn set_applied(&self, index: LogIndex, stamp: Millis) {
+        self.stamp.store(stamp.0, Ordering::Relaxed);
         self.applied.store(index.get(), Ordering::Release);
     }
 }

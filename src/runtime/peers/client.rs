@@ -54,7 +54,7 @@ pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Ar
         let _down = Down { inbound: &inbound, peer: peer.id };
         while let Some(frame) = answers.message().await? {
             let answers = frame.answers.into_iter().map(wire::answer_from_wire).collect::<Result<Vec<_>, _>>();
-            inbound.answers(peer.id, answers.map_err(|why| Status::internal(why.to_string()))?);
+            inbound.answers(answers.map_err(|why| Status::internal(why.to_string()))?);
         }
         Err(Status::unavailable("the peer closed the stream"))
     })

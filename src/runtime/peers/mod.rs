@@ -22,12 +22,14 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 
 pub use outbox::Outbox;
 pub use server::serve;
-use wire::{Answer, Batch, FORMAT, pb};
+use wire::{Batch, FORMAT, pb};
 
 use super::clock;
 use super::metrics::Metrics;
-use crate::base::{ClusterId, Nanos, NodeId, Rng, limits};
+use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
 use crate::host::Envelope;
+use crate::machine::Submission;
+use crate::service::forward::Answer;
 use crate::store::snapshot::{FileSpool, Receiver};
 
 /// A peer that was not heard for this long counts as unreachable in the map.
@@ -48,8 +50,8 @@ pub trait Inbound: Send + Sync + 'static {
     fn raft(&self, envelopes: Vec<Envelope>);
     /// Batches that a node forwards; each is answered once into `answers`, which may be closed by then.
     fn batches(&self, from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>);
-    /// Answers to batches that were forwarded to that node.
-    fn answers(&self, from: NodeId, answers: Vec<(u64, Answer)>);
+    /// Answers to batches that were forwarded.
+    fn answers(&self, answers: Vec<(GroupId, Ticket, Answer)>);
     /// The stream of forwarded batches to that node was opened or ended. After its end no answer comes for what was
     /// sent before.
     fn link(&self, to: NodeId, up: bool);
@@ -124,10 +126,13 @@ impl Peers {
     }
 
     /// Forwards a batch; false when there is no stream or no room, and then nothing was sent.
-    pub fn forward(&self, to: NodeId, batch: Batch) -> bool {
-        let bytes = wire::units_weight(&batch.units);
+    pub fn forward(&self, to: NodeId, group: GroupId, submission: Submission) -> bool {
         let refused = match self.peers.get(&to) {
-            Some(peer) => peer.forward.push([(wire::batch_to_wire(batch), bytes)]),
+            Some(peer) => {
+                let batch = wire::batch_to_wire(Batch { group, submission, trace: String::new() });
+                let bytes = batch.units.len() + 64;
+                peer.forward.push([(batch, bytes)])
+            }
             None => 1,
         };
         self.metrics.forwards_refused.inc_by(refused as u64);

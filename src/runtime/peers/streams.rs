@@ -13,7 +13,7 @@ use crate::machine::{Origin, Refusal};
 #[derive(Debug)]
 enum Seen {
     Raft(Vec<Envelope>),
-    Answers(NodeId, Vec<(u64, Answer)>),
+    Answers(Vec<(GroupId, Ticket, Answer)>),
     Link(NodeId, bool),
     Snapshot(Envelope, bool),
 }
@@ -31,11 +31,12 @@ impl Inbound for Recorder {
 
     fn batches(&self, _from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
         let refused = Answer::Refused(Refusal::NotLeader);
-        answers.push(batches.iter().map(|batch| (wire::answer_to_wire(batch.ticket, refused.clone()), 1)));
+        let answer = |batch: Batch| wire::answer_to_wire(batch.group, batch.submission.ticket, &refused);
+        answers.push(batches.into_iter().map(|batch| (answer(batch), 1)));
     }
 
-    fn answers(&self, from: NodeId, answers: Vec<(u64, Answer)>) {
-        let _ = self.seen.send(Seen::Answers(from, answers));
+    fn answers(&self, answers: Vec<(GroupId, Ticket, Answer)>) {
+        let _ = self.seen.send(Seen::Answers(answers));
     }
 
     fn link(&self, to: NodeId, up: bool) {
@@ -123,12 +124,12 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
         assert_eq!(received[..2], [envelope("a"), envelope("b")]);
         assert!(two.peers.all().all(|peer| peer.reachable()));
 
-        let origin = Origin { session: SessionId(5), number: 1, acknowledged_below: 1 };
-        let batch = |ticket| Batch { ticket, group: GroupId(1), origin, units: Vec::new(), trace: String::new() };
-        assert!(one.peers.forward(NodeId(2), batch(77)));
-        assert!(!one.peers.forward(NodeId(3), batch(78)), "there is no such node");
-        let Seen::Answers(NodeId(2), answers) = one.next().await else { panic!("answers come next") };
-        assert_eq!(answers, [(77, Answer::Refused(Refusal::NotLeader))]);
+        let origin = Some(Origin { session: SessionId(5), number: 1, acknowledged_below: 1 });
+        let batch = |ticket| Submission { ticket: Ticket(ticket), origin, units: Vec::new() };
+        assert!(one.peers.forward(NodeId(2), GroupId(1), batch(77)));
+        assert!(!one.peers.forward(NodeId(3), GroupId(1), batch(78)), "there is no such node");
+        let Seen::Answers(answers) = one.next().await else { panic!("answers come next") };
+        assert_eq!(answers, [(GroupId(1), Ticket(77), Answer::Refused(Refusal::NotLeader))]);
     });
 }
 

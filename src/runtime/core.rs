@@ -1,0 +1,196 @@
+//! What the threads of a node share: its queues, its stores, what is known of its groups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::RwLock;
+
+use super::background::Snapshots;
+use super::config::Config;
+use super::forwarding::Forwarding;
+use super::machines::{Machines, ReplyTo};
+use super::metrics::Metrics;
+use super::peers::wire::{self, Batch, pb};
+use super::peers::{Inbound, Outbox, Peers};
+use super::queue::Queue;
+use super::stop::Stop;
+use super::views::Cell;
+use super::worker;
+use crate::base::{GroupId, LogIndex, NodeId, SlotRange, Ticket};
+use crate::cluster::Map;
+use crate::host::{Envelope, Fault, Input, Persist, View};
+use crate::machine::{Refusal, Submission, Version};
+use crate::service::forward::Answer;
+use crate::store::Engine;
+use crate::store::snapshot::{FileSpool, Receiver};
+
+/// The shared middle of a node. Every thread holds it; none owns it.
+pub struct Core {
+    /// What the node was told.
+    pub config: Config,
+    /// This node.
+    pub node: NodeId,
+    /// The state, with the record cache before it.
+    pub engine: Arc<dyn Engine>,
+    /// What wakes the raft worker.
+    pub worker: Queue<worker::Event>,
+    /// What wakes the log writer.
+    pub log_queue: Arc<Queue<Persist>>,
+    /// What wakes the machine threads.
+    pub machines: Machines,
+    /// The other nodes.
+    pub peers: Arc<Peers>,
+    /// Submissions of this node's connections.
+    pub forwarding: Forwarding,
+    /// Snapshots on their way.
+    pub snapshots: Snapshots,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where async work runs.
+    pub tokio: tokio::runtime::Handle,
+    /// Raised when background threads should end.
+    pub stop: Stop,
+    /// Log bytes written since the last flush of the state.
+    pub log_bytes: AtomicU64,
+    /// Where arriving snapshots are put down.
+    pub snapshot_directory: std::path::PathBuf,
+    /// The groups with a replica here.
+    pub local: BTreeMap<GroupId, Group>,
+    /// The newest map; see [`Core::map`].
+    pub map: RwLock<Arc<Map>>,
+}
+
+/// A group with a replica here.
+pub struct Group {
+    /// Its slots; none for the meta group.
+    pub slots: Option<SlotRange>,
+    /// What readers know of it.
+    pub cell: Cell,
+    /// Changes while the engine's state of the group does.
+    pub version: Arc<Version>,
+    /// The log said at start that so much is committed: before it is applied here, nothing is served.
+    pub replay_to: LogIndex,
+}
+
+impl Core {
+    /// Tells the host.
+    pub fn tell(&self, input: Input) {
+        self.worker.push_unbounded(worker::Event::Input(input));
+    }
+
+    /// All groups with a replica here.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.local.keys().copied()
+    }
+
+    /// The slots of a group; none for the meta group and for groups that are not here.
+    pub fn slots(&self, group: GroupId) -> Option<SlotRange> {
+        self.local.get(&group).and_then(|group| group.slots)
+    }
+
+    /// Shows readers what the host published; a new leader wakes who waits for one.
+    pub fn publish(&self, view: &View) {
+        let Some(group) = self.local.get(&view.group) else { return };
+        let before = group.cell.view();
+        group.cell.publish(view);
+        if (before.leader, before.term, before.serving) != (view.leader, view.term, view.serving) {
+            self.refresh_map();
+            self.forwarding.leader(self, view.group, view.leader);
+        }
+    }
+
+    /// Whether everything that was committed when the node stopped is applied again.
+    pub fn replayed(&self) -> bool {
+        self.local.values().all(|group| group.cell.applied() >= group.replay_to)
+    }
+
+    /// Groups, nodes and leaders as last known.
+    pub fn map(&self) -> Arc<Map> {
+        self.map.read().clone()
+    }
+
+    /// Makes a fresh map: leaders, places in the log, who is heard of.
+    pub fn refresh_map(&self) {
+        let mut map = Map::clone(&self.map());
+        for group in &mut map.groups {
+            let Some(Group { cell, .. }) = self.local.get(&group.id) else { continue };
+            let view = cell.view();
+            (group.leader, group.term, group.commit, group.applied) =
+                (view.leader, view.term, view.commit, cell.applied());
+        }
+        for peer in self.peers.all() {
+            if let Some(node) = map.nodes.iter_mut().find(|node| node.id == peer.id) {
+                node.reachable = peer.reachable();
+            }
+        }
+        *self.map.write() = Arc::new(map);
+    }
+}
+
+impl Core {
+    /// A broken promise that the host found: told, and fatal where nothing can be trusted any more.
+    pub fn fault(&self, fault: &Fault) {
+        if fault.is_fatal() {
+            self.die(&format!("group {}: {}", fault.group, fault.kind));
+        }
+        tracing::error!(group = %fault.group, why = %fault.kind, "the group stopped on this node");
+    }
+
+    /// Ends the process at once: nothing that runs on may acknowledge anything. What is on disk stays a prefix.
+    pub fn die(&self, why: &str) -> ! {
+        // Straight to stderr: the thread that writes log lines will not run again.
+        eprintln!("holdfast: node {} stops at once: {why}", self.node);
+        std::process::abort()
+    }
+
+    /// Whether any group is led from here.
+    pub fn leads_any(&self) -> bool {
+        self.local.values().any(|group| group.cell.view().leader == Some(self.node))
+    }
+}
+
+impl Inbound for Core {
+    fn raft(&self, envelopes: Vec<Envelope>) {
+        self.metrics.raft_messages_received.inc_by(envelopes.len() as u64);
+        let bytes = envelopes.iter().map(wire::weight).sum();
+        let count = envelopes.len();
+        // Raft asks again for what is lost here.
+        if self.worker.push(worker::Event::Messages(envelopes), bytes).is_err() {
+            self.metrics.raft_messages_dropped.inc_by(count as u64);
+        }
+    }
+
+    fn batches(&self, _from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
+        for Batch { group, submission, .. } in batches {
+            let Submission { ticket, origin, units } = submission;
+            let reply_to = ReplyTo::Peer { answers: answers.clone(), ticket };
+            if !self.machines.submit(group, origin, units, reply_to) {
+                let answer = wire::answer_to_wire(group, ticket, &Answer::Refused(Refusal::Overloaded));
+                answers.push([(answer, 64)]);
+            }
+        }
+    }
+
+    fn answers(&self, mut answers: Vec<(GroupId, Ticket, Answer)>) {
+        self.forwarding.answered(self, &mut answers);
+    }
+
+    fn link(&self, to: NodeId, up: bool) {
+        self.forwarding.link(self, to, up);
+    }
+
+    fn snapshot_receiver(&self) -> Option<Receiver<FileSpool>> {
+        match FileSpool::create(&self.snapshot_directory) {
+            Ok(spool) => Some(Receiver::new(spool)),
+            Err(why) => {
+                tracing::error!(%why, "a snapshot cannot be received");
+                None
+            }
+        }
+    }
+
+    fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>) {
+        self.snapshots.arrived(self, envelope, received);
+    }
+}

@@ -1,0 +1,146 @@
+//! What a node tells about itself: sections of INFO, points of readiness, gauges for Prometheus.
+
+use super::core::Core;
+use super::metrics::GroupFacts;
+use crate::base::GroupId;
+use crate::data::Counts;
+use crate::store::keys;
+
+type Section = (&'static str, Vec<(String, String)>);
+
+/// Sections for INFO.
+pub fn facts(core: &Core) -> Vec<Section> {
+    vec![memory(), keyspace(core), raft(core), storage(core), l1(core)]
+}
+
+/// Points of readiness.
+pub fn checks(core: &Core) -> Vec<(&'static str, Result<(), String>)> {
+    let replaying = core.local.iter().find(|(_, group)| group.cell.applied() < group.replay_to);
+    let replayed = match replaying {
+        Some((id, group)) => Err(format!("group {id} is at {} of {}", group.cell.applied(), group.replay_to)),
+        None => Ok(()),
+    };
+    let leaderless: Vec<_> = core.map().groups.iter().filter(|group| group.leader.is_none()).map(|g| g.id).collect();
+    let leaders = match leaderless.as_slice() {
+        [] => Ok(()),
+        [first, rest @ ..] => Err(format!("no leader is known for group {first} and {} others", rest.len())),
+    };
+    let disk = if core.engine.figures().stalled { Err("writes to the state are stalled".into()) } else { Ok(()) };
+    vec![("replayed", replayed), ("leaders-known", leaders), ("disk", disk)]
+}
+
+/// The OpenMetrics text of what the node counts.
+pub fn metrics(core: &Core) -> String {
+    let groups = core.local.iter().map(|(id, group)| {
+        let view = group.cell.view();
+        GroupFacts {
+            group: id.get(),
+            term: view.term.get(),
+            commit: view.commit.get(),
+            applied: group.cell.applied().get(),
+            leads: view.leader == Some(core.node),
+        }
+    });
+    let (pending, pending_bytes) = core.forwarding.pending();
+    let queues = [
+        ("machines", core.machines.queued_bytes() as u64),
+        ("worker", core.worker.bytes() as u64),
+        ("peers", core.peers.queued_bytes() as u64),
+        ("submissions", pending_bytes as u64),
+    ];
+    let figures = core.engine.figures();
+    let numbers = [
+        ("unflushed_bytes", figures.unflushed_bytes),
+        ("disk_bytes", figures.disk_bytes),
+        ("block_cache_bytes", figures.cache_bytes),
+        ("stalled", figures.stalled.into()),
+        ("l1_hits", figures.l1_hits),
+        ("l1_misses", figures.l1_misses),
+        ("l1_bytes", figures.l1_bytes),
+        ("pending_submissions", pending as u64),
+        ("resident_bytes", resident_bytes()),
+    ];
+    core.metrics.observe(groups, &queues, &numbers);
+    core.metrics.render()
+}
+
+fn pairs<const N: usize>(pairs: [(&str, String); N]) -> Vec<(String, String)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn memory() -> Section {
+    let bytes = resident_bytes();
+    ("Memory", pairs([("used_memory", bytes.to_string()), ("used_memory_rss", bytes.to_string())]))
+}
+
+/// Keys per database over all groups with a replica here.
+fn keyspace(core: &Core) -> Section {
+    let mut total = Counts::default();
+    for group in core.local.keys() {
+        let Some(counts) = counts(core, *group) else { continue };
+        for db in 0..total.keys.len() {
+            total.keys[db] += counts.keys[db];
+            total.expires[db] += counts.expires[db];
+        }
+    }
+    let used = (0..total.keys.len()).filter(|db| total.keys[*db] > 0);
+    let line =
+        |db: usize| (format!("db{db}"), format!("keys={},expires={},avg_ttl=0", total.keys[db], total.expires[db]));
+    ("Keyspace", used.map(line).collect())
+}
+
+fn counts(core: &Core, group: GroupId) -> Option<Counts> {
+    Counts::decode(&core.engine.get(&keys::counts(group)).ok()??).ok()
+}
+
+fn raft(core: &Core) -> Section {
+    let mut lines = pairs([
+        ("node_id", core.node.to_string()),
+        ("cluster_id", format!("{:016x}", core.map().cluster.get())),
+        ("raft_messages_dropped", core.metrics.raft_messages_dropped.get().to_string()),
+        ("foreign_peers_refused", core.metrics.foreign_refused.get().to_string()),
+    ]);
+    lines.extend(core.local.iter().map(|(id, group)| {
+        let view = group.cell.view();
+        let role = match view.leader {
+            Some(leader) if leader == core.node => "leader",
+            Some(_) => "follower",
+            None => "candidate",
+        };
+        let leader = view.leader.map_or(0, |leader| leader.get());
+        let applied = group.cell.applied();
+        let facts = format!("role={role},leader={leader},term={},commit={},applied={applied}", view.term, view.commit);
+        (format!("group{id}"), facts)
+    }));
+    ("Raft", lines)
+}
+
+fn storage(core: &Core) -> Section {
+    let figures = core.engine.figures();
+    let lines = pairs([
+        ("state_disk_bytes", figures.disk_bytes.to_string()),
+        ("state_unflushed_bytes", figures.unflushed_bytes.to_string()),
+        ("state_block_cache_bytes", figures.cache_bytes.to_string()),
+        ("state_records", figures.records.to_string()),
+        ("state_stalled", u8::from(figures.stalled).to_string()),
+    ]);
+    ("Storage", lines)
+}
+
+fn l1(core: &Core) -> Section {
+    let figures = core.engine.figures();
+    let lines = pairs([
+        ("l1_hits", figures.l1_hits.to_string()),
+        ("l1_misses", figures.l1_misses.to_string()),
+        ("l1_bytes", figures.l1_bytes.to_string()),
+    ]);
+    ("L1", lines)
+}
+
+/// Resident memory of the process; 0 where `/proc` does not tell.
+fn resident_bytes() -> u64 {
+    let Ok(text) = std::fs::read_to_string("/proc/self/statm") else { return 0 };
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    // SAFETY: sysconf has no preconditions.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(0) as u64
+}

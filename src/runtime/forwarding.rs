@@ -1,0 +1,156 @@
+//! The [`Forwarder`] at work: called by whoever has something for it (a connection, a machine thread, a stream of a
+//! peer, the clock), under one short lock, so that a submission reaches the machine's queue without a thread of its
+//! own in between.
+//!
+//! Invariant: whoever waits is told exactly once; nobody is woken while the lock is held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::clock;
+use super::core::Core;
+use super::machines::ReplyTo;
+use crate::base::{GroupId, HashMap, Nanos, NodeId, SessionId, Ticket};
+use crate::command::batch::Unit;
+use crate::machine::Refusal;
+use crate::service::forward::{Answer, Bounds, Forwarder, Output};
+use crate::service::node::Outcome;
+
+/// How often the forwarder looks at deadlines and pauses.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Submissions of this node's connections.
+pub struct Forwarding {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    forwarder: Forwarder,
+    waiting: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    tickets: u64,
+    /// Reused.
+    out: Vec<Output>,
+}
+
+/// Who is to be told what, once the lock is free.
+type Told = Vec<(oneshot::Sender<Outcome>, Outcome)>;
+
+impl Forwarding {
+    /// Nothing submitted yet. `session` must be new in the whole cluster.
+    pub fn new(node: NodeId, session: SessionId, deadline: Duration) -> Forwarding {
+        let bounds = Bounds { deadline, ..Bounds::default() };
+        let inner = Inner {
+            forwarder: Forwarder::new(node, session, bounds),
+            waiting: HashMap::default(),
+            tickets: 0,
+            out: Vec::new(),
+        };
+        Forwarding { inner: Mutex::new(inner) }
+    }
+
+    /// Takes a connection's submission; the receiver gets its outcome.
+    pub fn submit(&self, core: &Core, group: GroupId, units: Vec<Unit>) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        self.with(core, |inner, now| {
+            inner.tickets += 1;
+            let ticket = Ticket(inner.tickets);
+            inner.waiting.insert(ticket, sender);
+            inner.forwarder.submit(now, group, ticket, units, &mut inner.out);
+        });
+        receiver
+    }
+
+    /// What machines of this node or another said; empties the vector.
+    pub fn answered(&self, core: &Core, answers: &mut Vec<(GroupId, Ticket, Answer)>) {
+        if answers.is_empty() {
+            return;
+        }
+        self.with(core, |inner, now| {
+            for (group, attempt, answer) in answers.drain(..) {
+                inner.forwarder.answered(now, group, attempt, answer, &mut inner.out);
+            }
+        });
+    }
+
+    /// Who leads a group now.
+    pub fn leader(&self, core: &Core, group: GroupId, leader: Option<NodeId>) {
+        self.with(core, |inner, _| inner.forwarder.leader(group, leader));
+    }
+
+    /// The stream of batches to a node was opened or ended.
+    pub fn link(&self, core: &Core, node: NodeId, up: bool) {
+        self.with(core, |inner, _| if up { inner.forwarder.link_up(node) } else { inner.forwarder.link_down(node) });
+    }
+
+    /// Submissions that are not answered yet, and their bytes.
+    pub fn pending(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.forwarder.pending(), inner.forwarder.bytes())
+    }
+
+    /// Ends what is out of time and asks again who refused, until the runtime ends.
+    pub async fn keep_time(core: Arc<Core>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            core.forwarding.with(&core, |inner, now| inner.forwarder.tick(now, &mut inner.out));
+        }
+    }
+
+    fn with(&self, core: &Core, act: impl FnOnce(&mut Inner, Nanos)) {
+        let now = clock::boottime();
+        let mut told = Told::new();
+        {
+            let mut inner = self.inner.lock();
+            act(&mut inner, now);
+            inner.perform(core, now, &mut told);
+        }
+        for (sender, outcome) in told {
+            core.metrics.ended(&outcome);
+            // A connection that is gone does not want to know.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+impl Inner {
+    /// Does what the forwarder wants until it wants nothing more.
+    fn perform(&mut self, core: &Core, now: Nanos, told: &mut Told) {
+        self.forwarder.flush(now, &mut self.out);
+        while !self.out.is_empty() {
+            let mut out = std::mem::take(&mut self.out);
+            for output in out.drain(..) {
+                match output {
+                    Output::Local(group, submission) => {
+                        let attempt = submission.ticket;
+                        let reply_to = ReplyTo::Here(attempt);
+                        if !core.machines.submit(group, submission.origin, submission.units, reply_to) {
+                            let full = Answer::Refused(Refusal::Overloaded);
+                            self.forwarder.answered(now, group, attempt, full, &mut self.out);
+                        }
+                    }
+                    Output::Send(node, group, submission) => {
+                        let attempt = submission.ticket;
+                        if !core.peers.forward(node, group, submission) {
+                            self.forwarder.unsent(now, group, attempt, &mut self.out);
+                        }
+                    }
+                    Output::Done(ticket, outcome) => {
+                        if let Some(sender) = self.waiting.remove(&ticket) {
+                            told.push((sender, outcome));
+                        }
+                    }
+                }
+            }
+            if self.out.is_empty() {
+                // Keeps the memory.
+                self.out = out;
+                return;
+            }
+        }
+    }
+}

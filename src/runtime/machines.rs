@@ -1,0 +1,302 @@
+//! The machine threads: each owns the [`Machine`]s of its groups, evaluates and applies, and is the only one to touch
+//! them. Replies go from here straight to who waits for them.
+//!
+//! Invariants: inputs of a group keep their order; what a machine has applied is visible to readers before a reply
+//! that rests on it leaves; submissions are bounded in bytes and refused beyond that (rule 40).
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::clock;
+use super::core::Core;
+use super::peers::Outbox;
+use super::peers::wire::{self, pb};
+use super::queue::Queue;
+use super::worker;
+use crate::base::{GroupId, HashMap, Ticket, limits};
+use crate::command::batch::Unit;
+use crate::data::Thresholds;
+use crate::host;
+use crate::machine::{Input, Machine, Now, Origin, Output, Refusal, Submission};
+use crate::service::forward::Answer;
+
+/// How often machines hear that time passed: due keys are deleted at this pace.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Everything that wakes a machine thread.
+pub enum Event {
+    /// The host tells.
+    Input(GroupId, Input),
+    /// Work from a connection or another node.
+    Submit {
+        /// For which group.
+        group: GroupId,
+        /// Set for forwarded batches.
+        origin: Option<Origin>,
+        /// What to do.
+        units: Vec<Unit>,
+        /// Who waits.
+        reply_to: ReplyTo,
+    },
+    /// Take other thresholds from the next evaluation on.
+    Configure(Thresholds),
+    /// Run this when everything before it is applied.
+    Then(Box<dyn FnOnce() + Send>),
+    /// End the thread.
+    Stop,
+}
+
+/// Who waits for a submission's answer.
+pub enum ReplyTo {
+    /// This node's forwarder, under this attempt.
+    Here(Ticket),
+    /// Another node.
+    Peer {
+        /// Its stream of answers.
+        answers: Arc<Outbox<pb::Answer>>,
+        /// Its name for the batch.
+        ticket: Ticket,
+    },
+}
+
+/// The queues of all machine threads.
+pub struct Machines {
+    threads: Vec<Queue<Event>>,
+}
+
+impl Machines {
+    /// Queues for so many threads.
+    pub fn new(threads: usize) -> Machines {
+        Machines { threads: (0..threads).map(|_| Queue::new(limits::MACHINE_QUEUE_BYTES_MAX)).collect() }
+    }
+
+    /// Appends an event for a group, whatever waits already: what the host says is bounded by the host.
+    pub fn push(&self, group: GroupId, event: Event) {
+        self.of(group).push_unbounded(event);
+    }
+
+    /// Appends what the host wants told, one lock and wake-up per thread. Leaves the vector empty.
+    pub fn tell(&self, inputs: &mut Vec<(GroupId, Input)>) {
+        if inputs.is_empty() {
+            return;
+        }
+        if let [only] = self.threads.as_slice() {
+            let mut events = inputs.drain(..).map(|(group, input)| Event::Input(group, input)).collect();
+            return only.extend_unbounded(&mut events);
+        }
+        let mut events: Vec<Vec<Event>> = self.threads.iter().map(|_| Vec::new()).collect();
+        for (group, input) in inputs.drain(..) {
+            events[self.index(group)].push(Event::Input(group, input));
+        }
+        for (queue, events) in self.threads.iter().zip(&mut events) {
+            queue.extend_unbounded(events);
+        }
+    }
+
+    /// Hands work to a group's machine; false when the queue is full, and then nothing happened.
+    pub fn submit(&self, group: GroupId, origin: Option<Origin>, units: Vec<Unit>, reply_to: ReplyTo) -> bool {
+        let bytes = wire::units_weight(&units);
+        self.of(group).push(Event::Submit { group, origin, units, reply_to }, bytes).is_ok()
+    }
+
+    /// Tells all machines their new thresholds.
+    pub fn configure(&self, thresholds: Thresholds) {
+        self.threads.iter().for_each(|queue| queue.push_unbounded(Event::Configure(thresholds)));
+    }
+
+    /// Bytes of submissions that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.threads.iter().map(Queue::bytes).sum()
+    }
+
+    /// Ends all threads once they took what is before.
+    pub fn stop(&self) {
+        self.threads.iter().for_each(|queue| queue.push_unbounded(Event::Stop));
+    }
+
+    fn of(&self, group: GroupId) -> &Queue<Event> {
+        &self.threads[self.index(group)]
+    }
+
+    fn index(&self, group: GroupId) -> usize {
+        (group.get() % self.threads.len() as u64) as usize
+    }
+}
+
+/// Starts the threads; the machines are divided among them.
+pub fn spawn(core: &Arc<Core>, machines: BTreeMap<GroupId, Machine>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let mut divided: Vec<BTreeMap<GroupId, Slot>> = core.machines.threads.iter().map(|_| BTreeMap::new()).collect();
+    for (group, machine) in machines {
+        divided[core.machines.index(group)].insert(group, Slot { machine, touched: false });
+    }
+    let threads = divided.into_iter().enumerate().map(|(index, machines)| {
+        let thread = Thread {
+            core: core.clone(),
+            index,
+            machines,
+            waiting: HashMap::default(),
+            outputs: Vec::new(),
+            tickets: 0,
+            for_worker: Vec::new(),
+            for_here: Vec::new(),
+            for_peers: Vec::new(),
+        };
+        thread::Builder::new().name(format!("machine-{index}")).spawn(move || thread.run())
+    });
+    threads.collect()
+}
+
+/// One machine thread.
+struct Thread {
+    core: Arc<Core>,
+    index: usize,
+    machines: BTreeMap<GroupId, Slot>,
+    /// Who waits for what was submitted, by this thread's own numbers.
+    waiting: HashMap<Ticket, ReplyTo>,
+    tickets: u64,
+    /// Reused: what came of one machine, and where it goes.
+    outputs: Vec<Output>,
+    for_worker: Vec<worker::Event>,
+    for_here: Vec<(GroupId, Ticket, Answer)>,
+    for_peers: Vec<(Arc<Outbox<pb::Answer>>, pb::Answer)>,
+}
+
+struct Slot {
+    machine: Machine,
+    /// Something was handed to it since its last turn.
+    touched: bool,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let core = self.core.clone();
+        let queue = &core.machines.threads[self.index];
+        let mut events = Vec::new();
+        let mut due = clock::boottime() + TICK;
+        loop {
+            queue.take(&mut events, Some(due.since(clock::boottime())));
+            // Read after the events were received: an answer under a lease rests on this order.
+            let mut now = now();
+            for event in events.drain(..) {
+                match event {
+                    Event::Input(group, input) => self.handle(group, input, now),
+                    Event::Submit { group, origin, units, reply_to } => {
+                        self.tickets += 1;
+                        let ticket = Ticket(self.tickets);
+                        self.waiting.insert(ticket, reply_to);
+                        self.handle(group, Input::Submit(Submission { ticket, origin, units }), now);
+                    }
+                    Event::Configure(thresholds) => {
+                        self.machines.values_mut().for_each(|slot| slot.machine.configure(thresholds));
+                    }
+                    Event::Then(job) => {
+                        self.turn(now);
+                        job();
+                    }
+                    Event::Stop => return,
+                }
+            }
+            if now.mono >= due {
+                let groups: Vec<_> = self.machines.keys().copied().collect();
+                groups.into_iter().for_each(|group| self.handle(group, Input::Tick, now));
+                now = self::now();
+                due = now.mono + TICK;
+            }
+            self.turn(now);
+            core.metrics.machine_turns.inc();
+        }
+    }
+
+    fn handle(&mut self, group: GroupId, input: Input, now: Now) {
+        let Some(slot) = self.machines.get_mut(&group) else {
+            // Forwarded by a node that knows another map.
+            if let Input::Submit(submission) = input {
+                self.reply(group, submission.ticket, Answer::Refused(Refusal::NotLeader));
+            }
+            return;
+        };
+        slot.touched = true;
+        if let Err(why) = slot.machine.handle(now, input, &mut self.outputs) {
+            self.core.die(&format!("group {group}: {why}"));
+        }
+        self.sort_out(group);
+    }
+
+    /// One turn of every machine that got something, then everything leaves: entries to the raft worker, answers to
+    /// who waits.
+    fn turn(&mut self, now: Now) {
+        let groups: Vec<_> = self.machines.iter().filter(|(_, slot)| slot.touched).map(|(group, _)| *group).collect();
+        for group in groups {
+            let Some(slot) = self.machines.get_mut(&group) else { continue };
+            slot.touched = false;
+            if let Err(why) = slot.machine.turn(now, &mut self.outputs) {
+                self.core.die(&format!("group {group}: {why}"));
+            }
+            self.sort_out(group);
+        }
+        let core = &self.core;
+        core.worker.extend_unbounded(&mut self.for_worker);
+        core.forwarding.answered(core, &mut self.for_here);
+        let mut answers = mem::take(&mut self.for_peers);
+        // Answers of one turn mostly go to one stream after the other: one lock and one frame per run of them.
+        while let Some((outbox, _)) = answers.first() {
+            let outbox = outbox.clone();
+            let (run, rest): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(to, _)| Arc::ptr_eq(to, &outbox));
+            outbox.push(run.into_iter().map(|(_, answer)| {
+                let bytes = wire::answer_weight(&answer);
+                (answer, bytes)
+            }));
+            answers = rest;
+        }
+    }
+
+    /// Puts what a machine wants where it is to go. Applied places are shown at once, before any reply leaves.
+    fn sort_out(&mut self, group: GroupId) {
+        let mut outputs = mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Propose(proposal) => self.for_worker.push(worker::Event::Input(host::Input::Propose(proposal))),
+                Output::ConfirmLeadership(number) => {
+                    let input = host::Input::ConfirmLeadership { group, number };
+                    self.for_worker.push(worker::Event::Input(input));
+                }
+                Output::LeaseReleased(term) => {
+                    let input = host::Input::LeaseReleased { group, term };
+                    self.for_worker.push(worker::Event::Input(input));
+                }
+                Output::Applied(index) => {
+                    let Some(state) = self.machines.get(&group).map(|slot| slot.machine.state()) else { continue };
+                    // The hash is that of the newest place; of several in one step only that one is told.
+                    if state.applied == index {
+                        if let Some(local) = self.core.local.get(&group) {
+                            local.cell.set_applied(index, state.stamp);
+                        }
+                        let input = host::Input::Applied { group, index, hash: state.hash };
+                        self.for_worker.push(worker::Event::Input(input));
+                    }
+                }
+                Output::Reply(ticket, replies) => self.reply(group, ticket, Answer::Replies(replies)),
+                Output::Refused(ticket, refusal) => self.reply(group, ticket, Answer::Refused(refusal)),
+                Output::Unknown(ticket) => self.reply(group, ticket, Answer::Unknown),
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    fn reply(&mut self, group: GroupId, ticket: Ticket, answer: Answer) {
+        match self.waiting.remove(&ticket) {
+            Some(ReplyTo::Here(attempt)) => self.for_here.push((group, attempt, answer)),
+            Some(ReplyTo::Peer { answers, ticket }) => {
+                self.for_peers.push((answers, wire::answer_to_wire(group, ticket, &answer)));
+            }
+            None => {}
+        }
+    }
+}
+
+fn now() -> Now {
+    Now { wall: clock::wall(), mono: clock::boottime() }
+}

@@ -1,0 +1,107 @@
+//! A running node and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task;
+
+use super::core::Core;
+use super::directory::Directory;
+use super::{Error, Result, background, clock, telemetry, worker};
+use crate::host::Input;
+
+/// How often a shutdown looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A node that runs.
+pub struct Running {
+    /// Where RESP clients connect.
+    pub resp: SocketAddr,
+    /// Where HTTP clients connect.
+    pub http: SocketAddr,
+    /// Where peers connect, if there is such a listener.
+    pub peer: Option<SocketAddr>,
+    pub(super) core: Arc<Core>,
+    pub(super) threads: Threads,
+    pub(super) shutdown: watch::Sender<bool>,
+    pub(super) fronts: (task::JoinHandle<()>, task::JoinHandle<std::io::Result<()>>),
+    pub(super) runtime: Runtime,
+    /// Held until everything in it is closed.
+    pub(super) _directory: Directory,
+    /// Flushed last, so that the log tells the whole end.
+    pub(super) _telemetry: telemetry::Guard,
+}
+
+/// The node's own threads.
+#[derive(Default)]
+pub(super) struct Threads {
+    pub log: Option<JoinHandle<()>>,
+    pub machines: Vec<JoinHandle<()>>,
+    pub worker: Option<JoinHandle<()>>,
+    pub flusher: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits for SIGTERM or SIGINT, then ends the node in order.
+    pub fn wait(self) -> Result<()> {
+        let signalled = self.runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            Ok::<_, std::io::Error>(tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            })
+        })?;
+        tracing::info!(signal = signalled, "stopping");
+        self.shut_down()
+    }
+
+    /// Hands over leadership, finishes what is in flight, flushes, and ends all threads.
+    pub fn shut_down(self) -> Result<()> {
+        let started = clock::boottime();
+        let Running { core, threads, shutdown, fronts: (resp, http), runtime, .. } = self;
+        let patience = core.config.shutdown_timeout;
+        runtime.block_on(async {
+            // Clients are served until nothing is led here: what they ask meanwhile waits for the new leaders.
+            let alone = core.peers.all().next().is_none();
+            if !alone {
+                core.tell(Input::TransferAll);
+            }
+            let handed_over = async {
+                while !alone && core.leads_any() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            if tokio::time::timeout(patience, handed_over).await.is_err() {
+                tracing::warn!("leadership could not be handed over in time");
+            }
+            // An error means that no front runs any more.
+            let _ = shutdown.send(true);
+            let finished = async {
+                let _ = resp.await;
+                let _ = http.await;
+            };
+            if tokio::time::timeout(patience, finished).await.is_err() {
+                tracing::warn!("some clients did not finish in time");
+            }
+        });
+        core.stop.raise();
+        core.machines.stop();
+        let join = |thread: JoinHandle<()>| thread.join().map_err(|_| Error::Storage("a thread failed".into()));
+        threads.machines.into_iter().try_for_each(join)?;
+        core.worker.push_unbounded(worker::Event::Stop);
+        threads.worker.into_iter().try_for_each(join)?;
+        core.log_queue.close();
+        threads.log.into_iter().try_for_each(join)?;
+        threads.flusher.into_iter().try_for_each(join)?;
+        runtime.shutdown_timeout(patience);
+        background::flush(&core);
+        tracing::info!(took = ?clock::boottime().since(started), "stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! From a configuration to a running node: checks before anything is changed, then stores, groups, threads,
+//! listeners.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::background::{self, Snapshots};
+use super::config::{CachePolicy, Config};
+use super::core::{Core, Group};
+use super::directory::Directory;
+use super::forwarding::Forwarding;
+use super::machines::{self, Machines};
+use super::metrics::Metrics;
+use super::node::RuntimeNode;
+use super::peers::{self, Identity, Inbound, Peers};
+use super::queue::Queue;
+use super::running::{Running, Threads};
+use super::stop::Stop;
+use super::views::Cell;
+use super::{Error, Result, clock, facts, log_writer, telemetry, worker};
+use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
+use crate::host::{self, GroupStart, Host};
+use crate::machine::{self, Machine, State};
+use crate::service::Service;
+use crate::service::node::Node;
+use crate::store::cached::{self, CachedEngine};
+use crate::store::rocks::{LogOptions, RocksEngine, RocksLog, StateOptions};
+use crate::store::{Engine, Log};
+use crate::{front, service};
+
+/// How often the progress of a replay is told.
+const REPLAY_REPORT: Duration = Duration::from_secs(2);
+/// How often the map learns what changes all the time.
+const MAP_REFRESH: Duration = Duration::from_millis(200);
+
+/// Starts a node: checks its directory, opens its databases and listeners, starts its threads. Returns when the
+/// listeners are up; commands are answered `-LOADING` until the log is replayed.
+pub fn start(config: Config) -> Result<Running> {
+    let metrics = Arc::new(Metrics::new());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let or = |number: usize, otherwise: usize| if number == 0 { otherwise } else { number };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(or(config.threads.io, cores))
+        .max_blocking_threads(or(config.threads.blocking, 16 * cores))
+        .thread_name("io")
+        .enable_all()
+        .build()?;
+    let entered = runtime.enter();
+    let telemetry = telemetry::install(&config.telemetry, config.node, &metrics)?;
+
+    // First what may be refused: nothing was changed until then.
+    let resp = listen("RESP clients", config.resp)?;
+    let http = listen("HTTP", config.http)?;
+    let peer = config.peer.map(|address| listen("peers", address)).transpose()?;
+    let directory = Directory::open(&config)?;
+    let stores = Stores::open(&config, &directory)?;
+
+    let cluster = directory.facts.groups();
+    let identity = Identity { cluster: cluster.cluster, node: config.node };
+    tracing::info!(
+        node = %config.node,
+        cluster = %format_args!("{:016x}", identity.cluster.get()),
+        nodes = cluster.nodes.len(),
+        partitions = directory.facts.partitions,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let mut rng = Rng::new(clock::entropy()?);
+    let slots: BTreeMap<_, _> = cluster.groups.iter().map(|group| (group.id, group.slots)).collect();
+    let mut parts = Parts::load(&config, &stores, cluster.starts(config.node), &slots, &mut rng)?;
+    // The same on every node: election timeouts are slots of one sequence (rule 8).
+    let seed = identity.cluster.get();
+    let starts = std::mem::take(&mut parts.starts);
+    let log = stores.log.clone();
+    let host = Host::new(&group_config(&config), config.node, identity.cluster, starts, log, seed, clock::boottime())
+        .map_err(|why| Error::Storage(why.to_string()))?;
+
+    let mut map = cluster.map(config.node);
+    let resp_address = resp.local_addr()?;
+    if let Some(own) = map.nodes.iter_mut().find(|node| node.id == config.node) {
+        own.resp = Some(resp_address.to_string());
+    }
+    let peers = Arc::new(Peers::new(identity, &directory.facts.members, metrics.clone()));
+    let session = SessionId(clock::entropy()?);
+    let machine_threads = or(config.threads.machine, (cores / 2).max(1));
+    let core = Arc::new(Core {
+        node: config.node,
+        engine: stores.engine.clone(),
+        worker: Queue::new(limits::PEER_QUEUE_BYTES_MAX),
+        log_queue: Arc::new(Queue::new(usize::MAX)),
+        machines: Machines::new(machine_threads),
+        peers: peers.clone(),
+        forwarding: Forwarding::new(config.node, session, deadline(&config)),
+        snapshots: Snapshots::default(),
+        metrics: metrics.clone(),
+        tokio: runtime.handle().clone(),
+        stop: Stop::default(),
+        log_bytes: AtomicU64::new(0),
+        snapshot_directory: directory.snapshots(),
+        local: parts.groups,
+        map: RwLock::new(Arc::new(map)),
+        config,
+    });
+
+    let mut threads = Threads::default();
+    let done = {
+        let core = core.clone();
+        move |number, bytes| {
+            core.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+            core.worker.push_unbounded(worker::Event::Persisted(number));
+        }
+    };
+    threads.log = Some(log_writer::spawn(stores.log.clone(), core.log_queue.clone(), metrics, done)?);
+    threads.machines = machines::spawn(&core, parts.machines)?;
+    threads.worker = Some(worker::spawn(core.clone(), host, core.config.raft.tick)?);
+    threads.flusher = Some(background::spawn_flusher(core.clone())?);
+
+    let inbound: Arc<dyn Inbound> = core.clone();
+    peers.connect(&inbound, &mut rng);
+    let (shutdown, stopping) = watch::channel(false);
+    let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
+    if let Some(listener) = peer {
+        let mut stopping = stopping.clone();
+        let stop = async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let serve = peers::serve(peers, inbound, tokio::net::TcpListener::from_std(listener)?, stop);
+        tokio::spawn(async move {
+            if let Err(why) = serve.await {
+                tracing::error!(%why, "the peer listener ended");
+            }
+        });
+    }
+    tokio::spawn(Forwarding::keep_time(core.clone()));
+    tokio::spawn(keep_map(core.clone()));
+    tokio::spawn(report_replay(core.clone()));
+
+    let node: Arc<dyn Node> = Arc::new(RuntimeNode::new(core.clone(), rng.fork()));
+    let service = Service::new(node, service_options(&core.config, resp_address));
+    let http_address = http.local_addr()?;
+    let text = {
+        let core = core.clone();
+        Arc::new(move || (METRICS_TYPE, facts::metrics(&core)))
+    };
+    let http = front::http::serve(tokio::net::TcpListener::from_std(http)?, service.clone(), text, stopping.clone());
+    let http = tokio::spawn(http);
+    let resp = tokio::spawn(front::resp::serve(tokio::net::TcpListener::from_std(resp)?, service, stopping));
+    tracing::info!(resp = %resp_address, http = %http_address, peer = ?peer_address, "listening");
+    drop(entered);
+    Ok(Running {
+        resp: resp_address,
+        http: http_address,
+        peer: peer_address,
+        core,
+        threads,
+        shutdown,
+        fronts: (resp, http),
+        runtime,
+        _directory: directory,
+        _telemetry: telemetry,
+    })
+}
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The two databases.
+struct Stores {
+    log: Arc<dyn Log>,
+    engine: Arc<dyn Engine>,
+}
+
+impl Stores {
+    fn open(config: &Config, directory: &Directory) -> Result<Stores> {
+        let failed = |why: crate::store::Error| Error::Storage(why.to_string());
+        let log = RocksLog::open(&directory.raft(), &LogOptions::default()).map_err(failed)?;
+        if log.torn_bytes() > 0 {
+            tracing::warn!(bytes = log.torn_bytes(), "cut a half-written last record off the log");
+        }
+        let storage = &config.storage;
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let options = StateOptions {
+            block_cache_bytes: size(storage.block_cache_bytes),
+            write_buffer_bytes: size(storage.write_buffer_bytes),
+            ..StateOptions::default()
+        };
+        let state = RocksEngine::open(&directory.state(), &options).map_err(failed)?;
+        let engine: Arc<dyn Engine> = if storage.cache_bytes == 0 {
+            Arc::new(state)
+        } else {
+            let policy = match storage.cache_policy {
+                CachePolicy::TinyLfu => cached::Policy::TinyLfu,
+                CachePolicy::Lru => cached::Policy::Lru,
+            };
+            Arc::new(CachedEngine::new(Arc::new(state), storage.cache_bytes, policy))
+        };
+        Ok(Stores { log: Arc::new(log), engine })
+    }
+}
+
+/// What is made of the stores for each group.
+struct Parts {
+    starts: Vec<GroupStart>,
+    machines: BTreeMap<GroupId, Machine>,
+    groups: BTreeMap<GroupId, Group>,
+}
+
+impl Parts {
+    fn load(
+        config: &Config,
+        stores: &Stores,
+        starts: Vec<GroupStart>,
+        slots: &BTreeMap<GroupId, Option<crate::base::SlotRange>>,
+        rng: &mut Rng,
+    ) -> Result<Parts> {
+        let failed = |why: String| Error::Storage(why);
+        let logs = stores.log.load().map_err(|why| failed(why.to_string()))?;
+        let mut parts = Parts { starts: Vec::new(), machines: BTreeMap::new(), groups: BTreeMap::new() };
+        for start in starts {
+            let group = start.group;
+            let slots = slots.get(&group).copied().flatten();
+            let settings = machine::Settings::new(config.thresholds);
+            let machine = Machine::new(group, slots, start.epoch, stores.engine.clone(), settings, rng.next())
+                .map_err(|why| failed(format!("group {group}: {why}")))?;
+            let state: &State = machine.state();
+            let log = logs.iter().find(|log| log.group == group).copied();
+            let cell = Cell::new(group);
+            cell.set_applied(state.applied, state.stamp);
+            let replay_to = log.map_or(LogIndex(0), |log| log.hard_state.commit);
+            parts.groups.insert(group, Group { slots, cell, version: machine.version(), replay_to });
+            parts.starts.push(GroupStart {
+                conf_state: state.conf_state.clone(),
+                applied: (state.applied, state.term),
+                hash: state.hash,
+                log,
+                ..start
+            });
+            parts.machines.insert(group, machine);
+        }
+        Ok(parts)
+    }
+}
+
+fn listen(purpose: &'static str, address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| Error::Listen { purpose, address, source })
+}
+
+fn group_config(config: &Config) -> host::Config {
+    let raft = &config.raft;
+    let defaults = host::Config::default();
+    host::Config {
+        heartbeat_ticks: raft.heartbeat_ticks,
+        // The window keeps its proportion: so many replicas' slots do not overlap in it.
+        election_ticks: (
+            raft.election_ticks,
+            raft.election_ticks * defaults.election_ticks.1 / defaults.election_ticks.0,
+        ),
+        lease: if raft.lease.is_zero() { defaults.lease } else { raft.lease },
+        use_leases: !raft.lease.is_zero(),
+        ..defaults
+    }
+}
+
+/// The forwarder's deadline leaves time for the answer to travel.
+fn deadline(config: &Config) -> Duration {
+    config.request_timeout.saturating_sub(Duration::from_millis(100)).max(Duration::from_millis(10))
+}
+
+fn service_options(config: &Config, resp: SocketAddr) -> service::Options {
+    service::Options {
+        clients_max: config.clients_max,
+        password: config.password.clone(),
+        bind: resp.ip().to_string(),
+        port: resp.port(),
+        executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        hash_max_listpack: (config.thresholds.hash_entries_max, config.thresholds.hash_value_bytes_max),
+    }
+}
+
+/// Leaders change the map at once; places in the log and who is heard of, now and then.
+async fn keep_map(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(MAP_REFRESH).await;
+        core.refresh_map();
+    }
+}
+
+async fn report_replay(core: Arc<Core>) {
+    let started = clock::boottime();
+    while !core.replayed() {
+        for (id, group) in core.local.iter().filter(|(_, group)| group.cell.applied() < group.replay_to) {
+            tracing::info!(group = %id, applied = %group.cell.applied(), of = %group.replay_to, "replaying the log");
+        }
+        tokio::time::sleep(REPLAY_REPORT).await;
+    }
+    tracing::info!(took = ?clock::boottime().since(started), "everything committed before is applied");
+}
