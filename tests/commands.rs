@@ -10,8 +10,14 @@ mod support;
 use std::path::PathBuf;
 
 use dialogue::Patient;
+use holdfast::data::Thresholds;
+use holdfast::store::memory::MemoryEngine;
+use holdfast::store::rocks::{RocksEngine, StateOptions};
 use support::client::Client;
 use support::local::Local;
+
+/// Redis's default sizes of a small hash.
+const THRESHOLDS: Thresholds = Thresholds { hash_entries_max: 128, hash_value_bytes_max: 64 };
 
 /// Names an address to run the dialogues against, `host:port`.
 const ADDRESS: &str = "HOLDFAST_DIALOGUE_ADDRESS";
@@ -35,7 +41,14 @@ fn run_all(target: &mut dyn Patient) {
 
 #[test]
 fn dialogues_in_this_process() {
-    run_all(&mut Local::with_thresholds(128, 64));
+    run_all(&mut Local::over(MemoryEngine::new(), THRESHOLDS));
+}
+
+#[test]
+fn dialogues_over_rocksdb() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let engine = RocksEngine::open(directory.path(), &StateOptions::default()).expect("RocksDB opens");
+    run_all(&mut Local::over(engine, THRESHOLDS));
 }
 
 #[test]

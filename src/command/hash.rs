@@ -72,7 +72,11 @@ pub(super) fn hmget(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
 }
 
 pub(super) fn hlen(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    Ok(Value::Integer(find(context, &args[1])?.map_or(0, |hash| hash.len() as i64)))
+    let count = match find(context, &args[1])? {
+        Some(hash) => hash.count()?,
+        None => 0,
+    };
+    Ok(Value::Integer(count as i64))
 }
 
 pub(super) fn hgetall(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {

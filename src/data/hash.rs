@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Error, Head, Keyspace, Kind, Result};
 use crate::base::Rng;
@@ -37,6 +37,14 @@ pub struct Hash {
 
 #[derive(Clone, Debug)]
 enum Form {
+    /// All pairs as they are stored: reading one takes nothing apart.
+    Small(Bytes),
+    /// How many field records there are.
+    Spread(u64),
+}
+
+/// The fields of a hash while they are changed.
+enum Fields {
     Small(Vec<Pair>),
     Spread(u64),
 }
@@ -54,74 +62,77 @@ impl Hash {
     /// The hash of a key, if there is one.
     pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<Hash>> {
         let Some(head) = keys.lookup_kind(db, key, Kind::Hash)? else { return Ok(None) };
-        let form =
-            if head.spread { Form::Spread(decode_count(&head.payload)?) } else { Form::Small(decode(&head.payload)?) };
+        let payload = &head.payload;
+        let form = if head.spread { Form::Spread(decode_count(payload)?) } else { Form::Small(payload.clone()) };
         Ok(Some(Hash { db, key: key.clone(), head: Some(head), form }))
     }
 
     /// The hash of a key; one without fields if there is none, which is stored with its first field.
     pub fn find_or_new(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Hash> {
         let found = Hash::find(keys, db, key)?;
-        Ok(found.unwrap_or_else(|| Hash { db, key: key.clone(), head: None, form: Form::Small(Vec::new()) }))
+        Ok(found.unwrap_or_else(|| Hash { db, key: key.clone(), head: None, form: Form::Small(Bytes::new()) }))
     }
 
-    /// How many fields there are.
-    pub fn len(&self) -> u64 {
+    /// How many fields there are; none only while the hash is new.
+    pub fn count(&self) -> Result<u64> {
         match &self.form {
-            Form::Small(pairs) => pairs.len() as u64,
-            Form::Spread(count) => *count,
+            Form::Small(payload) => Parts(payload).try_fold(0, |count, pair| pair.map(|_| count + 1)),
+            Form::Spread(count) => Ok(*count),
         }
-    }
-
-    /// Whether there is no field; only a hash that is being made has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The value of a field.
     pub fn get(&self, keys: &Keyspace<'_>, field: &[u8]) -> Result<Option<Bytes>> {
-        match &self.form {
-            Form::Small(pairs) => Ok(pairs.iter().find(|(name, _)| name == field).map(|(_, value)| value.clone())),
-            Form::Spread(_) => Ok(keys.store.get(&self.record(field))?),
+        let payload = match &self.form {
+            Form::Small(payload) => payload,
+            Form::Spread(_) => return Ok(keys.store.get(&self.record(field))?),
+        };
+        for pair in Parts(payload) {
+            let (name, value) = pair?;
+            if name == field {
+                return Ok(Some(payload.slice_ref(value)));
+            }
         }
+        Ok(None)
     }
 
     /// Sets fields in order, a later one winning, and returns how many are new.
-    pub fn set(mut self, keys: &mut Keyspace<'_>, pairs: impl IntoIterator<Item = Pair>) -> Result<u64> {
-        let before = self.len();
+    pub fn set(self, keys: &mut Keyspace<'_>, pairs: impl IntoIterator<Item = Pair>) -> Result<u64> {
+        let mut fields = self.fields()?;
+        let before = fields.count();
         for (field, value) in pairs {
-            let long = field.len().max(value.len()) > keys.thresholds.hash_value_bytes_max;
-            if long {
-                self.spread(keys);
+            if field.len().max(value.len()) > keys.thresholds.hash_value_bytes_max {
+                self.spread(keys, &mut fields);
             }
-            match &mut self.form {
-                Form::Small(pairs) => match pairs.iter_mut().find(|(name, _)| *name == field) {
+            match &mut fields {
+                Fields::Small(pairs) => match pairs.iter_mut().find(|(name, _)| *name == field) {
                     Some((_, old)) => *old = value,
                     None => pairs.push((field, value)),
                 },
-                Form::Spread(count) => {
-                    let record = keys::element(self.db, &self.key, ElementKind::Field, &field);
+                Fields::Spread(count) => {
+                    let record = self.record(&field);
                     *count += u64::from(keys.store.get(&record)?.is_none());
                     keys.store.put(record, value);
                 }
             }
-            if matches!(&self.form, Form::Small(pairs) if pairs.len() > keys.thresholds.hash_entries_max) {
-                self.spread(keys);
+            if matches!(&fields, Fields::Small(pairs) if pairs.len() > keys.thresholds.hash_entries_max) {
+                self.spread(keys, &mut fields);
             }
         }
-        let added = self.len() - before;
-        self.save(keys);
+        let added = fields.count() - before;
+        self.save(keys, &fields);
         Ok(added)
     }
 
     /// Removes fields and returns how many there were. The last one takes the key along.
-    pub fn remove(mut self, keys: &mut Keyspace<'_>, fields: &[Bytes]) -> Result<u64> {
-        let before = self.len();
-        for field in fields {
-            let record = self.record(field);
-            match &mut self.form {
-                Form::Small(pairs) => pairs.retain(|(name, _)| name != field),
-                Form::Spread(count) => {
+    pub fn remove(self, keys: &mut Keyspace<'_>, names: &[Bytes]) -> Result<u64> {
+        let mut fields = self.fields()?;
+        let before = fields.count();
+        for name in names {
+            match &mut fields {
+                Fields::Small(pairs) => pairs.retain(|(field, _)| field != name),
+                Fields::Spread(count) => {
+                    let record = self.record(name);
                     if keys.store.get(&record)?.is_some() {
                         keys.store.delete(record);
                         *count -= 1;
@@ -129,9 +140,9 @@ impl Hash {
                 }
             }
         }
-        let removed = before - self.len();
+        let removed = before - fields.count();
         if removed > 0 {
-            self.save(keys);
+            self.save(keys, &fields);
         }
         Ok(removed)
     }
@@ -139,7 +150,7 @@ impl Hash {
     /// All fields: in order of insertion for a small hash, of checksums for a spread one.
     pub fn pairs(&self, keys: &Keyspace<'_>) -> Result<Vec<Pair>> {
         match &self.form {
-            Form::Small(pairs) => Ok(pairs.clone()),
+            Form::Small(payload) => decode(payload),
             Form::Spread(_) => {
                 let mut pairs = Vec::new();
                 self.visit(keys, 0, &mut |_, field, value| {
@@ -156,8 +167,8 @@ impl Hash {
     /// A small hash comes whole. In a spread one the cursor is the checksum to go on from; fields with the same
     /// checksum come together, so a field that exists during the whole iteration is reported at least once.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
-        if let Form::Small(pairs) = &self.form {
-            return Ok(Scanned { cursor: 0, pairs: pairs.clone() });
+        if let Form::Small(payload) = &self.form {
+            return Ok(Scanned { cursor: 0, pairs: decode(payload)? });
         }
         let mut part = Scanned { cursor: 0, pairs: Vec::new() };
         let Ok(from) = u32::try_from(cursor) else { return Ok(part) };
@@ -179,13 +190,14 @@ impl Hash {
     /// records.
     pub fn random(&self, keys: &mut Keyspace<'_>, count: u64, repeat: bool) -> Result<Vec<Pair>> {
         let draw = if repeat { repeated_ranks } else { distinct_ranks };
-        let ranks = draw(keys.rng, self.len(), count);
+        let ranks = draw(keys.rng, self.count()?, count);
         // Ascending by rank, each with the place in the answer that it is for.
         let mut wanted: Vec<(u64, usize)> = ranks.into_iter().zip(0..).collect();
         wanted.sort_unstable();
         let mut drawn = vec![(Bytes::new(), Bytes::new()); wanted.len()];
         match &self.form {
-            Form::Small(pairs) => {
+            Form::Small(payload) => {
+                let pairs = decode(payload)?;
                 for (rank, place) in wanted {
                     drawn[place] = pairs[rank as usize].clone();
                 }
@@ -226,32 +238,49 @@ impl Hash {
         if damaged { Err(corrupt()) } else { Ok(()) }
     }
 
+    fn fields(&self) -> Result<Fields> {
+        match &self.form {
+            Form::Small(payload) => Ok(Fields::Small(decode(payload)?)),
+            Form::Spread(count) => Ok(Fields::Spread(*count)),
+        }
+    }
+
     /// Gives every field a record of its own. The head follows with [`Hash::save`].
-    fn spread(&mut self, keys: &mut Keyspace<'_>) {
-        let Form::Small(pairs) = &mut self.form else { return };
+    fn spread(&self, keys: &mut Keyspace<'_>, fields: &mut Fields) {
+        let Fields::Small(pairs) = fields else { return };
         let pairs = std::mem::take(pairs);
-        self.form = Form::Spread(pairs.len() as u64);
+        *fields = Fields::Spread(pairs.len() as u64);
         for (field, value) in pairs {
             keys.store.put(self.record(&field), value);
         }
     }
 
     /// Writes the head, or removes the key with the last field.
-    fn save(self, keys: &mut Keyspace<'_>) {
-        let head = match (&self.form, &self.head) {
-            (_, Some(head)) if self.is_empty() => return keys.remove(self.db, &self.key, head),
-            (_, None) if self.is_empty() => return,
+    fn save(self, keys: &mut Keyspace<'_>, fields: &Fields) {
+        let before = self.head.as_ref();
+        let head = match (fields, before) {
+            (_, Some(before)) if fields.count() == 0 => return keys.remove(self.db, &self.key, before),
+            (_, None) if fields.count() == 0 => return,
             // The head says the same as before: only watchers need to hear of the change.
-            (Form::Spread(count), Some(head)) if head.spread && head.payload == count.to_be_bytes()[..] => {
+            (Fields::Spread(count), Some(before)) if before.spread && before.payload == count.to_be_bytes()[..] => {
                 return keys.touch(self.db, &self.key);
             }
-            (Form::Spread(count), _) => {
+            (Fields::Spread(count), _) => {
                 Head { spread: true, ..Head::new(Kind::Hash, Bytes::copy_from_slice(&count.to_be_bytes())) }
             }
-            (Form::Small(pairs), _) => Head::new(Kind::Hash, encode(pairs)),
+            (Fields::Small(pairs), _) => Head::new(Kind::Hash, encode(pairs)),
         };
-        let deadline = self.head.as_ref().and_then(|head| head.deadline);
-        keys.set(self.db, &self.key, self.head.as_ref(), head.with_deadline(deadline));
+        let deadline = before.and_then(|before| before.deadline);
+        keys.set(self.db, &self.key, before, head.with_deadline(deadline));
+    }
+}
+
+impl Fields {
+    fn count(&self) -> u64 {
+        match self {
+            Fields::Small(pairs) => pairs.len() as u64,
+            Fields::Spread(count) => *count,
+        }
     }
 }
 
@@ -286,17 +315,33 @@ fn encode(pairs: &[Pair]) -> Bytes {
 }
 
 fn decode(payload: &Bytes) -> Result<Vec<Pair>> {
-    let mut rest = payload.clone();
-    let mut pairs = Vec::new();
-    while rest.has_remaining() {
-        pairs.push((take_part(&mut rest)?, take_part(&mut rest)?));
-    }
-    Ok(pairs)
+    let shared =
+        |pair: Result<(&[u8], &[u8])>| pair.map(|(field, value)| (payload.slice_ref(field), payload.slice_ref(value)));
+    Parts(payload).map(shared).collect()
 }
 
-fn take_part(rest: &mut Bytes) -> Result<Bytes> {
-    let length = take_varint(rest).filter(|length| *length <= rest.len()).ok_or_else(corrupt)?;
-    Ok(rest.split_to(length))
+/// The pairs of a small hash, read from its payload.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn part(&mut self) -> Result<&'a [u8]> {
+        let length = take_varint(&mut self.0).ok_or_else(corrupt)?;
+        let (part, rest) = self.0.split_at_checked(length).ok_or_else(corrupt)?;
+        self.0 = rest;
+        Ok(part)
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<(&'a [u8], &'a [u8])>;
+
+    /// After an error the iteration must end: what follows has no meaning.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(self.part().and_then(|field| Ok((field, self.part()?))))
+    }
 }
 
 fn decode_count(payload: &Bytes) -> Result<u64> {
@@ -313,10 +358,11 @@ fn put_varint(out: &mut BytesMut, mut number: usize) {
     out.put_u8(number as u8);
 }
 
-fn take_varint(rest: &mut Bytes) -> Option<usize> {
+fn take_varint(rest: &mut &[u8]) -> Option<usize> {
     let mut number = 0;
     for shift in (0..35).step_by(7) {
-        let byte = rest.has_remaining().then(|| rest.get_u8())?;
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
         number |= usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Some(number);
@@ -359,7 +405,7 @@ mod tests {
         let mut out = BytesMut::new();
         put_varint(&mut out, 300);
         assert_eq!(&out[..], [0xac, 2]);
-        assert_eq!(take_varint(&mut out.freeze()), Some(300));
+        assert_eq!(take_varint(&mut &out[..]), Some(300));
     }
 
     #[test]
@@ -381,7 +427,7 @@ mod tests {
             assert_eq!(world.counts.keys[0], 1);
             world.keys(|keys| {
                 let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
-                assert_eq!(hash.len(), 4);
+                assert_eq!(hash.count().unwrap(), 4);
                 assert_eq!(hash.get(keys, b"f1").unwrap().unwrap(), "x");
                 assert_eq!(hash.get(keys, b"f8").unwrap(), None);
                 let mut pairs = hash.pairs(keys).unwrap();
@@ -390,7 +436,7 @@ mod tests {
                 let fields = ["f0", "f8", "f0", "f1"].map(Bytes::from);
                 assert_eq!(hash.remove(keys, &fields).unwrap(), 2);
                 let hash = Hash::find(keys, 0, &key()).unwrap().unwrap();
-                assert_eq!(hash.len(), 2);
+                assert_eq!(hash.count().unwrap(), 2);
                 assert_eq!(hash.remove(keys, &["f2", "f9"].map(Bytes::from)).unwrap(), 2);
                 assert!(Hash::find(keys, 0, &key()).unwrap().is_none());
             });

@@ -51,11 +51,11 @@ impl Value {
     /// `+OK`
     pub const OK: Value = Value::Simple(Cow::Borrowed("OK"));
 
-    /// An error line; CR and LF, which would desynchronise the stream, become spaces.
+    /// An error line; CR and LF, which would desynchronise the stream, become spaces, and go at the line's end.
     pub fn error(line: impl Into<Cow<'static, str>>) -> Value {
         let line = line.into();
         if line.contains(['\r', '\n']) {
-            Value::Error(line.replace(['\r', '\n'], " ").into())
+            Value::Error(line.trim_end_matches(['\r', '\n']).replace(['\r', '\n'], " ").into())
         } else {
             Value::Error(line)
         }

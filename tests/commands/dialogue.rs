@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use holdfast::store::Engine;
 
 use crate::support::client::Client;
 use crate::support::local::Local;
@@ -35,7 +36,7 @@ pub trait Patient: Target {
     fn pass(&mut self, millis: u64);
 }
 
-impl Patient for Local {
+impl<E: Engine> Patient for Local<E> {
     fn pass(&mut self, millis: u64) {
         self.passed += millis;
     }

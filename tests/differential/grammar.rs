@@ -181,7 +181,7 @@ impl Generator {
 
     fn parameter(&mut self, name: &str) -> Bytes {
         match name {
-            "key" => self.word(&["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}new"]),
+            "key" => self.word(KEYS),
             "string" if self.rng.chance(1, 8) => self.parameter("key"),
             "string" => self.word(&["{t}s1", "{t}s2", "{t}s3"]),
             "hash" if self.rng.chance(1, 10) => self.parameter("key"),
@@ -224,6 +224,9 @@ impl Generator {
         Bytes::from_static(self.rng.pick(words).as_bytes())
     }
 }
+
+/// Every key that a command can have; "extra" is the word too many.
+pub const KEYS: &[&str] = &["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}new", "{t}extra"];
 
 const VALUES: &[&str] = &[
     "",

@@ -22,6 +22,8 @@ mod support;
 use compare::Difference;
 use grammar::{Generator, Step};
 use holdfast::base::Rng;
+use holdfast::command::{Handler, table};
+use holdfast::store::memory::MemoryEngine;
 use server::RedisServer;
 use support::Target;
 use support::client::Client;
@@ -36,19 +38,20 @@ fn number_from(variable: &str) -> Option<u64> {
 
 #[test]
 fn replies_are_those_of_redis() {
-    let Some(server) = RedisServer::start() else {
-        println!("NOT RUN: there is no redis-server on this machine; scripts/setup.sh installs it");
-        return;
-    };
     let commands = number_from("HOLDFAST_DIFFERENTIAL_COMMANDS").unwrap_or(20_000) as usize;
     let seed = number_from("HOLDFAST_DIFFERENTIAL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     let address = std::env::var("HOLDFAST_ADDRESS").ok();
+    let thresholds = if address.is_some() { server::THRESHOLDS_LIVE } else { server::THRESHOLDS };
+    let Some(server) = RedisServer::start(thresholds) else {
+        println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
+        return;
+    };
     println!("{commands} commands, HOLDFAST_DIFFERENTIAL_SEED={seed}");
 
     let mut redis = server.connect();
     let mut holdfast: Box<dyn Target> = match &address {
         Some(address) => Box::new(Client::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))),
-        None => Box::new(Local::with_thresholds(server::HASH_ENTRIES_MAX, server::HASH_VALUE_BYTES_MAX)),
+        None => Box::new(Local::over(MemoryEngine::new(), thresholds)),
     };
     let mut generator = Generator::new(Rng::new(seed), address.is_some());
     let steps: Vec<Step> = (0..commands).map(|_| generator.step()).collect();
@@ -56,6 +59,15 @@ fn replies_are_those_of_redis() {
     println!("difference at command {at} of {commands}:\n{difference}\nlooking for the shortest way there ...");
     let short = shrink::shrink(&steps[..=at], |steps| run(steps, holdfast.as_mut(), &mut redis));
     panic!("HOLDFAST_DIFFERENTIAL_SEED={seed}\n{short}");
+}
+
+#[test]
+fn every_command_on_keys_is_drawn() {
+    for spec in table::all().filter(|spec| !matches!(spec.handler, Handler::Session)) {
+        let name = spec.name.to_uppercase();
+        let known = grammar::SYNTAX.iter().any(|line| line.split(' ').next() == Some(&name));
+        assert!(known, "the grammar has no line for {name}");
+    }
 }
 
 /// Runs the steps from an empty keyspace; returns the first difference and where it was seen.

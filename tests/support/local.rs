@@ -12,7 +12,6 @@ use holdfast::base::{GroupId, Millis, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler};
 use holdfast::data::{Counts, Keyspace, Mode, Moment, Thresholds};
 use holdfast::resp::Protocol;
-use holdfast::store::memory::MemoryEngine;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
 use holdfast::store::{Batch, Engine};
 
@@ -23,7 +22,7 @@ use super::reply::Reply;
 const IN_FLIGHT_MAX: usize = 3;
 
 /// A leader without a log: one group that owns all slots.
-pub struct Local<E: Engine = MemoryEngine> {
+pub struct Local<E> {
     engine: E,
     overlay: Overlay,
     in_flight: VecDeque<(u64, Batch)>,
@@ -38,15 +37,8 @@ pub struct Local<E: Engine = MemoryEngine> {
     protocol: Protocol,
 }
 
-impl Local {
-    /// Over the engine in memory, with these sizes of a small hash: fields, and bytes of a field or value.
-    pub fn with_thresholds(hash_entries_max: usize, hash_value_bytes_max: usize) -> Local {
-        Local::over(MemoryEngine::new(), Thresholds { hash_entries_max, hash_value_bytes_max })
-    }
-}
-
 impl<E: Engine> Local<E> {
-    /// Over any engine, which is empty.
+    /// Over an empty engine, with these sizes of small values.
     pub fn over(engine: E, thresholds: Thresholds) -> Local<E> {
         Local {
             engine,
