@@ -15,6 +15,8 @@ pub mod error;
 mod expiry;
 mod generic;
 mod hash;
+#[cfg(test)]
+mod hostile;
 pub mod introspect;
 mod object;
 mod scan;

@@ -1,13 +1,13 @@
 //! A keyspace over a plain map, for the tests of `data` and `command`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{Counts, Keyspace, Mode, Moment, Thresholds, Touched};
+use super::{Counts, Head, Keyspace, Mode, Moment, Thresholds, Touched};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
-use crate::store::{Order, Read, Result, Visit, Write};
+use crate::store::{Order, Read, Result, Visit, Write, keys};
 
 /// Records in a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,13 @@ impl Records {
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl Records {
+    /// Every record, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.0.iter()
     }
 }
 
@@ -89,5 +96,31 @@ impl World {
             rng: &mut self.rng,
             thresholds: self.thresholds,
         })
+    }
+
+    /// Recounts everything: counts, expiry index and elements must be those of the heads.
+    #[track_caller]
+    pub fn audit(&self) {
+        let mut counts = Counts::default();
+        let (mut due, mut indexed, mut spread) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for (record, value) in self.store.iter() {
+            if let Some(place) = keys::parse_head(record) {
+                let head = Head::decode(value).unwrap();
+                counts.keys[usize::from(place.db)] += 1;
+                counts.expires[usize::from(place.db)] += u64::from(head.deadline.is_some());
+                due.extend(head.deadline.map(|deadline| (deadline, record.clone())));
+                if head.spread {
+                    spread.insert((place.db, place.key));
+                }
+            } else if keys::slot_of(record).is_none() {
+                let (deadline, head) = keys::parse_expiry(record).unwrap();
+                indexed.insert((deadline, Bytes::copy_from_slice(head)));
+            }
+        }
+        assert_eq!(self.counts, counts);
+        assert_eq!(indexed, due);
+        for element in self.store.iter().filter_map(|(record, _)| keys::parse_element(record)) {
+            assert!(spread.contains(&(element.db, element.key)), "an element without its head: {element:?}");
+        }
     }
 }

@@ -1,0 +1,141 @@
+//! Calls that nobody means well: every command on keys with words that have broken servers before (numbers at the
+//! ends of their range, patterns without an end, line breaks, options without values, one key twice).
+//!
+//! Whatever comes: exactly one reply that can be read back, counts and indexes that agree with the records, every
+//! changed key told to WATCH, and nothing written by a local read.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Call, Error, Handler, Spec, execute_encoded, table};
+use crate::base::Rng;
+use crate::data::testing::{Records, World};
+use crate::data::{Mode, Touched};
+use crate::resp::{Protocol, parse_reply};
+use crate::store::keys;
+
+const CALLS: usize = 30_000;
+
+/// Short ones, and those of good calls.
+const WORDS: &[&str] = &[
+    "", "0", "1", "-1", "2", "5", "10", "64", "300", "01", "+5", " 1", "0x1p3", "1.5", "1e400", "-1e-400", "nan",
+    "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
+    "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
+    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC",
+];
+const LONG_WORDS: &[&str] = &[
+    "9223372036854775807",
+    "-9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "-4611686018427387905",
+    "18446744073709551615",
+    "99999999999999999999999",
+    "1700000001",
+    "1700000000500",
+    "a longer value that does not fit into a small hash, so that it must be spread over records",
+    "MINMATCHLEN",
+    "WITHMATCHLEN",
+    "WITHVALUES",
+];
+
+const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", ""];
+
+fn word(rng: &mut Rng) -> Bytes {
+    let from = [KEYS, KEYS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(6) as usize];
+    Bytes::from_static(rng.pick(from).as_bytes())
+}
+
+/// A call of a random command with about the right number of words, keys mostly where keys belong.
+fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
+    // An empty keyspace breaks nothing.
+    let kept = |spec: &Spec, rng: &mut Rng| !spec.name.starts_with("flush") || rng.chance(1, 20);
+    let mut spec = *rng.pick(specs);
+    while !kept(spec, rng) {
+        spec = *rng.pick(specs);
+    }
+    let least = spec.arity.unsigned_abs() as usize;
+    let count = if spec.arity > 0 && rng.chance(9, 10) { least } else { least + rng.below(6) as usize };
+    let mut args: Vec<Bytes> = spec.name.split('|').map(|word| Bytes::from_static(word.as_bytes())).collect();
+    args.resize_with(count.max(args.len()), || word(rng));
+    let places: Vec<usize> = spec.keys_of(&args).map(|(place, _)| place).collect();
+    for place in places {
+        if rng.chance(9, 10) {
+            args[place] = Bytes::from_static(rng.pick(KEYS).as_bytes());
+        }
+    }
+    let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
+    (spec, Call { db: rng.below(3) as u8, protocol, args })
+}
+
+/// Keys whose records differ.
+fn changed(before: &Records, after: &Records) -> BTreeSet<(u8, Bytes)> {
+    let records = |records: &Records| records.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (records(before), records(after));
+    let of_key = |record: &Bytes| match (keys::parse_head(record), keys::parse_element(record)) {
+        (Some(head), _) => Some((head.db, Bytes::copy_from_slice(head.key))),
+        (_, Some(element)) => Some((element.db, Bytes::copy_from_slice(element.key))),
+        _ => None,
+    };
+    before.symmetric_difference(&after).filter_map(|(record, _)| of_key(record)).collect()
+}
+
+/// Crosses out of `silent` the commands that had a reply which is no error.
+fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
+    let mut rng = Rng::new(seed);
+    let mut world = World::new(1_700_000_000_000);
+    world.thresholds.hash_entries_max = 4;
+    for step in 0..CALLS {
+        let (spec, call) = call(&mut rng, specs);
+        let tell = || format!("seed {seed}, step {step}: {:?}", call.args);
+        world.mode = if spec.is_write() || rng.chance(1, 2) { Mode::Leader } else { Mode::Local };
+        world.moment.clock.0 += rng.below(3);
+        if world.mode == Mode::Leader {
+            world.moment.stamp = world.moment.clock;
+        }
+        let before = world.store.clone();
+        world.touched.clear();
+        let mut out = BytesMut::new();
+        match world.keys(|keys| execute_encoded(keys, &call, &mut out)) {
+            Ok(()) => {
+                let reply = out.freeze();
+                assert_eq!(parse_reply(&reply).map(|(_, length)| length), Some(reply.len()), "{}: {reply:?}", tell());
+                if !reply.starts_with(b"-") {
+                    silent.remove(spec.name);
+                }
+            }
+            Err(Error::NeedsLog) => assert_eq!(world.mode, Mode::Local, "{}", tell()),
+            Err(error) => panic!("{}: {error}", tell()),
+        }
+        let changed = changed(&before, &world.store);
+        assert!(world.mode == Mode::Leader || changed.is_empty(), "a local read wrote: {}", tell());
+        for (db, key) in changed {
+            assert!(world.touched.iter().any(|touched| covers(touched, db, &key)), "{key:?} changed: {}", tell());
+        }
+        if step % 100 == 0 {
+            world.audit();
+        }
+    }
+    world.audit();
+}
+
+fn covers(touched: &Touched, db: u8, key: &Bytes) -> bool {
+    match touched {
+        Touched::Key(of, name) => *of == db && name == key,
+        Touched::Database(of) => *of == db,
+    }
+}
+
+#[test]
+fn whatever_comes_is_answered_and_leaves_the_records_whole() {
+    let specs: Vec<&'static Spec> = table::all()
+        .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+        .filter(|spec| matches!(spec.handler, Handler::Data(_) | Handler::Spread(..)))
+        .collect();
+    let mut silent = specs.iter().map(|spec| spec.name).collect();
+    for seed in 1..=3 {
+        run(seed, &specs, &mut silent);
+    }
+    assert!(silent.is_empty(), "mere errors prove little: {silent:?}");
+}
