@@ -1,6 +1,8 @@
 //! Groups and hosts: the rules of the engine that live in `group` and `host`, each with the test that fails without
 //! it, and scripts (`group/*.txt`) whose whole output is compared.
 
+#[path = "group/chance.rs"]
+mod chance;
 #[path = "group/rules.rs"]
 mod rules;
 #[path = "group/scripts.rs"]

@@ -29,8 +29,8 @@ pub(super) struct Leadership {
     told_lease: Nanos,
     /// The newest lease that readers were told of began then.
     lease_start: Option<Nanos>,
-    /// (term, rank, voters) that the election timeout was computed for, and the timeout.
-    timeout: ((u64, usize, usize), usize),
+    /// The election timeout in ticks, and the term that it was computed for.
+    slot: Option<(u64, usize)>,
 }
 
 impl Default for Leadership {
@@ -43,7 +43,7 @@ impl Default for Leadership {
             told: Role::Follower,
             told_lease: Nanos(0),
             lease_start: None,
-            timeout: ((0, 0, 0), 0),
+            slot: None,
         }
     }
 }
@@ -172,21 +172,27 @@ impl Group {
         self.leadership.lease_start.is_some() || self.leadership.told_lease > Nanos(0)
     }
 
+    /// The membership changed: ranks and with them election slots may have.
+    pub(super) fn forget_election_slot(&mut self) {
+        self.leadership.slot = None;
+    }
+
     fn pin_election_timeout(&mut self) {
-        let me = self.node.raft.id;
-        let mut voters: Vec<u64> =
-            self.membership.get_voters().iter().chain(self.membership.get_voters_outgoing()).copied().collect();
-        voters.sort_unstable();
-        voters.dedup();
-        let rank = voters.iter().position(|&voter| voter == me).unwrap_or(voters.len());
-        let key = (self.node.raft.term, rank, voters.len());
-        if self.leadership.timeout.0 != key || self.leadership.timeout.1 == 0 {
-            let (term, rank, replicas) = key;
-            let ticks = election_ticks(self.seed, self.id, rank, replicas, term, self.config.election_ticks);
-            self.leadership.timeout = (key, ticks);
-        }
-        if self.node.raft.randomized_election_timeout() != self.leadership.timeout.1 {
-            self.node.raft.set_randomized_election_timeout(self.leadership.timeout.1);
+        let term = self.node.raft.term;
+        let ticks = match self.leadership.slot {
+            Some((known, ticks)) if known == term => ticks,
+            _ => {
+                let membership = &self.membership;
+                let mut voters = [membership.get_voters(), membership.get_voters_outgoing()].concat();
+                voters.sort_unstable();
+                voters.dedup();
+                let rank = voters.iter().position(|&voter| voter == self.node.raft.id).unwrap_or(voters.len());
+                election_ticks(self.seed, self.id, rank, voters.len(), term, self.config.election_ticks)
+            }
+        };
+        self.leadership.slot = Some((term, ticks));
+        if self.node.raft.randomized_election_timeout() != ticks {
+            self.node.raft.set_randomized_election_timeout(ticks);
         }
     }
 }

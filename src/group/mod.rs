@@ -89,6 +89,8 @@ pub struct Config {
     pub log_entries_kept: u64,
     /// Entries that a leader keeps for an active follower that is further behind than that.
     pub follower_lag_max: u64,
+    /// Bytes of entries that stay in the log at most once the state is durable, whoever is behind.
+    pub log_bytes_kept: u64,
     /// Ticks after which a snapshot on its way counts as failed.
     pub snapshot_ticks: u32,
 }
@@ -110,6 +112,7 @@ impl Default for Config {
             tail_bytes_kept: 8 << 20,
             log_entries_kept: 10_000,
             follower_lag_max: 100_000,
+            log_bytes_kept: 512 << 20,
             snapshot_ticks: 12_000,
         }
     }
@@ -540,16 +543,17 @@ impl Group {
 
     /// The state is durable up to `index`: the log before it may go, unless somebody still needs it (rule 18).
     pub fn flushed(&mut self, index: LogIndex) {
-        let active = self.node.raft.prs();
-        let mut cut = index.get().min(self.applied).min(self.applied.saturating_sub(self.config.log_entries_kept));
+        let store = self.node.store();
+        let mut cut = self.applied.saturating_sub(self.config.log_entries_kept);
         if self.node.raft.state == StateRole::Leader {
             let patience = self.applied.saturating_sub(self.config.follower_lag_max);
-            let followers = active.iter().filter(|(_, progress)| progress.recent_active);
+            let followers = self.node.raft.prs().iter().filter(|(_, progress)| progress.recent_active);
             let slowest = followers.map(|(_, progress)| progress.matched).filter(|matched| *matched >= patience).min();
             cut = cut.min(slowest.unwrap_or(u64::MAX));
         }
-        let store = self.node.store();
-        cut = cut.min(store.outgoing.borrow().lowest_index().unwrap_or(u64::MAX)).min(store.durable());
+        cut = cut.max(store.followed_by(self.config.log_bytes_kept));
+        cut = cut.min(store.outgoing.borrow().lowest_index().unwrap_or(u64::MAX));
+        cut = cut.min(index.get()).min(self.applied).min(store.durable());
         if self.install.is_some() || cut <= store.before_first() {
             return;
         }

@@ -111,7 +111,7 @@ impl Group {
         let mut ready = self.node.ready();
         self.node.store().hold_commits(false);
 
-        let commit_before = self.hard_state.commit;
+        let before = self.hard_state;
         if let Some(scalars) = ready.hs() {
             self.hard_state =
                 HardState { term: Term(scalars.term), vote: scalars.vote, commit: LogIndex(scalars.commit) };
@@ -134,8 +134,11 @@ impl Group {
         if let Some(snapshot) = &snapshot {
             let metadata = snapshot.get_metadata();
             // Term and vote now; entries and the new commit index only make sense after the log was reset.
-            let hard_state = HardState { commit: commit_before, ..self.hard_state };
-            self.write().hard_state = Some(hard_state);
+            let scalars = HardState { commit: before.commit, ..self.hard_state };
+            if scalars != before {
+                self.write().hard_state = Some(scalars);
+                self.wait_for(now, ready_number - 1, number, Vec::new(), None);
+            }
             self.node.mut_store().reset(metadata.index, metadata.term);
             self.node.mut_store().append(entries.clone(), storage::LATER);
             self.node.advance_append_async(ready);
@@ -206,6 +209,7 @@ impl Group {
         let conf_state = applied.and_then(|membership| {
             let encoded = membership.write_to_bytes().ok();
             self.membership = membership;
+            self.forget_election_slot();
             encoded.map(Into::into)
         });
         Committed { index, term, data: bytes::Bytes::new(), conf_state }

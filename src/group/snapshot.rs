@@ -215,6 +215,11 @@ impl Group {
         let encoded = metadata.get_conf_state().write_to_vec(&mut conf_state);
         debug_assert!(encoded.is_ok(), "{encoded:?}");
         self.membership = metadata.get_conf_state().clone();
+        if self.membership == self.birth {
+            // As on the replicas that applied every entry: no record of a membership that never changed.
+            conf_state.clear();
+        }
+        self.forget_election_slot();
         self.handed_out = metadata.index;
         self.install = Some(Install {
             snapshot: number(content).unwrap_or_default(),

@@ -28,6 +28,9 @@ pub(super) struct Store {
     tail: VecDeque<Entry>,
     tail_bytes: u64,
     tail_bytes_kept: u64,
+    /// Bytes appended since the start, and after which position they were how many: a mark about every [`MARK_BYTES`].
+    appended_bytes: u64,
+    marks: VecDeque<(u64, u64)>,
     /// Writes under way: (number of the persist, its first index). A position is durable below all of them.
     unsynced: VecDeque<(u64, u64)>,
     applied: u64,
@@ -40,6 +43,9 @@ pub(super) struct Store {
 
 /// For [`Store::append`]: the number of the persist is not known yet.
 pub(super) const LATER: u64 = u64::MAX;
+
+/// How exactly the weight of the log is known.
+const MARK_BYTES: u64 = 1 << 20;
 
 /// What a [`Store`] starts from.
 pub(super) struct Origin {
@@ -64,6 +70,8 @@ impl Store {
             tail: VecDeque::new(),
             tail_bytes: 0,
             tail_bytes_kept: origin.tail_bytes_kept,
+            appended_bytes: 0,
+            marks: VecDeque::new(),
             unsynced: VecDeque::new(),
             applied: origin.applied,
             hold_commits: Cell::new(false),
@@ -77,6 +85,7 @@ impl Store {
         let Some(first) = entries.first().map(|entry| entry.index) else { return };
         if first <= self.last {
             self.terms.truncate(first);
+            self.marks.retain(|&(index, _)| index < first);
             while self.tail.back().is_some_and(|entry| entry.index >= first) {
                 let gone = self.tail.pop_back();
                 self.tail_bytes -= gone.map_or(0, |entry| size(&entry));
@@ -86,6 +95,10 @@ impl Store {
             self.last = entry.index;
             self.terms.push(entry.index, entry.term);
             self.tail_bytes += size(&entry);
+            self.appended_bytes += size(&entry);
+            if self.appended_bytes - self.marks.back().map_or(0, |&(_, bytes)| bytes) >= MARK_BYTES {
+                self.marks.push_back((entry.index, self.appended_bytes));
+            }
             self.tail.push_back(entry);
         }
         self.unsynced.push_back((number, first));
@@ -119,6 +132,7 @@ impl Store {
         self.terms = Terms::after(index, term);
         self.tail.clear();
         self.tail_bytes = 0;
+        self.marks.clear();
         self.unsynced.clear();
     }
 
@@ -126,6 +140,7 @@ impl Store {
     pub fn cut(&mut self, index: u64) {
         self.before_first = index;
         self.terms.cut(index);
+        self.marks.retain(|&(marked, _)| marked > index);
         while self.tail.front().is_some_and(|entry| entry.index <= index) {
             self.pop_front();
         }
@@ -134,6 +149,13 @@ impl Store {
     /// Position just before the first entry.
     pub fn before_first(&self) -> u64 {
         self.before_first
+    }
+
+    /// The last position after which at least `bytes` were appended, 0 if there is none: what was there at the start
+    /// counts for nothing.
+    pub fn followed_by(&self, bytes: u64) -> u64 {
+        let heavy = self.marks.iter().take_while(|&&(_, before)| self.appended_bytes - before >= bytes);
+        heavy.last().map_or(0, |&(index, _)| index)
     }
 
     /// The highest position that a crash would leave as it is here.

@@ -128,6 +128,7 @@ pub enum SnapshotEffect {
     /// Stream the view in chunks to the envelope's node, the envelope with it; drop the view afterwards.
     Send { envelope: Envelope, snapshot: u64 },
     /// Replace the group's state by the received snapshot: flush, ingest atomically, then answer (rule 20).
+    /// `conf_state` is the membership record to keep, empty for the membership at birth: then there is none.
     Install { group: GroupId, snapshot: u64, index: LogIndex, term: Term, conf_state: Bytes },
     /// Forget a view or a received snapshot.
     Drop { group: GroupId, snapshot: u64 },

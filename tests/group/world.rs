@@ -339,6 +339,14 @@ impl World {
     }
 
     fn perform(&mut self, id: NodeId, effects: Effects) {
+        for (group, input) in &effects.machine {
+            // Rule 37: whoever sees a committed entry's effect sees the commit index that contains it.
+            if let machine::Input::Commit(entries) = input {
+                let told = effects.publish.iter().find(|view| view.group == *group);
+                let known = told.or(self.nodes[&id].views.get(group)).map_or(0, |view| view.commit.get());
+                assert!(entries.last().is_some_and(|last| last.index.get() <= known), "rule 37");
+            }
+        }
         for view in effects.publish {
             self.check_lease(id, view);
             self.node(id.get()).views.insert(view.group, view);
@@ -438,7 +446,9 @@ impl World {
             SnapshotEffect::Install { group, snapshot, index, term, conf_state } => {
                 self.note(|| format!("{id} installs a snapshot at {index}"));
                 let node = self.node(id.get());
-                assert!(node.disk.is_empty(), "rule 20: earlier writes are durable before a snapshot is installed");
+                let writes = node.disk.iter().flat_map(|persist| &persist.writes);
+                let earlier = writes.filter(|write| write.group == group && write.hard_state.is_some()).count();
+                assert_eq!(earlier, 0, "rule 20: earlier writes are durable before a snapshot is installed");
                 let machine = node.machines.entry(group).or_default();
                 let mut state = machine.views.remove(&snapshot).expect("a snapshot that was received");
                 assert_eq!((state.applied, state.term), (index.get(), term.get()));
@@ -548,7 +558,22 @@ fn describe(envelope: &Envelope) -> String {
     line
 }
 
-/// The peer id of a node's replica.
-pub fn peer(node: u64) -> PeerId {
-    PeerId(node)
+/// A message as if it came from a node's replica.
+pub fn envelope(world: &World, from: u64, to: u64, build: impl FnOnce(&mut Message)) -> Envelope {
+    let mut message = Message::default();
+    (message.from, message.to) = (from, to);
+    build(&mut message);
+    let mut bytes = vec![0; HEADER];
+    bytes[0] = 1;
+    message.write_to_vec(&mut bytes).expect("plain data");
+    Envelope {
+        cluster: world.facts.cluster,
+        group: GROUP,
+        epoch: 0,
+        from: NodeId(from),
+        to: NodeId(to),
+        from_peer: PeerId(from),
+        to_peer: PeerId(to),
+        message: bytes.into(),
+    }
 }
