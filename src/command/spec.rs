@@ -106,6 +106,9 @@ macro_rules! words {
         const $all: &[&str] = &[$($word),*];
 
         impl $name {
+            /// Every word.
+            pub const ALL: $name = $name(((1u64 << $all.len()) - 1) as u32);
+
             /// From words as Redis prints them, separated by spaces. Evaluated while compiling.
             pub const fn of(words: &str) -> $name {
                 $name(bits(words.as_bytes(), $all))

@@ -289,8 +289,9 @@ impl Service {
                 Err(value) => value,
             },
             _ => {
-                // Words that show counters or the map must see what came before them on this connection.
-                if !plan.pieces.is_empty() && matches!(spec.name, "info" | "wait") {
+                // What these show or promise depends on what came before them on this connection; and what came before
+                // HELLO is still answered in the protocol of its time.
+                if !plan.pieces.is_empty() && matches!(spec.name, "info" | "wait" | "hello" | "reset") {
                     self.flush(session, plan, out).await;
                 }
                 self.answer(session, spec, &args)

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::Service;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, text, unknown_subcommand};
+use super::{Service, commands};
+use crate::command::spec::Categories;
 use crate::command::{Spec, introspect};
 use crate::resp::Value;
 
@@ -53,6 +54,22 @@ impl Service {
                 Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
             }
             "wait" => self.wait(args),
+            "waitaof" => self.wait_aof(args),
+            "acl" => acl(args),
+            "module" => match args[1].to_ascii_lowercase().as_slice() {
+                b"list" => Value::Array(Vec::new()),
+                b"help" => help("MODULE", &["LIST", "    Loaded modules: none, always."]),
+                _ => unknown_subcommand(args),
+            },
+            // What they promise holds already: what is acknowledged is on the disks of a majority.
+            "save" => Value::OK,
+            "bgsave" if args.len() == 1 || (args.len() == 2 && is(&args[1], "schedule")) => {
+                Value::Simple("Background saving started".into())
+            }
+            "bgsave" => syntax_error(),
+            "bgrewriteaof" => Value::Simple("Background append only file rewriting started".into()),
+            "replicaof" | "slaveof" if is(&args[1], "no") && is(&args[2], "one") => Value::OK,
+            "replicaof" | "slaveof" => Value::error("ERR replicas are managed by holdfast itself"),
             _ => Value::error(format!("ERR the '{}' command is not supported yet", spec.name)),
         }
     }
@@ -78,6 +95,20 @@ impl Service {
             None => Value::error("ERR timeout is not an integer or out of range"),
             Some(timeout) if timeout < 0 => Value::error("ERR timeout is negative"),
             Some(_) => Value::Integer(self.replicas_in_quorum() as i64),
+        }
+    }
+
+    /// `WAITAOF local replicas timeout`: likewise, and on disk.
+    fn wait_aof(&self, args: &[Bytes]) -> Value {
+        match [&args[1], &args[2], &args[3]].map(|number| integer(number)) {
+            [None, ..] | [_, None, _] => not_an_integer(),
+            [Some(local), ..] if !(0..=1).contains(&local) => {
+                Value::error("ERR value is out of range, value must between 0 and 1")
+            }
+            [_, Some(replicas), _] if replicas < 0 => Value::error("ERR value is out of range, must be positive"),
+            [.., None] => Value::error("ERR timeout is not an integer or out of range"),
+            [.., Some(timeout)] if timeout < 0 => Value::error("ERR timeout is negative"),
+            _ => Value::Array(vec![Value::Integer(1), Value::Integer(self.replicas_in_quorum() as i64)]),
         }
     }
 
@@ -217,5 +248,34 @@ impl Service {
             ));
         }
         Value::Map(pairs)
+    }
+}
+
+/// `ACL subcommand ...`: there is one user, who may do everything.
+fn acl(args: &[Bytes]) -> Value {
+    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
+        (b"whoami", []) => Value::bulk("default"),
+        (b"users", []) => Value::Array(vec![Value::bulk("default")]),
+        (b"cat", []) => Value::Array(Categories::ALL.words().map(Value::bulk).collect()),
+        (b"cat", [name]) => match Categories::parse(name) {
+            Some(category) => {
+                let specs = commands().filter(|spec| spec.subcommands.is_empty() && spec.categories().has(category));
+                Value::Array(specs.map(|spec| Value::bulk(spec.name)).collect())
+            }
+            None => Value::error(format!("ERR Unknown category '{}'", text(name))),
+        },
+        (b"help", _) => help(
+            "ACL",
+            &[
+                "CAT [<category>]",
+                "    Categories of commands, or the commands of one.",
+                "USERS",
+                "    Names of users.",
+                "WHOAMI",
+                "    The user of this connection.",
+            ],
+        ),
+        (b"cat", _) => syntax_error(),
+        _ => unknown_subcommand(args),
     }
 }

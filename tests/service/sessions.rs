@@ -463,6 +463,41 @@ fn items(reply: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn words_of_administrators() {
+    let mut talk = talk();
+    talk.check(&[
+        ("acl whoami", "$7 default"),
+        ("acl users", "*1 $7 default"),
+        ("acl cat nosuch", "-ERR Unknown category 'nosuch'"),
+        ("acl foo", "-ERR unknown subcommand 'foo'. Try ACL HELP."),
+        ("module list", "*0"),
+        ("save", "+OK"),
+        ("bgsave", "+Background saving started"),
+        ("bgsave schedule", "+Background saving started"),
+        ("bgsave foo", "-ERR syntax error"),
+        ("bgrewriteaof", "+Background append only file rewriting started"),
+        ("replicaof no one", "+OK"),
+        ("replicaof 127.0.0.1 6379", "-ERR replicas are managed by holdfast itself"),
+        ("waitaof 1 0 0", "*2 :1 :0"),
+        ("waitaof 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
+        ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
+        ("waitaof 0 0 -1", "-ERR timeout is negative"),
+        ("multi", "+OK"),
+        ("save", "-ERR Command not allowed inside a transaction"),
+        ("exec", "-EXECABORT Transaction discarded because of previous errors."),
+    ]);
+    assert!(talk.say("acl cat").starts_with("*21 $8 keyspace $4 read"));
+    assert!(talk.say("acl cat transaction").contains("$4 exec"));
+}
+
+#[test]
+fn replies_before_hello_keep_their_protocol() {
+    let mut talk = talk();
+    let replies = talk.pipeline(&["set a 1", "getset b x", "hello 3", "get nothing"]);
+    assert_eq!((replies[1].as_str(), replies[3].as_str()), ("$-1", "_"));
+}
+
+#[test]
 fn commands_over_all_groups() {
     let (node, service) = start(6);
     let mut talk = Talk::new(&service);

@@ -3,6 +3,7 @@
 //! [`lookup`] is on the road of every call, so its index is computed while compiling: open addressing over a fixed
 //! hash of the name, without allocation, start-up work or case-folding copies.
 
+mod admin;
 mod cluster;
 mod connection;
 mod generic;
@@ -13,7 +14,8 @@ mod string;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 6] = [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS];
+const CHAPTERS: [&[Spec]; 7] =
+    [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;
