@@ -29,7 +29,7 @@ pub struct Malformed(pub &'static str);
 pub struct Batch {
     /// Which group should run it.
     pub group: GroupId,
-    /// What to run; always with an origin.
+    /// What to run; without an origin if it only reads.
     pub submission: Submission,
     /// W3C traceparent of a sampled request, else empty.
     pub trace: String,
@@ -83,13 +83,14 @@ pub fn batch_to_wire(batch: Batch) -> pb::Batch {
 
 /// From the wire.
 pub fn batch_from_wire(batch: pb::Batch) -> Result<Batch, Malformed> {
-    let origin = Origin {
+    // What only reads has no number: it is nobody's once-only work, and no session remembers it.
+    let origin = (batch.number != 0).then_some(Origin {
         session: SessionId(batch.session),
         number: batch.number,
         acknowledged_below: batch.acknowledged_below,
-    };
+    });
     let units = decode_units(&batch.units).map_err(|_| Malformed("units do not decode"))?;
-    let submission = Submission { ticket: Ticket(batch.ticket), origin: Some(origin), units };
+    let submission = Submission { ticket: Ticket(batch.ticket), origin, units };
     Ok(Batch { group: GroupId(batch.group), submission, trace: batch.trace })
 }
 
@@ -168,6 +169,9 @@ mod tests {
     #[test]
     fn a_batch_survives_the_wire() {
         assert_eq!(batch_from_wire(batch_to_wire(batch())), Ok(batch()));
+        let mut read = batch();
+        read.submission.origin = None;
+        assert_eq!(batch_from_wire(batch_to_wire(read.clone())), Ok(read));
     }
 
     #[test]
