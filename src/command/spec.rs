@@ -272,7 +272,9 @@ impl Spec {
 
     /// Whether it may change data: it then always goes through the leader's machine.
     pub const fn is_write(&self) -> bool {
-        self.flags.has(Flags::of("write"))
+        // A constant: asked for every command, the word's bit is looked up while compiling.
+        const WRITE: Flags = Flags::of("write");
+        self.flags.has(WRITE)
     }
 
     /// The last part of the name: what a client writes as the second word of a subcommand.

@@ -31,6 +31,10 @@ pub(super) const UNKNOWN: &str =
     "UNKNOWNOUTCOME the outcome of this command is unknown: it may have run, or may still run";
 /// Reply bytes after which a batch pauses until they are sent.
 const REPLY_BYTES_TARGET: usize = 1 << 20;
+/// Sets of words are constants: made from their text while compiling, not per command.
+const READS: Flags = Flags::of("readonly");
+const BEFORE_AUTH: Flags = Flags::of("no_auth");
+const NEVER_SLOW: Flags = Flags::of("skip_slowlog");
 const NOAUTH: &str = "NOAUTH Authentication required.";
 
 /// What the front does next.
@@ -178,7 +182,7 @@ impl Service {
             }
         };
         session.last_command = spec.name;
-        if !session.authenticated && self.config.has_password() && !spec.flags.has(Flags::of("no_auth")) {
+        if !session.authenticated && self.config.has_password() && !spec.flags.has(BEFORE_AUTH) {
             return self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
         }
         if session.transaction.is_some() && !is_immediate(spec) {
@@ -217,7 +221,7 @@ impl Service {
         out: &mut BytesMut,
     ) {
         let call = Call { db: session.db, protocol: session.protocol, args };
-        if spec.flags.has(Flags::of("readonly")) && !spec.is_write() && !plan.has_run(group) {
+        if spec.flags.has(READS) && !plan.has_run(group) {
             let quiet = is_quiet(session);
             let answered = plan.write(out, |sink| {
                 let before = sink.len();
@@ -300,7 +304,7 @@ impl Service {
         let failed = value.is_error();
         self.write(session, &value, plan, out);
         let took = self.count(session, spec, plan, failed);
-        if !spec.flags.has(Flags::of("skip_slowlog")) {
+        if !spec.flags.has(NEVER_SLOW) {
             self.note_if_slow(session, &args, took);
         }
     }
