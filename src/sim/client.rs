@@ -93,6 +93,11 @@ impl Client {
         if watch_over {
             self.watching = None;
         }
+        if !matches!(answer, Answer::Replies(_)) {
+            // Whatever was watched or was to be: the client cannot rely on it and starts anew.
+            self.watching = None;
+            self.connection += 1;
+        }
         match answer {
             Answer::Replies(replies) => {
                 debug_assert_eq!(replies.len(), waiting.operations.len(), "one reply per unit");

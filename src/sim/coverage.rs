@@ -22,6 +22,8 @@ pub const KINDS: &[&str] = &[
     "slow disk",
     "full disk",
     "failing disk",
+    "failing state",
+    "leave",
     "wall clock set",
     "snapshot install",
     "log cut",

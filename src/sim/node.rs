@@ -26,12 +26,14 @@ use crate::data::Thresholds;
 use crate::host::meta::{self, Facts};
 use crate::host::{self, Effects, Host, Persist, View};
 use crate::machine::{self, Machine, Now, State, Version};
-use crate::service::forward::{Answer, Bounds, Forwarder};
+use crate::service::forward::{Answer, Forwarder};
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
 use crate::store::{Engine as _, Log as _, Order, Read as _};
 
 /// One tick of Raft's clock.
 const TICK: Duration = Duration::from_millis(10);
+/// A process that was told to end does so after this, whatever it still leads.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// What happens inside a node.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub enum NodeEvent {
     Read { read: u64 },
     /// The forwarder's clock.
     ForwardTick,
+    /// The process was told to end: it does when it leads nothing any more, or at last.
+    Leaving { since: Nanos, down: Duration },
 }
 
 impl NodeEvent {
@@ -87,6 +91,7 @@ impl NodeEvent {
             NodeEvent::Install { index, .. } => (13, index.get()),
             NodeEvent::Read { read } => (14, *read),
             NodeEvent::ForwardTick => (15, 0),
+            NodeEvent::Leaving { since, .. } => (16, since.0),
         };
         kind | number << 8
     }
@@ -224,7 +229,7 @@ impl Node {
         let config = plan.group_config();
         let host = Host::new(&config, self.id, facts.cluster, starts, self.log.clone(), plan.seed, now)
             .map_err(|why| why.to_string())?;
-        let forwarder = Forwarder::new(self.id, SessionId(self.rng.next()), Bounds::default());
+        let forwarder = Forwarder::new(self.id, SessionId(self.rng.next()), plan.forward_bounds());
         Ok(Life {
             host,
             host_inbox: VecDeque::new(),
@@ -295,15 +300,12 @@ impl Node {
         self.death.take()
     }
 
-    /// Everything is well from now on.
-    pub fn heal(&mut self, now: Nanos) {
+    /// Everything is well from now on; only a process that is stopped now goes on when it would have.
+    pub fn heal(&mut self) {
         self.dies_after = None;
         self.disk.heal();
         self.engine.heal();
         self.log.heal();
-        for (_, until) in &mut self.pauses {
-            *until = (*until).min(now);
-        }
     }
 
     /// Handles what happens inside the process.
@@ -324,6 +326,7 @@ impl Node {
             NodeEvent::Install { group, snapshot, index, term } => self.install(shared, group, snapshot, index, term),
             NodeEvent::Read { read } => self.read_step(shared, read),
             NodeEvent::ForwardTick => self.forward_tick(shared),
+            NodeEvent::Leaving { since, down } => self.leaving(shared, since, down),
         }
     }
 
@@ -344,6 +347,28 @@ impl Node {
             shared.coverage.saw("transfer");
             self.tell_host(shared, host::Input::TransferLeader { group, to });
         }
+    }
+
+    /// Lets the next write of the state fail.
+    pub fn fail_state(&mut self) {
+        if self.life.is_some() {
+            self.engine.fail_next(Operation::Write, Fault::io());
+        }
+    }
+
+    /// Tells the process to end.
+    pub fn leave(&mut self, shared: &mut Shared, down: Duration) {
+        self.tell_host(shared, host::Input::TransferAll);
+        let since = shared.now();
+        shared.plan(self.id, TICK, NodeEvent::Leaving { since, down });
+    }
+
+    fn leaving(&mut self, shared: &mut Shared, since: Nanos, down: Duration) {
+        let Some(life) = &self.life else { return };
+        if life.host.leads_any() && shared.now().since(since) < LEAVE_MAX {
+            return shared.plan(self.id, TICK, NodeEvent::Leaving { since, down });
+        }
+        self.die(shared, down);
     }
 
     /// How far a group is applied, if the process lives.
@@ -600,6 +625,10 @@ impl Node {
         result = result.and_then(|()| slot.machine.turn(now, &mut outputs));
         let State { applied, hash, .. } = *slot.machine.state();
         done.extend(outputs.drain(..).map(|output| (hash, output)));
+        if let Err(machine::Error::Store(why @ crate::store::Error::Io(_))) = &result {
+            shared.coverage.saw("failing state");
+            return self.abort(shared, why);
+        }
         if let Err(why) = result {
             let story = vec![format!("node {}, group {group}: {why}", self.id)];
             return shared.violated(Violation::new("a machine does not fail", story));

@@ -9,6 +9,7 @@ use super::coverage::Coverage;
 use super::network::{Cut, Weather};
 use crate::base::{GroupId, Nanos, NodeId, Rng};
 use crate::data::Thresholds;
+use crate::service::forward;
 use crate::{host, machine};
 
 /// How local reads are made safe.
@@ -18,6 +19,69 @@ pub enum ReadMode {
     Lease,
     /// By a round to a quorum for each.
     ReadIndex,
+}
+
+/// Bounds that are wide in production: what happens at them must happen often here.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of mutations after which an entry is closed.
+    pub entry_bytes: usize,
+    /// Entries proposed and not applied.
+    pub entries_in_flight: usize,
+    /// Bytes of submissions that wait at a machine.
+    pub machine_queue_bytes: usize,
+    /// Keys whose watches a leader remembers.
+    pub watched_keys: usize,
+    /// Bytes of a forwarded frame.
+    pub frame_bytes: usize,
+    /// Forwarded frames under way.
+    pub frames_in_flight: usize,
+    /// Entry bytes in one append message.
+    pub append_bytes: u64,
+    /// Append messages under way to one follower.
+    pub appends_in_flight: usize,
+    /// Entry bytes that a leader holds uncommitted.
+    pub uncommitted_bytes: u64,
+    /// Bytes of committed entries that a machine has not applied.
+    pub unapplied_bytes: u64,
+}
+
+impl Bounds {
+    /// As in production, nearly.
+    pub const WIDE: Bounds = Bounds {
+        entry_bytes: 1 << 20,
+        entries_in_flight: 16,
+        machine_queue_bytes: 256 << 20,
+        watched_keys: 100_000,
+        frame_bytes: 1 << 20,
+        frames_in_flight: 4,
+        append_bytes: 1 << 20,
+        appends_in_flight: 256,
+        uncommitted_bytes: 512 << 20,
+        unapplied_bytes: 64 << 20,
+    };
+
+    /// Each bound is narrow in one of three seeds.
+    fn draw(rng: &mut Rng) -> Bounds {
+        let mut bounds = Bounds::WIDE;
+        let mut narrow = |change: &mut dyn FnMut(&mut Bounds, u64)| {
+            let (is_narrow, how) = (rng.chance(1, 3), rng.below(3));
+            if is_narrow {
+                change(&mut bounds, how);
+            }
+        };
+        narrow(&mut |bounds, how| bounds.entry_bytes = [1, 100, 2_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.entries_in_flight = [1, 2, 3][how as usize]);
+        narrow(&mut |bounds, how| bounds.machine_queue_bytes = [1, 500, 5_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.watched_keys = [1, 2, 5][how as usize]);
+        narrow(&mut |bounds, how| bounds.frame_bytes = [1, 300, 2_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.frames_in_flight = [1, 2, 3][how as usize]);
+        narrow(&mut |bounds, how| bounds.append_bytes = [1, 100, 2_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.appends_in_flight = [1, 2, 4][how as usize]);
+        narrow(&mut |bounds, how| bounds.uncommitted_bytes = [1, 1_000, 5_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.unapplied_bytes = [1, 200, 2_000][how as usize]);
+        bounds
+    }
 }
 
 /// A seed's decisions.
@@ -39,6 +103,8 @@ pub struct Plan {
     pub flush_every: Duration,
     /// Fields of a hash in one record: small, so that hashes of both forms occur.
     pub hash_entries_max: usize,
+    /// How narrow queues, entries and messages are.
+    pub bounds: Bounds,
     /// Whether clocks run apart.
     pub skewed_clocks: bool,
     /// Clients.
@@ -74,6 +140,10 @@ pub enum Fault {
     FullDisk { node: NodeId, length: Duration },
     /// The next log write fails.
     FailingDisk { node: NodeId },
+    /// The next write of the state fails: the process must end.
+    FailingState { node: NodeId },
+    /// A process is told to end: it hands its leaderships over and stops.
+    Leave { node: NodeId, down: Duration },
     /// The wall clock is set.
     SetWall { node: NodeId },
     /// An operator moves leadership.
@@ -99,6 +169,7 @@ impl Plan {
             log_cache_bytes: *rng.pick(&[1, 500, 20_000, 64 << 20]),
             flush_every: Duration::from_millis(*rng.pick(&[50, 500, 5_000])),
             hash_entries_max: *rng.pick(&[1, 2, 64]),
+            bounds: Bounds::draw(rng),
             skewed_clocks: rng.chance(2, 3),
             clients: rng.range(3, 12),
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
@@ -121,6 +192,7 @@ impl Plan {
             log_cache_bytes: 64 << 20,
             flush_every: Duration::from_secs(1),
             hash_entries_max: 2,
+            bounds: Bounds::WIDE,
             skewed_clocks: false,
             clients: 6,
             think_max: Duration::from_millis(40),
@@ -138,6 +210,10 @@ impl Plan {
             log_entries_kept: self.log_entries_kept,
             follower_lag_max: self.log_entries_kept * 3,
             snapshot_ticks: 1_000,
+            append_bytes_max: self.bounds.append_bytes,
+            appends_in_flight: self.bounds.appends_in_flight,
+            uncommitted_bytes_max: self.bounds.uncommitted_bytes,
+            unapplied_bytes_max: self.bounds.unapplied_bytes,
             ..host::Config::default()
         }
     }
@@ -145,7 +221,22 @@ impl Plan {
     /// What the machines are told.
     pub fn machine_settings(&self) -> machine::Settings {
         let thresholds = Thresholds { hash_entries_max: self.hash_entries_max, hash_value_bytes_max: 64 };
-        machine::Settings::new(thresholds)
+        machine::Settings {
+            thresholds,
+            entry_bytes_target: self.bounds.entry_bytes,
+            entries_in_flight_max: self.bounds.entries_in_flight,
+            queue_bytes_max: self.bounds.machine_queue_bytes,
+            watched_keys_max: self.bounds.watched_keys,
+        }
+    }
+
+    /// What the forwarders are told.
+    pub fn forward_bounds(&self) -> forward::Bounds {
+        forward::Bounds {
+            frames_in_flight_max: self.bounds.frames_in_flight,
+            frame_bytes_max: self.bounds.frame_bytes,
+            ..forward::Bounds::default()
+        }
     }
 
     /// Notes which settings this plan covers.
@@ -166,7 +257,7 @@ impl Plan {
     /// Each kind of fault is on or off for a seed as a whole: a run in which everything happens hides what a few
     /// faults do alone.
     fn draw_faults(&mut self, rng: &mut Rng) {
-        let kinds: Vec<u64> = (0..11).filter(|_| rng.chance(2, 5)).collect();
+        let kinds: Vec<u64> = (0..13).filter(|_| rng.chance(2, 5)).collect();
         if kinds.is_empty() {
             return;
         }
@@ -207,6 +298,8 @@ impl Plan {
                 let group = GroupId(rng.below(u64::from(self.partitions) + 1));
                 Fault::Transfer { group, to: node }
             }
+            11 if rng.chance(1, 2) => Fault::FailingState { node },
+            12 => Fault::Leave { node, down },
             _ => return None,
         })
     }

@@ -248,7 +248,10 @@ impl World {
         if answer == Answer::Unknown {
             self.workload.note_unknown(family);
         }
-        if self.plan.faults.is_empty() && !matches!(answer, Answer::Replies(_)) && now.0 > 3_000_000_000 {
+        if self.plan.faults.is_empty()
+            && !matches!(answer, Answer::Replies(_) | Answer::Overloaded)
+            && now.0 > 3_000_000_000
+        {
             let story = format!("without any fault: {answer:?} for {}", what());
             self.shared.violated(Violation::new("no error on a healthy cluster", vec![story]));
         }
@@ -327,6 +330,11 @@ impl World {
                 self.nodes[place(node)].disk.fill(now + length);
             }
             Fault::FailingDisk { node } => self.nodes[place(node)].disk.fail_next(),
+            Fault::FailingState { node } => self.nodes[place(node)].fail_state(),
+            Fault::Leave { node, down } => {
+                coverage.saw("leave");
+                self.nodes[place(node)].leave(&mut self.shared, down);
+            }
             Fault::SetWall { node } => {
                 coverage.saw("wall clock set");
                 let node = &mut self.nodes[place(node)];
@@ -368,9 +376,8 @@ impl World {
         self.phase = Phase::Healed;
         self.note("everything is healed");
         self.shared.network.heal();
-        let now = self.shared.now();
         for node in &mut self.nodes {
-            node.heal(now);
+            node.heal();
         }
     }
 

@@ -82,8 +82,10 @@ impl Model for Family {
                     now.run(clock, words, None);
                     after.push(now);
                 }
-                (Request::Watch(keys), _) => {
-                    for key in keys {
+                (Request::Watch(keys), outcome) => {
+                    // Without an answer there is no watch that anybody could rely on.
+                    let known = matches!(outcome, Outcome::Replies(_));
+                    for key in keys.iter().filter(|_| known) {
                         now.watches.entry((operation.client, key.clone())).or_insert(false);
                     }
                     after.push(now);
