@@ -145,6 +145,9 @@ impl Machine {
             replies.push(match unit {
                 Unit::Call(call) => UnitReply::Call(execute(&mut keyspace, call, &mut self.scratch)?),
                 Unit::Atomic { watches, calls } => {
+                    // A watched key that has ended meanwhile was changed, although nobody met it yet.
+                    end_due(&mut keyspace, watches.iter().map(|watch| (watch.db, &watch.key)))?;
+                    self.watches.touched(keyspace.touched);
                     if watches.iter().all(|watch| self.watches.holds(watch, term)) {
                         let mut block = Vec::with_capacity(calls.len());
                         for call in calls {
@@ -155,7 +158,12 @@ impl Machine {
                         UnitReply::Atomic(None)
                     }
                 }
-                Unit::Watch { db, keys } => UnitReply::Watch { term, sequence: self.watches.watch(*db, keys) },
+                Unit::Watch { db, keys } => {
+                    // One that had ended before is watched as a key that does not exist.
+                    end_due(&mut keyspace, keys.iter().map(|key| (*db, key)))?;
+                    self.watches.touched(keyspace.touched);
+                    UnitReply::Watch { term, sequence: self.watches.watch(*db, keys) }
+                }
             });
             self.watches.touched(keyspace.touched);
         }
@@ -192,6 +200,17 @@ impl Machine {
         self.watches.touched(keyspace.touched);
         Ok(())
     }
+}
+
+/// Deletes those of the keys that are due.
+fn end_due<'a>(keyspace: &mut Keyspace<'_>, keys: impl Iterator<Item = (u8, &'a bytes::Bytes)>) -> Result<()> {
+    for (db, key) in keys {
+        keyspace.lookup(db, key).map_err(|error| match error {
+            data::Error::Store(error) => error,
+            other => Error::Corrupt(format!("a lookup on a leader: {other}").into()),
+        })?;
+    }
+    Ok(())
 }
 
 /// One call's encoded reply; the buffer is shared, so that replies cost no allocation each.
