@@ -2,9 +2,9 @@
 # Kills every node of a three-node cluster with SIGKILL, one after the other, ROUNDS times, while redis-benchmark and
 # counting clients run through the other two. Fails on any error that a client of a surviving node saw, on a lost or
 # doubled increment, and on any acknowledged key that is missing at the end.
-# usage: chaos/kill-nodes.sh [ROUNDS=1] [BASE_PORT=24100]
+# usage: chaos/kill-nodes.sh [ROUNDS=1] [BASE_PORT=21100]
 source "$(dirname "$0")/../scripts/lib.sh"
-rounds=${1:-1} base=${2:-24100}
+rounds=${1:-1} base=${2:-21100}
 need_redis
 [ -x "$holdfast" ] || build
 

@@ -79,6 +79,7 @@ wait_ready() {
 }
 
 # Ports of node I (from 1) of a cluster with base port B: RESP from B, peers from B + 10000, HTTP from B + 1701.
+# Scripts use base ports below 22768, so that peers stay below the range that the kernel gives to outgoing connections.
 resp_port() { echo $(($1 + $2 - 1)); }
 peer_port() { echo $(($1 + 10000 + $2 - 1)); }
 http_port() { echo $(($1 + 1701 + $2 - 1)); }

@@ -103,7 +103,7 @@ def server(r):
     expect(r.info()["redis_version"], "7.2.4")
     expect(r.config_get("databases"), {"databases": "16"})
     expect(len(r.client_list()) >= 1, True)
-    expect(r.command_count() > 100, True)
+    expect(r.command_count() > 50, True)
     expect(r.client_setname("smoke"), True)
     expect(r.client_getname(), "smoke")
     expect(r.wait(1, 100) >= 0, True)
