@@ -28,7 +28,7 @@ pub mod table;
 mod testing;
 pub mod wire;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 pub use batch::Call;
 pub use context::Context;
@@ -98,12 +98,6 @@ fn payload_bytes(reply: &Value) -> usize {
         Value::Map(pairs) => pairs.iter().map(|(key, value)| payload_bytes(key) + payload_bytes(value)).sum(),
         _ => 0,
     }
-}
-
-/// The keys of a call in order; empty if it has none, or is none.
-pub fn keys_of(args: &[Bytes]) -> impl Iterator<Item = &Bytes> {
-    let spec = check(args).ok();
-    spec.into_iter().flat_map(|spec| spec.keys_of(args)).map(|(position, _)| &args[position])
 }
 
 /// Redis quotes the first words, until 128 bytes are full.
