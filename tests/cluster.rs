@@ -1,6 +1,11 @@
 //! Real processes, real sockets, real disks: three nodes under load are killed, stopped, restarted and refused.
 //! Nothing here waits for a fixed time and hopes: every wait polls for what it needs and has a deadline.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "real processes are polled on the real clock, each wait with a deadline"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

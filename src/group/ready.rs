@@ -98,10 +98,12 @@ impl Group {
     fn begin_reads(&mut self, now: Nanos) {
         let serves = self.leadership.serve_after;
         let leads = self.node.raft.state == StateRole::Leader;
-        if leads && now >= serves && self.node.raft.commit_to_current_term() {
-            if let Some(context) = self.reads.attempt() {
-                self.node.read_index(context);
-            }
+        if leads
+            && now >= serves
+            && self.node.raft.commit_to_current_term()
+            && let Some(context) = self.reads.attempt()
+        {
+            self.node.read_index(context);
         }
     }
 

@@ -45,7 +45,8 @@ impl Service {
 
     /// Wanted sections in Redis's order, facts of the node included, then the node's own.
     fn sections(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static str, Fields)> {
-        const SECTIONS: [(&str, fn(&Service) -> Fields); 13] = [
+        type Section = (&'static str, fn(&Service) -> Fields);
+        const SECTIONS: [Section; 13] = [
             ("Server", Service::server_section),
             ("Clients", Service::clients_section),
             ("Memory", |_| constants(MEMORY)),

@@ -73,7 +73,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, String> {
     Ok(Loaded { settings, values })
 }
 
-fn read_file(file: &Path) -> Result<Vec<(&'static str, String, Option<usize>)>, String> {
+/// Path of the setting, value, line.
+type Found = (&'static str, String, Option<usize>);
+
+fn read_file(file: &Path) -> Result<Vec<Found>, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|why| format!("{name}: cannot be read: {why}"))?;
     let format = match file.extension().and_then(|extension| extension.to_str()) {

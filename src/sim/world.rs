@@ -242,7 +242,7 @@ impl World {
         let (since, family) = (waiting.since, waiting.step.family);
         let excused = self.nodes[place(client.node)].paused_since(since, now);
         let what = || waiting.step.requests.iter().map(|request| format!("{request:?}")).collect::<Vec<_>>().join(", ");
-        if let Err(violation) = judge::check_answer_time(since, now, excused, &what) {
+        if let Err(violation) = judge::check_answer_time(since, now, excused, what) {
             self.shared.violated(violation);
         }
         if answer == Answer::Unknown {
