@@ -6,9 +6,10 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "support/resp.rs"]
+mod resp;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,70 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use resp::{Client, PATIENCE, Reply, free_ports, info};
+
 /// One cluster at a time: they would fight for the cores and their elections would mean nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Clone, Debug, PartialEq)]
-enum Reply {
-    Simple(String),
-    Error(String),
-    Integer(i64),
-    Bulk(Option<Vec<u8>>),
-    Array(Option<Vec<Reply>>),
-}
-
-/// A connection that speaks RESP2 and gives up after a while.
-struct Client {
-    socket: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(port: u16) -> std::io::Result<Client> {
-        let socket = TcpStream::connect(("127.0.0.1", port))?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Client { socket: BufReader::new(socket) })
-    }
-
-    fn call(&mut self, words: &[&str]) -> std::io::Result<Reply> {
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        self.socket.get_mut().write_all(request.as_bytes())?;
-        self.reply()
-    }
-
-    fn reply(&mut self) -> std::io::Result<Reply> {
-        let mut line = String::new();
-        if self.socket.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let (kind, rest) = line.trim_end().split_at(1);
-        let number = || rest.parse::<i64>().map_err(std::io::Error::other);
-        Ok(match kind {
-            "+" => Reply::Simple(rest.to_owned()),
-            "-" => Reply::Error(rest.to_owned()),
-            ":" => Reply::Integer(number()?),
-            "$" => match usize::try_from(number()?) {
-                Err(_) => Reply::Bulk(None),
-                Ok(length) => {
-                    let mut bytes = vec![0; length + 2];
-                    self.socket.read_exact(&mut bytes)?;
-                    bytes.truncate(length);
-                    Reply::Bulk(Some(bytes))
-                }
-            },
-            "*" => match usize::try_from(number()?) {
-                Err(_) => Reply::Array(None),
-                Ok(count) => Reply::Array(Some((0..count).map(|_| self.reply()).collect::<Result<_, _>>()?)),
-            },
-            _ => return Err(std::io::Error::other(format!("not a reply: {line:?}"))),
-        })
-    }
-}
 
 /// One `holdfast server` and all that is needed to start it again.
 struct Node {
@@ -139,12 +80,9 @@ impl Node {
         Client::connect(self.resp).ok()?.call(words).ok()
     }
 
-    /// The lines of `INFO raft` of group 1: `key=value` pairs.
+    /// What `INFO raft` says of group 1.
     fn group(&self, key: &str) -> Option<String> {
-        let Some(Reply::Bulk(Some(text))) = self.ask(&["INFO", "raft"]) else { return None };
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("group1:"))?.to_owned();
-        line.split(',').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, v)| v.into())
+        info(self.resp, "group1", key)
     }
 }
 
@@ -235,12 +173,6 @@ fn node(home: &Path, id: usize, ports: &[u16], initial: Option<&str>, partitions
         arguments.extend(["--initial-cluster".into(), initial.to_owned()]);
     }
     Node { id, resp: ports[1], arguments, directory, stderr: home.join(format!("node-{id}.log")), child: None }
-}
-
-/// Ports that nobody listens on now. All are held until the last is found, so they differ.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
 }
 
 fn tail(path: &Path) -> String {
@@ -414,6 +346,24 @@ fn what_does_not_belong_is_refused_with_a_reason() {
 
     cluster.nodes[0].start();
     cluster.until_writable(0);
+}
+
+#[test]
+fn issue_etcd_22214_a_log_that_nobody_reads_hangs_nobody() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let home = tempfile::tempdir().expect("a directory");
+    let single = node(home.path(), 1, &free_ports(3), None, 1);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.arg("server").args(&single.arguments).env("HOLDFAST_LOG__LEVEL", "trace");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let mut cluster = Cluster { nodes: vec![Node { child: Some(child), ..single }], home, _turn };
+    cluster.until_writable(0);
+    // Far more lines than the pipe and the queue before it hold.
+    let load = Load::start(&[cluster.nodes[0].resp], 8);
+    load.progress(20_000);
+    load.finish(&cluster);
+    cluster.nodes[0].stop();
 }
 
 #[test]

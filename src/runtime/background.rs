@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::core::Core;
-use super::{clock, machines};
+use super::{clock, machines, threads};
 use crate::base::{GroupId, LogIndex, Term};
 use crate::host::{Envelope, Input, RECEIVED_SNAPSHOTS, SnapshotEffect};
 use crate::machine;
@@ -134,14 +134,14 @@ fn send(core: Arc<Core>, envelope: Envelope, snapshot: u64, view: Option<Snapsho
 
 /// Runs a job on a thread of its own. There are few, and each may wait for a disk for long.
 fn run(job: impl FnOnce() + Send + 'static) {
-    if let Err(why) = thread::Builder::new().name("snapshot".into()).spawn(job) {
+    if let Err(why) = threads::spawn("snapshot", job) {
         tracing::error!(%why, "no thread for a snapshot");
     }
 }
 
 /// Starts the thread that flushes the state by un-cuttable log bytes or time.
 pub fn spawn_flusher(core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("flush".into()).spawn(move || {
+    threads::spawn("flush", move || {
         let mut last = clock::boottime();
         while core.stop.wait(FLUSH_CHECK) {
             let bytes = core.log_bytes.load(Ordering::Relaxed);

@@ -61,6 +61,8 @@ pub struct Raft {
     pub election_ticks: usize,
     /// How long an acknowledged round lets the leader read without asking; zero reads by quorum round.
     pub lease: Duration,
+    /// Entries before the applied one that stay in the log, so that a short absence needs no snapshot.
+    pub log_entries_kept: u64,
     /// Un-cuttable log bytes after which the state is flushed.
     pub flush_log_bytes: u64,
     /// The state is flushed at least this often while there is something to flush.
@@ -155,6 +157,7 @@ impl Default for Raft {
             heartbeat_ticks: 5,
             election_ticks: 40,
             lease: Duration::from_millis(400),
+            log_entries_kept: 10_000,
             flush_log_bytes: 256 << 20,
             flush_interval: Duration::from_secs(60),
         }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::background::Snapshots;
 use super::config::Config;
@@ -15,14 +15,16 @@ use super::peers::wire::{self, Batch, pb};
 use super::peers::{Inbound, Outbox, Peers};
 use super::queue::Queue;
 use super::stop::Stop;
+use super::telemetry::{self, Sampler};
 use super::views::Cell;
 use super::worker;
 use crate::base::{GroupId, LogIndex, NodeId, SlotRange, Ticket};
 use crate::cluster::Map;
-use crate::host::{Envelope, Fault, Input, Persist, View};
+use crate::host::{Envelope, Fault, GroupStatus, Input, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
 use crate::store::Engine;
+use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
 
 /// The shared middle of a node. Every thread holds it; none owns it.
@@ -51,6 +53,16 @@ pub struct Core {
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.
     pub stop: Stop,
+    /// Seeds for reads that draw lots.
+    pub seeds: AtomicU64,
+    /// Set once [`Core::replayed`] was true.
+    pub loaded: AtomicBool,
+    /// Which requests are traced.
+    pub sampler: Sampler,
+    /// The record cache, which starts anew for a group when its leadership changes (rule 38).
+    pub cache: Option<Arc<CachedEngine>>,
+    /// What the host said of its groups lately.
+    pub status: Mutex<Vec<GroupStatus>>,
     /// Log bytes written since the last flush of the state.
     pub log_bytes: AtomicU64,
     /// Where arriving snapshots are put down.
@@ -69,6 +81,9 @@ pub struct Group {
     pub cell: Cell,
     /// Changes while the engine's state of the group does.
     pub version: Arc<Version>,
+    /// A read met a record that is not in memory: the next submission of reads should wait for the disk elsewhere
+    /// than on the machine's thread. A hint, taken by whoever comes first.
+    pub cold: AtomicBool,
     /// The log said at start that so much is committed: before it is applied here, nothing is served.
     pub replay_to: LogIndex,
 }
@@ -93,6 +108,9 @@ impl Core {
     pub fn publish(&self, view: &View) {
         let Some(group) = self.local.get(&view.group) else { return };
         let before = group.cell.view();
+        if let (true, Some(slots), Some(cache)) = (view.serving && !before.serving, group.slots, &self.cache) {
+            cache.new_generation(slots);
+        }
         group.cell.publish(view);
         if (before.leader, before.term, before.serving) != (view.leader, view.term, view.serving) {
             self.refresh_map();
@@ -102,7 +120,12 @@ impl Core {
 
     /// Whether everything that was committed when the node stopped is applied again.
     pub fn replayed(&self) -> bool {
-        self.local.values().all(|group| group.cell.applied() >= group.replay_to)
+        if self.loaded.load(Ordering::Relaxed) {
+            return true;
+        }
+        let replayed = self.local.values().all(|group| group.cell.applied() >= group.replay_to);
+        self.loaded.store(replayed, Ordering::Relaxed);
+        replayed
     }
 
     /// Groups, nodes and leaders as last known.
@@ -122,6 +145,7 @@ impl Core {
         for peer in self.peers.all() {
             if let Some(node) = map.nodes.iter_mut().find(|node| node.id == peer.id) {
                 node.reachable = peer.reachable();
+                node.resp = peer.resp();
             }
         }
         *self.map.write() = Arc::new(map);
@@ -161,10 +185,15 @@ impl Inbound for Core {
         }
     }
 
-    fn batches(&self, _from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
-        for Batch { group, submission, .. } in batches {
+    fn batches(&self, from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
+        for Batch { group, submission, trace } in batches {
             let Submission { ticket, origin, units } = submission;
-            let reply_to = ReplyTo::Peer { answers: answers.clone(), ticket };
+            let span = (!trace.is_empty()).then(|| {
+                let span = tracing::info_span!(target: telemetry::SPANS, "serve", %group, %from, units = units.len());
+                telemetry::follow(&span, &trace);
+                span
+            });
+            let reply_to = ReplyTo::Peer { answers: answers.clone(), ticket, span };
             if !self.machines.submit(group, origin, units, reply_to) {
                 let answer = wire::answer_to_wire(group, ticket, &Answer::Refused(Refusal::Overloaded));
                 answers.push([(answer, 64)]);

@@ -112,6 +112,23 @@ fn raft(core: &Core) -> Section {
         let facts = format!("role={role},leader={leader},term={},commit={},applied={applied}", view.term, view.commit);
         (format!("group{id}"), facts)
     }));
+    for status in core.status.lock().iter() {
+        let facts = format!(
+            "first={},last={},durable={},elections={},snapshots_sent={},snapshots_installed={}",
+            status.first,
+            status.last,
+            status.durable,
+            status.counters.elections,
+            status.counters.snapshots_sent,
+            status.counters.snapshots_installed
+        );
+        lines.push((format!("group{}_log", status.group), facts));
+        lines.extend(status.peers.iter().map(|peer| {
+            let node = peer.node.map_or(0, |node| node.get());
+            let facts = format!("node={node},state={},lag={},active={}", peer.state, peer.lag, u8::from(peer.active));
+            (format!("group{}_replica{}", status.group, peer.peer), facts)
+        }));
+    }
     ("Raft", lines)
 }
 

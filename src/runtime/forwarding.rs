@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::clock;
 use super::core::Core;
 use super::machines::ReplyTo;
+use super::peers::wire::Batch;
+use super::telemetry::{self, SPANS};
 use crate::base::{GroupId, HashMap, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::Unit;
 use crate::machine::Refusal;
@@ -52,9 +55,15 @@ impl Forwarding {
     }
 
     /// Takes a connection's submission; the receiver gets its outcome.
-    pub fn submit(&self, core: &Core, group: GroupId, units: Vec<Unit>) -> oneshot::Receiver<Outcome> {
+    pub fn submit(
+        &self,
+        core: &Core,
+        group: GroupId,
+        units: Vec<Unit>,
+        span: Option<&Span>,
+    ) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot::channel();
-        self.with(core, |inner, now| {
+        self.with(core, span, |inner, now| {
             inner.tickets += 1;
             let ticket = Ticket(inner.tickets);
             inner.waiting.insert(ticket, sender);
@@ -68,7 +77,7 @@ impl Forwarding {
         if answers.is_empty() {
             return;
         }
-        self.with(core, |inner, now| {
+        self.with(core, None, |inner, now| {
             for (group, attempt, answer) in answers.drain(..) {
                 inner.forwarder.answered(now, group, attempt, answer, &mut inner.out);
             }
@@ -77,12 +86,18 @@ impl Forwarding {
 
     /// Who leads a group now.
     pub fn leader(&self, core: &Core, group: GroupId, leader: Option<NodeId>) {
-        self.with(core, |inner, _| inner.forwarder.leader(group, leader));
+        self.with(core, None, |inner, _| inner.forwarder.leader(group, leader));
     }
 
     /// The stream of batches to a node was opened or ended.
     pub fn link(&self, core: &Core, node: NodeId, up: bool) {
-        self.with(core, |inner, _| if up { inner.forwarder.link_up(node) } else { inner.forwarder.link_down(node) });
+        self.with(
+            core,
+            None,
+            |inner, _| {
+                if up { inner.forwarder.link_up(node) } else { inner.forwarder.link_down(node) }
+            },
+        );
     }
 
     /// Submissions that are not answered yet, and their bytes.
@@ -97,17 +112,18 @@ impl Forwarding {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            core.forwarding.with(&core, |inner, now| inner.forwarder.tick(now, &mut inner.out));
+            core.forwarding.with(&core, None, |inner, now| inner.forwarder.tick(now, &mut inner.out));
         }
     }
 
-    fn with(&self, core: &Core, act: impl FnOnce(&mut Inner, Nanos)) {
+    /// What leaves now is told to be on behalf of `span`, a sampled request.
+    fn with(&self, core: &Core, span: Option<&Span>, act: impl FnOnce(&mut Inner, Nanos)) {
         let now = clock::boottime();
         let mut told = Told::new();
         {
             let mut inner = self.inner.lock();
             act(&mut inner, now);
-            inner.perform(core, now, &mut told);
+            inner.perform(core, now, span, &mut told);
         }
         for (sender, outcome) in told {
             core.metrics.ended(&outcome);
@@ -119,7 +135,7 @@ impl Forwarding {
 
 impl Inner {
     /// Does what the forwarder wants until it wants nothing more.
-    fn perform(&mut self, core: &Core, now: Nanos, told: &mut Told) {
+    fn perform(&mut self, core: &Core, now: Nanos, span: Option<&Span>, told: &mut Told) {
         self.forwarder.flush(now, &mut self.out);
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
@@ -127,7 +143,11 @@ impl Inner {
                 match output {
                     Output::Local(group, submission) => {
                         let attempt = submission.ticket;
-                        let reply_to = ReplyTo::Here(attempt);
+                        let span = span.map(|parent| {
+                            let units = submission.units.len();
+                            tracing::info_span!(target: SPANS, parent: parent, "serve", %group, units)
+                        });
+                        let reply_to = ReplyTo::Here(attempt, span);
                         if !core.machines.submit(group, submission.origin, submission.units, reply_to) {
                             let full = Answer::Refused(Refusal::Overloaded);
                             self.forwarder.answered(now, group, attempt, full, &mut self.out);
@@ -135,7 +155,8 @@ impl Inner {
                     }
                     Output::Send(node, group, submission) => {
                         let attempt = submission.ticket;
-                        if !core.peers.forward(node, group, submission) {
+                        let trace = span.map_or_else(String::new, telemetry::traceparent);
+                        if !core.peers.forward(node, Batch { group, submission, trace }) {
                             self.forwarder.unsent(now, group, attempt, &mut self.out);
                         }
                     }

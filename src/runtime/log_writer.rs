@@ -5,11 +5,11 @@
 //! written again: the process ends, because the kernel may have marked the lost pages clean (rule 5).
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
-use super::clock;
 use super::metrics::Metrics;
 use super::queue::Queue;
+use super::{clock, threads};
 use crate::host::Persist;
 use crate::store::{Log, LogWrite};
 
@@ -21,7 +21,7 @@ pub fn spawn(
     metrics: Arc<Metrics>,
     done: impl Fn(u64, u64) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("log".into()).spawn(move || {
+    threads::spawn("log", move || {
         let mut persists = Vec::new();
         let mut writes: Vec<LogWrite> = Vec::new();
         while queue.take(&mut persists, None) {

@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::clock;
+use tracing::Span;
+
 use super::core::Core;
 use super::peers::Outbox;
 use super::peers::wire::{self, pb};
 use super::queue::Queue;
-use super::worker;
+use super::{clock, threads, worker};
 use crate::base::{GroupId, HashMap, Ticket, limits};
 use crate::command::batch::Unit;
 use crate::data::Thresholds;
@@ -51,14 +52,16 @@ pub enum Event {
 
 /// Who waits for a submission's answer.
 pub enum ReplyTo {
-    /// This node's forwarder, under this attempt.
-    Here(Ticket),
+    /// This node's forwarder, under this attempt; the span ends with the answer.
+    Here(Ticket, Option<Span>),
     /// Another node.
     Peer {
         /// Its stream of answers.
         answers: Arc<Outbox<pb::Answer>>,
         /// Its name for the batch.
         ticket: Ticket,
+        /// Ends with the answer.
+        span: Option<Span>,
     },
 }
 
@@ -132,7 +135,7 @@ pub fn spawn(core: &Arc<Core>, machines: BTreeMap<GroupId, Machine>) -> std::io:
     for (group, machine) in machines {
         divided[core.machines.index(group)].insert(group, Slot { machine, touched: false });
     }
-    let threads = divided.into_iter().enumerate().map(|(index, machines)| {
+    let spawned = divided.into_iter().enumerate().map(|(index, machines)| {
         let thread = Thread {
             core: core.clone(),
             index,
@@ -144,9 +147,9 @@ pub fn spawn(core: &Arc<Core>, machines: BTreeMap<GroupId, Machine>) -> std::io:
             for_here: Vec::new(),
             for_peers: Vec::new(),
         };
-        thread::Builder::new().name(format!("machine-{index}")).spawn(move || thread.run())
+        threads::spawn(format!("machine-{index}"), move || thread.run())
     });
-    threads.collect()
+    spawned.collect()
 }
 
 /// One machine thread.
@@ -288,8 +291,8 @@ impl Thread {
 
     fn reply(&mut self, group: GroupId, ticket: Ticket, answer: Answer) {
         match self.waiting.remove(&ticket) {
-            Some(ReplyTo::Here(attempt)) => self.for_here.push((group, attempt, answer)),
-            Some(ReplyTo::Peer { answers, ticket }) => {
+            Some(ReplyTo::Here(attempt, _span)) => self.for_here.push((group, attempt, answer)),
+            Some(ReplyTo::Peer { answers, ticket, span: _span }) => {
                 self.for_peers.push((answers, wire::answer_to_wire(group, ticket, &answer)));
             }
             None => {}

@@ -18,7 +18,9 @@ pub struct Metrics {
     pub submissions: Counter,
     /// Reads answered at once under the lease.
     pub reads_fast: Counter,
-    /// Reads that had to go through the machine, by cause.
+    /// Reads answered from disk, away from the machine.
+    pub reads_disk: Counter,
+    /// Reads that could not be answered at once, by cause.
     pub reads_slow: Family<Cause, Counter>,
     /// How submissions ended, by outcome.
     pub outcomes: Family<Outcome, Counter>,
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub forwards_refused: Counter,
     /// Calls of peers that were refused: another cluster, node or format.
     pub foreign_refused: Counter,
+    /// Raft messages that were not for a replica here, or from none of its group.
+    pub foreign_messages: Gauge<u64, AtomicU64>,
     /// Turns of the raft worker.
     pub worker_turns: Counter,
     /// Turns of the machines.
@@ -55,7 +59,7 @@ pub struct Metrics {
 /// Why a read took the long way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Cause {
-    /// `not_leader`, `behind`, `lease`, `disk`, `due`.
+    /// `not_leader`, `behind`, `lease`, `disk`, `due`, `moving`.
     pub cause: &'static str,
 }
 
@@ -108,6 +112,7 @@ impl Metrics {
             registry: Registry::with_prefix("holdfast"),
             submissions: Counter::default(),
             reads_fast: Counter::default(),
+            reads_disk: Counter::default(),
             reads_slow: Family::default(),
             outcomes: Family::default(),
             submission_seconds: seconds(),
@@ -118,6 +123,7 @@ impl Metrics {
             raft_messages_dropped: Counter::default(),
             forwards_refused: Counter::default(),
             foreign_refused: Counter::default(),
+            foreign_messages: Gauge::default(),
             worker_turns: Counter::default(),
             machine_turns: Counter::default(),
             log_lines_dropped: Counter::default(),
@@ -136,6 +142,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("submissions", "Batches handed to a group's machine", self.submissions.clone());
         registry.register("reads_fast", "Reads answered at once under the lease", self.reads_fast.clone());
+        registry.register("reads_disk", "Reads answered from disk, away from the machine", self.reads_disk.clone());
         registry.register("reads_slow", "Reads that took the long way, by cause", self.reads_slow.clone());
         registry.register("outcomes", "Ends of submissions, by outcome", self.outcomes.clone());
         registry.register("submission_seconds", "From submission to outcome", self.submission_seconds.clone());
@@ -146,6 +153,7 @@ impl Metrics {
         registry.register("raft_messages_dropped", "No stream or no room", self.raft_messages_dropped.clone());
         registry.register("forwards_refused", "Batches without stream or room", self.forwards_refused.clone());
         registry.register("foreign_refused", "Peers of another cluster or format", self.foreign_refused.clone());
+        registry.register("foreign_messages", "Not for a replica here", self.foreign_messages.clone());
         registry.register("worker_turns", "Turns of the raft worker", self.worker_turns.clone());
         registry.register("machine_turns", "Turns of the machines", self.machine_turns.clone());
         registry.register("log_lines_dropped", "Log lines nobody took in time", self.log_lines_dropped.clone());

@@ -25,6 +25,7 @@ mod running;
 pub mod start;
 pub mod stop;
 pub mod telemetry;
+mod threads;
 pub mod views;
 pub mod worker;
 

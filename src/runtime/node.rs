@@ -5,16 +5,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
+use tracing::Span;
 
 use super::clock;
-use super::core::Core;
-use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
+use super::core::{Core, Group};
+use super::telemetry::SPANS;
+use crate::base::{GroupId, Millis, Nanos, NodeId, Rng, Term};
 use crate::cluster::Map;
-use crate::command::batch::{Call, Unit};
+use crate::command;
+use crate::command::batch::{Call, Unit, UnitReply};
 use crate::data::{Moment, Thresholds};
 
 use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::node::{FastRead, Node, Outcome, Pending};
+
+/// How often a read looks at a state that moves.
+const LOOKS_MAX: u32 = 3;
+/// An odd step visits every seed; this one keeps neighbours far apart (2^64 / golden ratio).
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Implements [`Node`] on the shared core.
 pub struct RuntimeNode {
@@ -44,40 +52,120 @@ impl RuntimeNode {
     }
 
     /// The order of rule 35: published commit index, applied at least that, data, clock, then lease, term, leadership.
+    ///
+    /// The state may move while it is read; a second look is cheaper than the machine's thread.
     fn try_read(&self, group: GroupId, call: &Call, out: &mut BytesMut) -> Result<(), &'static str> {
         let local = self.core.local.get(&group).ok_or("not_leader")?;
-        let slots = local.slots.ok_or("not_leader")?;
-        let before = local.cell.view();
-        if !before.serving || before.leader != Some(self.core.node) {
-            return Err("not_leader");
-        }
-        if local.cell.applied() < before.commit {
-            return Err("behind");
-        }
-        let facts = Facts {
-            group,
-            slots,
-            moment: Moment { stamp: local.cell.stamp(), clock: clock::wall() },
-            thresholds: self.thresholds(),
-            seed: 0,
-        };
         let length = out.len();
-        let view = InMemory::new(self.core.engine.as_ref(), &local.version);
-        match read_local(&view, &facts, call, out) {
-            Ok(Local::Done) => {}
-            Ok(Local::NeedsLog) => return Err("due"),
-            Ok(Local::WouldBlock) => return Err("disk"),
-            // The machine meets the same error and ends the process with its reason.
-            Err(_) => return Err("disk"),
+        let checked = begin(&self.core, local, group, self.thresholds())?;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let version = local.version.read();
+            let view = InMemory::new(self.core.engine.as_ref(), &local.version);
+            match read_local(&view, &checked.facts, call, out) {
+                Ok(Local::Done) => break,
+                Ok(Local::NeedsLog) => return Err("due"),
+                Ok(Local::WouldBlock) if version.is_some_and(|version| local.version.is_still(version)) => {
+                    local.cold.store(true, Ordering::Relaxed);
+                    return Err("disk");
+                }
+                Ok(Local::WouldBlock) if looks < LOOKS_MAX => {}
+                Ok(Local::WouldBlock) => return Err("moving"),
+                // The machine meets the same error and ends the process with its reason.
+                Err(_) => return Err("disk"),
+            }
         }
-        let now = clock::boottime();
-        let after = local.cell.view();
-        if !after.serving || after.term != before.term || after.lease_until <= now {
-            out.truncate(length);
-            return Err("lease");
-        }
-        Ok(())
+        checked.end(local).inspect_err(|_| out.truncate(length))
     }
+
+    /// Reads that met a record on disk: on a thread that may wait, from a view of one moment. What cannot be answered
+    /// that way goes to the machine after all.
+    fn wait_for_disk(
+        &self,
+        group: GroupId,
+        units: Vec<Unit>,
+        span: Option<Span>,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
+        let (core, thresholds) = (self.core.clone(), self.thresholds());
+        async move {
+            let reader = core.clone();
+            let task = core.tokio.spawn_blocking(move || {
+                let replies = read_from_disk(&reader, group, &units, thresholds);
+                (units, replies)
+            });
+            match task.await {
+                Ok((_, Some(replies))) => {
+                    core.metrics.reads_disk.inc();
+                    Outcome::Replies(replies)
+                }
+                Ok((units, None)) => {
+                    let outcome = core.forwarding.submit(&core, group, units, span.as_ref());
+                    outcome.await.unwrap_or(Outcome::Unknown)
+                }
+                // The runtime ends; a read changed nothing.
+                Err(_) => Outcome::Down,
+            }
+        }
+    }
+}
+
+/// A local read under way: what was true before it.
+struct Checked {
+    node: NodeId,
+    term: Term,
+    facts: Facts,
+}
+
+/// The part of a local read before the data: this node serves, and has applied what was committed by now.
+fn begin(core: &Core, local: &Group, group: GroupId, thresholds: Thresholds) -> Result<Checked, &'static str> {
+    let slots = local.slots.ok_or("not_leader")?;
+    let view = local.cell.view();
+    if !view.serving || view.leader != Some(core.node) {
+        return Err("not_leader");
+    }
+    if local.cell.applied() < view.commit {
+        return Err("behind");
+    }
+    let moment = Moment { stamp: local.cell.stamp(), clock: clock::wall() };
+    let seed = core.seeds.fetch_add(SEED_STEP, Ordering::Relaxed);
+    let facts = Facts { group, slots, moment, thresholds, seed };
+    Ok(Checked { node: core.node, term: view.term, facts })
+}
+
+impl Checked {
+    /// The part after the data: the clock first, then whether it still serves in the same term under a lease.
+    fn end(&self, local: &Group) -> Result<(), &'static str> {
+        let now = clock::boottime();
+        let view = local.cell.view();
+        let holds = view.serving && view.leader == Some(self.node) && view.term == self.term && view.lease_until > now;
+        if holds { Ok(()) } else { Err("lease") }
+    }
+}
+
+fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thresholds) -> Option<Vec<UnitReply>> {
+    let local = core.local.get(&group)?;
+    let checked = begin(core, local, group, thresholds).ok()?;
+    let view = core.engine.snapshot().ok()?;
+    let mut out = BytesMut::new();
+    let mut replies = Vec::with_capacity(units.len());
+    for unit in units {
+        let Unit::Call(call) = unit else { return None };
+        match read_local(view.as_ref(), &checked.facts, call, &mut out) {
+            Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
+            _ => return None,
+        }
+    }
+    checked.end(local).ok()?;
+    Some(replies)
+}
+
+fn only_reads(units: &[Unit]) -> bool {
+    let reads = |unit: &Unit| match unit {
+        Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.is_write()),
+        Unit::Atomic { .. } | Unit::Watch { .. } => false,
+    };
+    units.iter().all(reads)
 }
 
 impl Node for RuntimeNode {
@@ -109,9 +197,18 @@ impl Node for RuntimeNode {
         }
         core.metrics.submissions.inc();
         let started = clock::boottime();
-        let outcome = core.forwarding.submit(core, group, units);
+        let span = core
+            .sampler
+            .take()
+            .then(|| tracing::info_span!(target: SPANS, "request", node = %core.node, %group, units = units.len()));
+        let cold = core.local.get(&group).is_some_and(|local| local.cold.swap(false, Ordering::Relaxed));
+        if cold && only_reads(&units) {
+            return Box::pin(self.wait_for_disk(group, units, span));
+        }
+        let outcome = core.forwarding.submit(core, group, units, span.as_ref());
         let core = core.clone();
         Box::pin(async move {
+            let _span = span;
             // The sender goes away only with the process, when nobody can say any more what became of it.
             let outcome = outcome.await.unwrap_or(Outcome::Unknown);
             core.metrics.submission_seconds.observe(clock::boottime().since(started).as_secs_f64());

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::background::{self, Snapshots};
@@ -23,6 +23,7 @@ use super::peers::{self, Identity, Inbound, Peers};
 use super::queue::Queue;
 use super::running::{Running, Threads};
 use super::stop::Stop;
+use super::telemetry::Sampler;
 use super::views::Cell;
 use super::{Error, Result, clock, facts, log_writer, telemetry, worker};
 use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
@@ -87,7 +88,7 @@ pub fn start(config: Config) -> Result<Running> {
     if let Some(own) = map.nodes.iter_mut().find(|node| node.id == config.node) {
         own.resp = Some(resp_address.to_string());
     }
-    let peers = Arc::new(Peers::new(identity, &directory.facts.members, metrics.clone()));
+    let peers = Arc::new(Peers::new(identity, &directory.facts.members, resp_address.to_string(), metrics.clone()));
     let session = SessionId(clock::entropy()?);
     let machine_threads = or(config.threads.machine, (cores / 2).max(1));
     let core = Arc::new(Core {
@@ -102,6 +103,11 @@ pub fn start(config: Config) -> Result<Running> {
         metrics: metrics.clone(),
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
+        loaded: AtomicBool::new(false),
+        sampler: Sampler::new(&config.telemetry),
+        cache: stores.cache.clone(),
+        status: Mutex::default(),
+        seeds: AtomicU64::new(rng.next()),
         log_bytes: AtomicU64::new(0),
         snapshot_directory: directory.snapshots(),
         local: parts.groups,
@@ -174,6 +180,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Stores {
     log: Arc<dyn Log>,
     engine: Arc<dyn Engine>,
+    cache: Option<Arc<CachedEngine>>,
 }
 
 impl Stores {
@@ -191,16 +198,16 @@ impl Stores {
             ..StateOptions::default()
         };
         let state = RocksEngine::open(&directory.state(), &options).map_err(failed)?;
-        let engine: Arc<dyn Engine> = if storage.cache_bytes == 0 {
-            Arc::new(state)
-        } else {
-            let policy = match storage.cache_policy {
-                CachePolicy::TinyLfu => cached::Policy::TinyLfu,
-                CachePolicy::Lru => cached::Policy::Lru,
-            };
-            Arc::new(CachedEngine::new(Arc::new(state), storage.cache_bytes, policy))
+        let log = Arc::new(log);
+        if storage.cache_bytes == 0 {
+            return Ok(Stores { log, engine: Arc::new(state), cache: None });
+        }
+        let policy = match storage.cache_policy {
+            CachePolicy::TinyLfu => cached::Policy::TinyLfu,
+            CachePolicy::Lru => cached::Policy::Lru,
         };
-        Ok(Stores { log: Arc::new(log), engine })
+        let cache = Arc::new(CachedEngine::new(Arc::new(state), storage.cache_bytes, policy));
+        Ok(Stores { log, engine: cache.clone(), cache: Some(cache) })
     }
 }
 
@@ -233,7 +240,10 @@ impl Parts {
             let cell = Cell::new(group);
             cell.set_applied(state.applied, state.stamp);
             let replay_to = log.map_or(LogIndex(0), |log| log.hard_state.commit);
-            parts.groups.insert(group, Group { slots, cell, version: machine.version(), replay_to });
+            parts.groups.insert(
+                group,
+                Group { slots, cell, version: machine.version(), cold: AtomicBool::new(false), replay_to },
+            );
             parts.starts.push(GroupStart {
                 conf_state: state.conf_state.clone(),
                 applied: (state.applied, state.term),
@@ -266,6 +276,7 @@ fn group_config(config: &Config) -> host::Config {
             raft.election_ticks,
             raft.election_ticks * defaults.election_ticks.1 / defaults.election_ticks.0,
         ),
+        log_entries_kept: raft.log_entries_kept,
         lease: if raft.lease.is_zero() { defaults.lease } else { raft.lease },
         use_leases: !raft.lease.is_zero(),
         ..defaults

@@ -5,14 +5,19 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -31,6 +36,49 @@ pub const SPANS: &str = "holdfast::span";
 const LINES_MAX: usize = 8192;
 /// How long the end of the process waits for lines and spans that are still on their way.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Decides which requests become spans: every so many-th.
+pub struct Sampler {
+    /// 0 for none.
+    every: u64,
+    seen: AtomicU64,
+}
+
+impl Sampler {
+    /// The share that `config` asks for, nothing without an endpoint.
+    pub fn new(config: &Telemetry) -> Sampler {
+        let ratio = if config.otlp_endpoint.is_some() { config.trace_ratio } else { 0.0 };
+        let every = if ratio > 0.0 { (1.0 / ratio.min(1.0)).round() as u64 } else { 0 };
+        Sampler { every, seen: AtomicU64::new(0) }
+    }
+
+    /// Whether the request at hand is one of them.
+    pub fn take(&self) -> bool {
+        self.every > 0 && self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every)
+    }
+}
+
+/// A span's place for another node, as a W3C traceparent; empty if there is none.
+pub fn traceparent(span: &Span) -> String {
+    let context = span.context();
+    let span = context.span();
+    let place = span.span_context();
+    if !place.is_valid() {
+        return String::new();
+    }
+    format!("00-{}-{}-01", place.trace_id(), place.span_id())
+}
+
+/// Makes a span the child of another node's; what is no traceparent is ignored.
+pub fn follow(span: &Span, traceparent: &str) {
+    let mut parts = traceparent.split('-').skip(1);
+    let (Some(trace), Some(parent)) = (parts.next(), parts.next()) else { return };
+    let (Ok(trace), Ok(parent)) = (TraceId::from_hex(trace), SpanId::from_hex(parent)) else { return };
+    let place = SpanContext::new(trace, parent, TraceFlags::SAMPLED, true, TraceState::default());
+    let context = opentelemetry::Context::new().with_remote_span_context(place);
+    // Fails only where no exporter is installed; then nobody misses the parent.
+    let _ = span.set_parent(context);
+}
 
 /// Keeps telemetry alive; flushes it when dropped.
 pub struct Guard {

@@ -5,12 +5,12 @@
 //! skipped (rule 9); this thread never waits for a disk, a socket or an evaluation.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::clock;
 use super::core::Core;
-use crate::base::GroupId;
+use super::{clock, threads};
+use crate::base::{GroupId, Nanos};
 use crate::host::{Effects, Envelope, Host, Input};
 use crate::machine;
 
@@ -29,7 +29,8 @@ pub enum Event {
 
 /// Starts the thread.
 pub fn spawn(core: Arc<Core>, host: Host, tick: Duration) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("raft".into()).spawn(move || Worker { core, host, outgoing: Vec::new() }.run(tick))
+    let worker = Worker { core, host, outgoing: Vec::new(), told: Nanos(0) };
+    threads::spawn("raft", move || worker.run(tick))
 }
 
 struct Worker {
@@ -37,7 +38,12 @@ struct Worker {
     host: Host,
     /// Reused: inputs of one machine thread in one turn.
     outgoing: Vec<(GroupId, machine::Input)>,
+    /// When the groups' status was told last.
+    told: Nanos,
 }
+
+/// How often people and metrics hear of the groups' status.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Worker {
     fn run(mut self, tick: Duration) {
@@ -63,6 +69,11 @@ impl Worker {
                 self.host.handle(now, Input::Tick);
                 // From now, not from when it was due: a thread that did not run for a while must not catch up.
                 due = now + tick;
+                if now.since(self.told) >= STATUS_INTERVAL {
+                    self.told = now;
+                    core.metrics.foreign_messages.set(self.host.counters().foreign_messages);
+                    *core.status.lock() = self.host.status();
+                }
             }
             core.metrics.worker_turns.inc();
             let effects = self.host.ready(now);

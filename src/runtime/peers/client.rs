@@ -97,6 +97,9 @@ impl Peers {
     fn request<T>(&self, peer: &Peer, stream: T) -> Request<T> {
         let mut request = Request::new(stream);
         self.identity.introduce(peer.id, request.metadata_mut());
+        if let Ok(resp) = self.resp.parse() {
+            request.metadata_mut().insert("holdfast-resp", resp);
+        }
         request
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
@@ -28,7 +29,6 @@ use super::clock;
 use super::metrics::Metrics;
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
 use crate::host::Envelope;
-use crate::machine::Submission;
 use crate::service::forward::Answer;
 use crate::store::snapshot::{FileSpool, Receiver};
 
@@ -69,6 +69,8 @@ pub struct Peer {
     pub address: String,
     raft: Arc<Outbox<pb::RaftMessage>>,
     forward: Arc<Outbox<pb::Batch>>,
+    /// Where it says that RESP clients reach it.
+    resp: Mutex<Option<String>>,
     /// When a frame of it came last, [`Nanos`]; 0 for never.
     heard: AtomicU64,
 }
@@ -76,13 +78,15 @@ pub struct Peer {
 /// All other nodes.
 pub struct Peers {
     identity: Identity,
+    /// Where RESP clients reach this node.
+    resp: String,
     peers: BTreeMap<NodeId, Arc<Peer>>,
     metrics: Arc<Metrics>,
 }
 
 impl Peers {
     /// The nodes of a cluster, without this one. Nothing is connected before [`Peers::connect`].
-    pub fn new(identity: Identity, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
+    pub fn new(identity: Identity, members: &[(NodeId, String)], resp: String, metrics: Arc<Metrics>) -> Peers {
         let others = members.iter().filter(|(id, _)| *id != identity.node);
         let peers = others.map(|(id, address)| {
             let peer = Peer {
@@ -90,11 +94,12 @@ impl Peers {
                 address: address.clone(),
                 raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
                 forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+                resp: Mutex::default(),
                 heard: AtomicU64::new(0),
             };
             (*id, Arc::new(peer))
         });
-        Peers { identity, peers: peers.collect(), metrics }
+        Peers { identity, resp, peers: peers.collect(), metrics }
     }
 
     /// Keeps streams to every peer for as long as the tokio runtime lives.
@@ -126,10 +131,10 @@ impl Peers {
     }
 
     /// Forwards a batch; false when there is no stream or no room, and then nothing was sent.
-    pub fn forward(&self, to: NodeId, group: GroupId, submission: Submission) -> bool {
+    pub fn forward(&self, to: NodeId, batch: Batch) -> bool {
         let refused = match self.peers.get(&to) {
             Some(peer) => {
-                let batch = wire::batch_to_wire(Batch { group, submission, trace: String::new() });
+                let batch = wire::batch_to_wire(batch);
                 let bytes = batch.units.len() + 64;
                 peer.forward.push([(batch, bytes)])
             }
@@ -161,6 +166,13 @@ impl Peers {
         self.peers.values().map(|peer| peer.raft.bytes() + peer.forward.bytes()).sum()
     }
 
+    fn introduced(&self, from: NodeId, metadata: &MetadataMap) {
+        let told = metadata.get("holdfast-resp").and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty());
+        if let Some(peer) = self.peers.get(&from) {
+            *peer.resp.lock() = told.map(str::to_owned);
+        }
+    }
+
     fn heard(&self, from: NodeId) {
         if let Some(peer) = self.peers.get(&from) {
             peer.heard.store(clock::boottime().0, Ordering::Relaxed);
@@ -169,6 +181,11 @@ impl Peers {
 }
 
 impl Peer {
+    /// Where RESP clients reach it, if it told.
+    pub fn resp(&self) -> Option<String> {
+        self.resp.lock().clone()
+    }
+
     /// Whether a frame of it came lately.
     pub fn reachable(&self) -> bool {
         let heard = Nanos(self.heard.load(Ordering::Relaxed));

@@ -131,9 +131,12 @@ impl pb::peer_server::Peer for Service {
 impl Service {
     fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
         let admitted = self.peers.identity.admit(request.metadata());
-        if let Err(why) = &admitted {
-            self.peers.metrics.foreign_refused.inc();
-            tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
+        match &admitted {
+            Ok(node) => self.peers.introduced(*node, request.metadata()),
+            Err(why) => {
+                self.peers.metrics.foreign_refused.inc();
+                tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
+            }
         }
         admitted
     }

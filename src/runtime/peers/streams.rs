@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::base::{GroupId, PeerId, SessionId};
-use crate::machine::{Origin, Refusal};
+use crate::machine::{Origin, Refusal, Submission};
 
 /// What arrived at a node.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Node {
     /// A listening node that dials the members.
     async fn start(cluster: u64, id: u64, listener: tokio::net::TcpListener, members: &[(NodeId, String)]) -> Node {
         let identity = Identity { cluster: ClusterId(cluster), node: NodeId(id) };
-        let peers = Arc::new(Peers::new(identity, members, Arc::new(Metrics::new())));
+        let peers = Arc::new(Peers::new(identity, members, format!("resp-{id}:6379"), Arc::new(Metrics::new())));
         let (sender, seen) = unbounded_channel();
         let directory = tempfile::tempdir().expect("a directory");
         let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory });
@@ -122,12 +122,15 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
             }
         };
         assert_eq!(received[..2], [envelope("a"), envelope("b")]);
-        assert!(two.peers.all().all(|peer| peer.reachable()));
+        assert!(two.peers.all().all(|peer| peer.reachable() && peer.resp().as_deref() == Some("resp-1:6379")));
 
         let origin = Some(Origin { session: SessionId(5), number: 1, acknowledged_below: 1 });
-        let batch = |ticket| Submission { ticket: Ticket(ticket), origin, units: Vec::new() };
-        assert!(one.peers.forward(NodeId(2), GroupId(1), batch(77)));
-        assert!(!one.peers.forward(NodeId(3), GroupId(1), batch(78)), "there is no such node");
+        let batch = |ticket| {
+            let submission = Submission { ticket: Ticket(ticket), origin, units: Vec::new() };
+            Batch { group: GroupId(1), submission, trace: String::new() }
+        };
+        assert!(one.peers.forward(NodeId(2), batch(77)));
+        assert!(!one.peers.forward(NodeId(3), batch(78)), "there is no such node");
         let Seen::Answers(answers) = one.next().await else { panic!("answers come next") };
         assert_eq!(answers, [(GroupId(1), Ticket(77), Answer::Refused(Refusal::NotLeader))]);
     });
