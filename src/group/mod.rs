@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfState, Message, MessageType};
+use raft::eraftpb::{ConfState, Entry, Message, MessageType};
 use raft::{RawNode, StateRole};
 
 pub use start::{Start, StartError};
@@ -497,8 +497,7 @@ impl Group {
         if !matches!(role, Role::Leader { term: leading, .. } if leading == term) || !record::is_payload(&data) {
             return None;
         }
-        let mut entry = raft::eraftpb::Entry::default();
-        entry.data = data;
+        let entry = Entry { data, ..Entry::default() };
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.node.raft.id;

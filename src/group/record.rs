@@ -38,11 +38,7 @@ pub(super) fn restore(record: LogRecord) -> store::Result<Entry> {
             store::Error::Corrupt(format!("membership entry {} does not decode: {error}", record.index).into())
         });
     }
-    let mut entry = Entry::default();
-    entry.index = record.index.get();
-    entry.term = record.term.get();
-    entry.data = record.data;
-    Ok(entry)
+    Ok(Entry { index: record.index.get(), term: record.term.get(), data: record.data, ..Entry::default() })
 }
 
 #[cfg(test)]
@@ -51,13 +47,9 @@ mod tests {
 
     #[test]
     fn entries_come_back_as_they_were() {
-        let mut normal = Entry::default();
-        normal.index = 7;
-        normal.term = 3;
-        normal.data = Bytes::from_static(b"\x01payload");
-        let mut empty = Entry::default();
-        empty.index = 8;
-        empty.term = 4;
+        let data = Bytes::from_static(b"\x01payload");
+        let normal = Entry { index: 7, term: 3, data, ..Entry::default() };
+        let empty = Entry { index: 8, term: 4, ..Entry::default() };
         let mut membership = normal.clone();
         membership.set_entry_type(EntryType::EntryConfChangeV2);
         for entry in [normal, empty, membership] {
@@ -69,8 +61,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_payload_is_shared_not_copied() {
-        let mut entry = Entry::default();
-        entry.data = Bytes::from(vec![1; 100]);
+        let entry = Entry { data: Bytes::from(vec![1; 100]), ..Entry::default() };
         assert_eq!(store(&entry).unwrap().data.as_ptr(), entry.data.as_ptr());
     }
 }

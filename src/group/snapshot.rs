@@ -103,8 +103,8 @@ impl Group {
             self.out.snapshots.push(SnapshotTask::Drop { snapshot });
             return;
         }
-        let mut content = Snapshot::default();
-        content.data = Bytes::copy_from_slice(&snapshot.to_be_bytes());
+        let data = Bytes::copy_from_slice(&snapshot.to_be_bytes());
+        let mut content = Snapshot { data, ..Snapshot::default() };
         content.mut_metadata().index = index.get();
         content.mut_metadata().term = term.get();
         content.mut_metadata().set_conf_state(membership);

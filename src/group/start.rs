@@ -166,10 +166,12 @@ pub(super) fn check(start: &Start, log: &Arc<dyn Log>, tail_bytes_kept: u64) -> 
         let write = LogWrite { group, reset: Some((applied, applied_term)), ..LogWrite::default() };
         repair = Some(LogWrite { hard_state: Some(hard_state), ..write });
     }
-    let mut scalars = eraftpb::HardState::default();
-    scalars.term = hard_state.term.get();
-    scalars.vote = hard_state.vote;
-    scalars.commit = hard_state.commit.get();
+    let scalars = eraftpb::HardState {
+        term: hard_state.term.get(),
+        vote: hard_state.vote,
+        commit: hard_state.commit.get(),
+        ..eraftpb::HardState::default()
+    };
     let origin = Origin {
         hard_state: scalars,
         conf_state,
@@ -194,8 +196,7 @@ fn conf_state(start: &Start) -> Result<ConfState, StartError> {
 
 /// The membership a group is born with.
 pub(super) fn initial_conf_state(voters: &[PeerId]) -> ConfState {
-    let mut conf_state = ConfState::default();
-    conf_state.voters = voters.iter().map(|peer| peer.get()).collect();
-    conf_state.voters.sort_unstable();
-    conf_state
+    let mut voters: Vec<u64> = voters.iter().map(|peer| peer.get()).collect();
+    voters.sort_unstable();
+    ConfState { voters, ..ConfState::default() }
 }
