@@ -7,6 +7,8 @@
 //! Invariant: parsing, adding and printing round once, to nearest, ties to even. The work is bounded by the length
 //! of the text, at most [`TEXT_BYTES_MAX`], and the exponent, at most 16384 bits.
 
+use super::natural::Natural;
+
 /// Redis's `MAX_LONG_DOUBLE_CHARS`: longer text is no number.
 const TEXT_BYTES_MAX: usize = 5 * 1024;
 /// Numbers from 2 to this power on are infinite.
@@ -238,147 +240,6 @@ fn round(mut number: Natural, exponent: i64) -> Option<Magnitude> {
     }
     let power = exponent + 64;
     (POWER_MIN < power && power <= POWER_MAX).then(|| Magnitude::Finite { mantissa: number.low_u64(), exponent })
-}
-
-/// A natural number of any size: 32-bit limbs, lowest first, the highest one not 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Natural(Vec<u32>);
-
-impl From<u64> for Natural {
-    fn from(number: u64) -> Natural {
-        let mut natural = Natural(vec![number as u32, (number >> 32) as u32]);
-        natural.trim();
-        natural
-    }
-}
-
-impl Natural {
-    fn is_zero(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn bits(&self) -> usize {
-        self.0.last().map_or(0, |high| self.0.len() * 32 - high.leading_zeros() as usize)
-    }
-
-    fn low_u64(&self) -> u64 {
-        let limb = |at: usize| u64::from(self.0.get(at).copied().unwrap_or(0));
-        limb(0) | (limb(1) << 32)
-    }
-
-    fn bit(&self, at: usize) -> bool {
-        self.0.get(at / 32).is_some_and(|limb| limb >> (at % 32) & 1 == 1)
-    }
-
-    fn trim(&mut self) {
-        while self.0.last() == Some(&0) {
-            self.0.pop();
-        }
-    }
-
-    fn at_least(&self, other: &Natural) -> bool {
-        self.0.len().cmp(&other.0.len()).then_with(|| self.0.iter().rev().cmp(other.0.iter().rev())).is_ge()
-    }
-
-    /// `self * factor + term`
-    fn multiply_add(&mut self, factor: u32, term: u32) {
-        let mut carry = u64::from(term);
-        for limb in &mut self.0 {
-            carry += u64::from(*limb) * u64::from(factor);
-            *limb = carry as u32;
-            carry >>= 32;
-        }
-        if carry > 0 {
-            self.0.push(carry as u32);
-        }
-    }
-
-    fn multiply_power(&mut self, base: u32, times: usize) {
-        for _ in 0..times {
-            self.multiply_add(base, 0);
-        }
-    }
-
-    fn add(&mut self, other: &Natural) {
-        let mut carry = 0;
-        self.0.resize(self.0.len().max(other.0.len()) + 1, 0);
-        for (at, limb) in self.0.iter_mut().enumerate() {
-            carry += u64::from(*limb) + u64::from(other.0.get(at).copied().unwrap_or(0));
-            *limb = carry as u32;
-            carry >>= 32;
-        }
-        self.trim();
-    }
-
-    /// `self - other`, where `self` is the larger.
-    fn subtract(&mut self, other: &Natural) {
-        let mut borrow = false;
-        for (at, limb) in self.0.iter_mut().enumerate() {
-            let (first, under) = limb.overflowing_sub(other.0.get(at).copied().unwrap_or(0));
-            let (second, again) = first.overflowing_sub(u32::from(borrow));
-            *limb = second;
-            borrow = under || again;
-        }
-        debug_assert!(!borrow, "the smaller number was subtracted from");
-        self.trim();
-    }
-
-    fn shift_left(&mut self, by: usize) {
-        if self.is_zero() {
-            return;
-        }
-        let within = by % 32;
-        if within > 0 {
-            self.multiply_add(1 << within, 0);
-        }
-        self.0.splice(0..0, std::iter::repeat_n(0, by / 32));
-    }
-
-    fn halve(&mut self) {
-        let mut carry = 0;
-        for limb in self.0.iter_mut().rev() {
-            let low = *limb & 1;
-            *limb = (*limb >> 1) | (carry << 31);
-            carry = low;
-        }
-        self.trim();
-    }
-
-    /// `self / 2^by` to nearest, ties to even.
-    fn shift_right_rounding(&mut self, by: usize) {
-        if by == 0 {
-            return;
-        }
-        let half = self.bit(by - 1);
-        let beyond = (0..by - 1).any(|at| self.bit(at));
-        self.0.drain(..(by / 32).min(self.0.len()));
-        let within = by % 32;
-        for at in 0..self.0.len() {
-            let above = self.0.get(at + 1).copied().unwrap_or(0);
-            self.0[at] = ((u64::from(above) << 32 | u64::from(self.0[at])) >> within) as u32;
-        }
-        self.trim();
-        if half && (beyond || self.bit(0)) {
-            self.multiply_add(1, 1);
-        }
-    }
-
-    fn decimal(mut self) -> String {
-        const CHUNK: u64 = 1_000_000_000;
-        let mut chunks = Vec::new();
-        while !self.is_zero() {
-            let mut rest = 0;
-            for limb in self.0.iter_mut().rev() {
-                let number = rest << 32 | u64::from(*limb);
-                *limb = (number / CHUNK) as u32;
-                rest = number % CHUNK;
-            }
-            self.trim();
-            chunks.push(rest);
-        }
-        let high = chunks.pop().map_or_else(|| "0".to_owned(), |chunk| chunk.to_string());
-        chunks.iter().rev().fold(high, |text, chunk| text + &format!("{chunk:09}"))
-    }
 }
 
 #[cfg(test)]

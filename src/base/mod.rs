@@ -8,6 +8,7 @@ pub mod hash;
 pub mod ids;
 pub mod limits;
 pub mod long_double;
+mod natural;
 pub mod rng;
 pub mod slot;
 pub mod time;

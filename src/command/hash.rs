@@ -8,7 +8,8 @@ use super::error::{Failure, Result};
 use super::scan::ScanOptions;
 use crate::base::LongDouble;
 use crate::base::limits::ARGUMENTS_MAX;
-use crate::data::hash::{Hash, Pair};
+use crate::data::hash::Hash;
+use crate::data::packed::Pair;
 use crate::resp::{Protocol, Value};
 
 /// Picks that HRANDFIELD makes with repetition at most; a client may ask for 2^63.

@@ -10,6 +10,7 @@ mod generic;
 pub mod hash;
 mod head;
 mod keyspace;
+pub mod packed;
 pub mod scan;
 pub mod string;
 #[cfg(test)]
