@@ -150,7 +150,12 @@ impl<'a> Session<'a> {
                 let queue = self.queue.take().unwrap_or_default();
                 self.executed(&queue, &holdfast, &redis)
             }
-            (b"EXEC" | b"DISCARD", Some(_)) if args.len() == 1 => {
+            // Refused for its words, EXEC ends the transaction all the same; DISCARD does not.
+            (b"EXEC", Some(_)) => {
+                self.queue = None;
+                holdfast == redis
+            }
+            (b"DISCARD", Some(_)) if args.len() == 1 => {
                 self.queue = None;
                 holdfast == redis
             }
