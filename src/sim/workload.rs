@@ -314,10 +314,13 @@ mod tests {
     use super::super::client::{call, database};
     use super::super::clock::EPOCH;
     use super::*;
+    use bytes::BytesMut;
+
     use crate::base::Millis;
     use crate::command;
     use crate::data::Moment;
     use crate::data::testing::World;
+    use crate::resp::parse_reply;
 
     /// The model was written from Redis's documentation, the commands too: where they differ, one is wrong.
     #[test]
@@ -343,8 +346,13 @@ mod tests {
                         continue;
                     }
                     let db = database(step.family);
+                    // As a client sees it: a map of RESP3 is a flat array to the simulated ones.
                     let run = |words: &Words, world: &mut World| {
-                        world.keys(|keys| command::execute(keys, &call(db, words))).expect("memory does not fail")
+                        let call = call(db, words);
+                        let mut bytes = BytesMut::new();
+                        let done = world.keys(|keys| command::execute_encoded(keys, &call, &mut bytes));
+                        done.expect("memory does not fail");
+                        parse_reply(&bytes.freeze()).expect("a whole reply").0
                     };
                     let replies = commands.iter().map(|words| run(words, &mut world)).collect();
                     let outcome = Outcome::Replies(replies);

@@ -419,7 +419,7 @@ fn cluster_words() {
         ("cluster links", "*0"),
         ("cluster foo", "-ERR unknown subcommand 'foo'. Try CLUSTER HELP."),
         ("cluster keyslot", "-ERR wrong number of arguments for 'cluster|keyslot' command"),
-        ("cluster countkeysinslot x", "-ERR Invalid slot"),
+        ("cluster countkeysinslot x", "-ERR value is not an integer or out of range"),
         ("cluster countkeysinslot 99999", "-ERR Invalid slot"),
         ("set foo 1", "+OK"),
         ("cluster countkeysinslot 12182", ":1"),
