@@ -10,6 +10,7 @@ mod support;
 use std::path::PathBuf;
 
 use dialogue::Patient;
+use holdfast::command::{Handler, table};
 use holdfast::data::Thresholds;
 use holdfast::store::memory::MemoryEngine;
 use holdfast::store::rocks::{RocksEngine, StateOptions};
@@ -58,4 +59,14 @@ fn dialogues_over_a_socket() {
         return;
     };
     run_all(&mut Client::connect(&address).unwrap_or_else(|error| panic!("{address}: {error}")));
+}
+
+#[test]
+fn every_command_on_keys_has_a_dialogue() {
+    let texts: Vec<String> = files().iter().map(|file| std::fs::read_to_string(file).expect("a text file")).collect();
+    let commands = texts.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("> "));
+    let names: Vec<String> = commands.filter_map(|line| line.split(' ').next()).map(str::to_lowercase).collect();
+    for spec in table::all().filter(|spec| !matches!(spec.handler, Handler::Session)) {
+        assert!(names.iter().any(|name| name == spec.name), "no dialogue shows {}", spec.name);
+    }
 }

@@ -116,8 +116,8 @@ impl Keyspace<'_> {
 
     /// Any key of a database: a random slot among those with keys, then a random key of it.
     ///
-    /// Both are drawn as the next one after a random place, so every key can come, but those behind wide gaps come
-    /// more often. That is about as even as Redis's own choice, at the cost of two seeks.
+    /// Both are drawn as the next one after a random place, so every key can come, but not evenly: one behind a wide
+    /// gap comes more often. That costs two seeks; an even choice would need counts per slot.
     pub fn random_key(&mut self, db: u8) -> Result<Option<Bytes>> {
         let slots = u64::from(self.slots.last.get() - self.slots.first.get()) + 1;
         let number = self.slots.first.get() + self.rng.below(slots) as u16;

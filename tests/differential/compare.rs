@@ -171,6 +171,11 @@ impl<'a> Session<'a> {
             }
             (_, None) => self.same(args, &holdfast, &redis),
         };
+        if self.queue.is_none() && args[0].to_ascii_uppercase().starts_with(b"FLUSH") {
+            // Redis stops an EXEC only for watched keys that were there; here emptying a database touches all of it.
+            self.holdfast.call(&words("UNWATCH"));
+            self.redis.call(&words("UNWATCH"));
+        }
         if same || is_known(args, &holdfast, &redis) {
             return None;
         }
