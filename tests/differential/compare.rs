@@ -150,14 +150,20 @@ impl<'a> Session<'a> {
                 let queue = self.queue.take().unwrap_or_default();
                 self.executed(&queue, &holdfast, &redis)
             }
-            // Refused for its words, EXEC ends the transaction all the same; DISCARD does not.
-            (b"EXEC", Some(_)) => {
+            (b"DISCARD", Some(_)) if !redis.is_error() => {
                 self.queue = None;
                 holdfast == redis
             }
-            (b"DISCARD", Some(_)) if args.len() == 1 => {
+            (_, Some(_)) if matches!(&redis, Reply::Error(line) if line.starts_with("EXECABORT")) => {
                 self.queue = None;
                 holdfast == redis
+            }
+            // Over several groups a transaction works on one of them, until two-phase commit is built.
+            (_, Some(_)) if matches!(&holdfast, Reply::Error(line) if line.starts_with("CROSSSLOT")) => {
+                self.queue = None;
+                self.holdfast.call(&words("DISCARD"));
+                self.redis.call(&words("DISCARD"));
+                true
             }
             (_, Some(queue)) => {
                 if redis == Reply::Simple("QUEUED".into()) {
