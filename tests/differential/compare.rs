@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::grammar::{self, Step};
+use crate::grammar::{self, Act, Step};
 use crate::support::client::Client;
 use crate::support::reply::Reply;
 use crate::support::{Target, notation, words};
@@ -47,10 +47,10 @@ enum Kind {
     Random,
     /// A part of an iteration: the whole iteration gives the same elements.
     Cursor,
+    /// A number that means something else on each side.
+    Any,
     /// A number of keys. Redis counts a key that SET gave a deadline in the past until something looks at it.
     Size,
-    /// A number that is ours alone.
-    Any,
 }
 
 fn kind(args: &[Bytes]) -> Kind {
@@ -63,14 +63,19 @@ fn kind(args: &[Bytes]) -> Kind {
         "PTTL" | "PEXPIRETIME" => Kind::Near(CLOCK_TOLERANCE),
         "RANDOMKEY" | "HRANDFIELD" => Kind::Random,
         "SCAN" | "HSCAN" => Kind::Cursor,
-        // Reads leave no trace in our records.
+        // Redis's access clock belongs to the object, and small integers are one object for everybody.
         "OBJECT" if word(1) == "IDLETIME" => Kind::Any,
         _ => Kind::Exact,
     }
 }
 
-/// Both sides, and what they were told that outlives a command.
-pub struct Session<'a> {
+/// All connections, each on both sides.
+pub struct Sessions<'a> {
+    pairs: Vec<Session<'a>>,
+}
+
+/// One connection on both sides, and what it was told that outlives a command.
+struct Session<'a> {
     holdfast: &'a mut dyn Target,
     redis: &'a mut Client,
     db: u8,
@@ -78,40 +83,64 @@ pub struct Session<'a> {
     queue: Option<Vec<Vec<Bytes>>>,
 }
 
-impl<'a> Session<'a> {
-    /// Both from the start.
-    pub fn new(holdfast: &'a mut dyn Target, redis: &'a mut Client) -> Session<'a> {
-        for target in [&mut *holdfast, &mut *redis as &mut dyn Target] {
-            // Leaves a transaction that an earlier run did not end; elsewhere it is an error, which is fine.
-            target.call(&words("DISCARD"));
-            target.call(&words("UNWATCH"));
-            target.reset();
-        }
-        Session { holdfast, redis, db: 0, queue: None }
+impl<'a> Sessions<'a> {
+    /// All from the start.
+    pub fn new(holdfast: &'a mut [Box<dyn Target>], redis: &'a mut [Client]) -> Sessions<'a> {
+        let pairs = holdfast.iter_mut().zip(redis).map(|(holdfast, redis)| Session {
+            holdfast: &mut **holdfast,
+            redis,
+            db: 0,
+            queue: None,
+        });
+        let mut sessions = Sessions { pairs: pairs.collect() };
+        sessions.pairs.iter_mut().for_each(Session::reset);
+        sessions
     }
 
     /// Takes one step on both sides.
     pub fn step(&mut self, step: &Step) -> Option<Difference> {
-        match step {
-            Step::Call(args) => return self.call(args),
-            Step::Select(_) | Step::Protocol(_) if self.queue.is_some() => {}
-            Step::Select(db) => {
-                self.db = *db;
-                self.select(*db);
+        let session = &mut self.pairs[step.on];
+        match &step.act {
+            Act::Call(args) => {
+                let empties = session.empties(args);
+                let difference = session.call(args);
+                if empties {
+                    // Redis stops an EXEC only for watched keys that were there; here emptying a database touches
+                    // all of it.
+                    self.pairs.iter_mut().for_each(Session::unwatch);
+                }
+                return difference;
             }
-            Step::Protocol(version) => {
-                self.holdfast.protocol(*version);
-                self.redis.protocol(*version);
+            Act::Select(_) | Act::Protocol(_) if session.queue.is_some() => {}
+            Act::Select(db) => {
+                session.db = *db;
+                session.select(*db);
+            }
+            Act::Protocol(version) => {
+                session.holdfast.protocol(*version);
+                session.redis.protocol(*version);
             }
         }
         None
     }
 
-    /// Compares everything that is stored.
+    /// Compares everything that is stored, as far as a connection is free to ask.
     pub fn audit(&mut self) -> Option<Difference> {
-        if self.queue.is_some() {
-            return None;
+        self.pairs.iter_mut().find(|session| session.queue.is_none())?.audit()
+    }
+}
+
+impl Session<'_> {
+    fn reset(&mut self) {
+        for target in [&mut *self.holdfast, &mut *self.redis as &mut dyn Target] {
+            // Leaves a transaction that an earlier run did not end; elsewhere it is an error, which is fine.
+            target.call(&words("DISCARD"));
+            target.call(&words("UNWATCH"));
+            target.reset();
         }
+    }
+
+    fn audit(&mut self) -> Option<Difference> {
         let difference = DATABASES.into_iter().find_map(|db| {
             self.select(db);
             self.audit_database()
@@ -141,6 +170,22 @@ impl<'a> Session<'a> {
         self.redis.select(db);
     }
 
+    /// Whether a command empties a database, now or as the end of a transaction.
+    fn empties(&self, args: &[Bytes]) -> bool {
+        let is_flush = |args: &[Bytes]| args[0].to_ascii_uppercase().starts_with(b"FLUSH");
+        match &self.queue {
+            None => is_flush(args),
+            Some(queue) => args[0].eq_ignore_ascii_case(b"exec") && queue.iter().any(|args| is_flush(args)),
+        }
+    }
+
+    /// Forgets what is watched, and with it a transaction that depends on it.
+    fn unwatch(&mut self) {
+        let word = if self.queue.take().is_some() { "DISCARD" } else { "UNWATCH" };
+        self.holdfast.call(&words(word));
+        self.redis.call(&words(word));
+    }
+
     fn call(&mut self, args: &[Bytes]) -> Option<Difference> {
         let holdfast = self.holdfast.call(args);
         let redis = self.redis.call(args);
@@ -158,11 +203,11 @@ impl<'a> Session<'a> {
                 self.queue = None;
                 holdfast == redis
             }
-            // Over several groups a transaction works on one of them, until two-phase commit is built.
-            (_, Some(_)) if matches!(&holdfast, Reply::Error(line) if line.starts_with("CROSSSLOT")) => {
-                self.queue = None;
-                self.holdfast.call(&words("DISCARD"));
-                self.redis.call(&words("DISCARD"));
+            // Commands over all keys need all groups, and a transaction works on one of them, until two-phase commit
+            // is built.
+            (b"DBSIZE" | b"FLUSHALL" | b"FLUSHDB" | b"KEYS" | b"RANDOMKEY" | b"SCAN", Some(_)) if matches!(&holdfast, Reply::Error(line) if line.starts_with("CROSSSLOT")) =>
+            {
+                self.unwatch();
                 true
             }
             (_, Some(queue)) => {
@@ -177,11 +222,6 @@ impl<'a> Session<'a> {
             }
             (_, None) => self.same(args, &holdfast, &redis),
         };
-        if self.queue.is_none() && args[0].to_ascii_uppercase().starts_with(b"FLUSH") {
-            // Redis stops an EXEC only for watched keys that were there; here emptying a database touches all of it.
-            self.holdfast.call(&words("UNWATCH"));
-            self.redis.call(&words("UNWATCH"));
-        }
         if same || is_known(args, &holdfast, &redis) {
             return None;
         }
@@ -201,7 +241,10 @@ impl<'a> Session<'a> {
                 Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
                 Kind::Random | Kind::Cursor | Kind::Size | Kind::Any => ours.is_error() == theirs.is_error(),
             };
-            same || is_known(args, ours, theirs)
+            // A value that this very block set is also referred to by Redis's queue of the block, until it ends.
+            let is_queued =
+                args[0].eq_ignore_ascii_case(b"object") && (ours, theirs) == (&Reply::Integer(1), &Reply::Integer(2));
+            same || is_queued || is_known(args, ours, theirs)
         })
     }
 
@@ -225,6 +268,7 @@ impl<'a> Session<'a> {
                 self.redis.call(&look);
                 *holdfast == self.redis.call(args)
             }
+            Kind::Any => std::mem::discriminant(holdfast) == std::mem::discriminant(redis),
             Kind::Random => self.is_drawn(args, holdfast, redis),
             // A cursor that nobody gave out may stand for any place.
             Kind::Cursor if !is_start(args) => holdfast.elements().len() == redis.elements().len(),
@@ -233,7 +277,6 @@ impl<'a> Session<'a> {
                 let theirs = whole(self.redis, args, redis);
                 ours == theirs
             }
-            Kind::Any => std::mem::discriminant(holdfast) == std::mem::discriminant(redis),
         }
     }
 

@@ -79,12 +79,21 @@ pub const SYNTAX: &[&str] = &[
     "UNLINK key+",
 ];
 
-/// Commands that only a live server knows: they belong to a session.
+/// Commands that belong to a session, for where there are several.
 const SESSION_SYNTAX: &[&str] = &["DISCARD", "EXEC", "EXEC", "EXEC", "MULTI", "MULTI", "UNWATCH", "WATCH key+"];
 
 /// One step of a run, the same for both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub struct Step {
+    /// The connection that takes it.
+    pub on: usize,
+    /// What it does.
+    pub act: Act,
+}
+
+/// What a connection does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
     /// A command.
     Call(Vec<Bytes>),
     /// Selects a database.
@@ -95,18 +104,25 @@ pub enum Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Step::Call(args) => write!(f, "> {}", notation::command(args)),
-            Step::Select(db) => write!(f, ": db {db}"),
-            Step::Protocol(version) => write!(f, ": protocol {version}"),
+        // The first connection's lines are those of a dialogue.
+        if self.on > 0 {
+            write!(f, "{}", self.on + 1)?;
+        }
+        match &self.act {
+            Act::Call(args) => write!(f, "> {}", notation::command(args)),
+            Act::Select(db) => write!(f, ": db {db}"),
+            Act::Protocol(version) => write!(f, ": protocol {version}"),
         }
     }
 }
 
-/// Draws steps; the same generator and flag give the same steps.
+/// Draws steps; the same generator and number of connections give the same steps.
 pub struct Generator {
     rng: Rng,
     lines: Vec<Node>,
+    connections: usize,
+    /// The connection of the last step.
+    on: usize,
 }
 
 /// A parsed piece of syntax.
@@ -120,19 +136,27 @@ enum Node {
 }
 
 impl Generator {
-    /// With `session` also transactions.
-    pub fn new(rng: Rng, session: bool) -> Generator {
-        let session = if session { SESSION_SYNTAX } else { &[] };
-        Generator { rng, lines: SYNTAX.iter().chain(session).map(|line| parse(line)).collect() }
+    /// For so many connections; with more than one also transactions.
+    pub fn new(rng: Rng, connections: usize) -> Generator {
+        let session = if connections > 1 { SESSION_SYNTAX } else { &[] };
+        let lines = SYNTAX.iter().chain(session).map(|line| parse(line)).collect();
+        Generator { rng, lines, connections, on: 0 }
     }
 
-    /// The next step.
+    /// The next step. A connection mostly says a few things before another one speaks.
     pub fn step(&mut self) -> Step {
-        match self.rng.below(400) {
-            0 => return Step::Select(*self.rng.pick(&[0, 0, 1, 2])),
-            1 => return Step::Protocol(*self.rng.pick(&[2, 3])),
-            _ => {}
+        if self.rng.chance(1, 3) {
+            self.on = self.rng.below(self.connections as u64) as usize;
         }
+        let act = match self.rng.below(400) {
+            0 => Act::Select(*self.rng.pick(&[0, 0, 1, 2])),
+            1 => Act::Protocol(*self.rng.pick(&[2, 3])),
+            _ => Act::Call(self.call()),
+        };
+        Step { on: self.on, act }
+    }
+
+    fn call(&mut self) -> Vec<Bytes> {
         let lines = std::mem::take(&mut self.lines);
         let mut args = Vec::new();
         let at = self.rng.below(lines.len() as u64) as usize;
@@ -146,7 +170,7 @@ impl Generator {
         if self.rng.chance(1, 20) {
             self.damage(&mut args);
         }
-        Step::Call(args)
+        args
     }
 
     fn write(&mut self, node: &Node, args: &mut Vec<Bytes>) {

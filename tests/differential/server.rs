@@ -4,14 +4,14 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use holdfast::base::limits;
 use holdfast::data::Thresholds;
 
 use crate::support::client::Client;
 
 /// Small ones, so that hashes of both encodings occur all the time.
-pub const THRESHOLDS: Thresholds = Thresholds { hash_entries_max: 6, hash_value_bytes_max: 24 };
-/// Those of a Holdfast with default settings, for a live one.
-pub const THRESHOLDS_LIVE: Thresholds = Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 };
+pub const THRESHOLDS: Thresholds =
+    Thresholds { hash_entries_max: 6, hash_value_bytes_max: 24, string_bytes_max: limits::BULK_BYTES_MAX };
 
 /// How long a redis-server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,13 +23,13 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts the server with these sizes of a small hash; `None` if there is no such program.
-    pub fn start(thresholds: Thresholds) -> Option<RedisServer> {
+    /// Starts the server with [`THRESHOLDS`]; `None` if there is no such program.
+    pub fn start() -> Option<RedisServer> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--hash-max-listpack-entries", &thresholds.hash_entries_max.to_string()])
-            .args(["--hash-max-listpack-value", &thresholds.hash_value_bytes_max.to_string()])
+            .args(["--hash-max-listpack-entries", &THRESHOLDS.hash_entries_max.to_string()])
+            .args(["--hash-max-listpack-value", &THRESHOLDS.hash_value_bytes_max.to_string()])
             .stdout(Stdio::null())
             .spawn();
         match started {
