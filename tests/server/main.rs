@@ -1,0 +1,10 @@
+//! The program as an operator meets it: what settings do, how many clients fit, what it tells a collector.
+
+mod connections;
+#[path = "../support/nodes.rs"]
+mod nodes;
+#[path = "../support/resp.rs"]
+#[expect(dead_code, reason = "the nodes of these tests find their own ports")]
+mod resp;
+mod settings;
+mod telemetry;
