@@ -10,6 +10,7 @@ mod support;
 use std::path::PathBuf;
 
 use dialogue::Patient;
+use holdfast::base::limits;
 use holdfast::command::{Handler, table};
 use holdfast::data::Thresholds;
 use holdfast::store::memory::MemoryEngine;
@@ -18,7 +19,8 @@ use support::client::Client;
 use support::local::Local;
 
 /// Redis's default sizes of a small hash.
-const THRESHOLDS: Thresholds = Thresholds { hash_entries_max: 128, hash_value_bytes_max: 64 };
+const THRESHOLDS: Thresholds =
+    Thresholds { hash_entries_max: 128, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX };
 
 /// Names an address to run the dialogues against, `host:port`.
 const ADDRESS: &str = "HOLDFAST_DIALOGUE_ADDRESS";

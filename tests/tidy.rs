@@ -37,6 +37,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("slog", &["group/"]),
     ("bincode", &["group/entry"]),
     ("axum", &["front/"]),
+    ("hyper", &["front/"]),
+    ("hyper_util", &["front/"]),
     ("tonic", &["front/", "runtime/"]),
     ("tokio", &["front/", "runtime/"]),
     ("prost", &["runtime/"]),

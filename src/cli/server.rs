@@ -90,11 +90,16 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     config.peer = Some(resolve("listen.peer", &settings.peer)?);
     config.clients_max = settings.clients_max;
     config.password = Some(settings.password.clone()).filter(|password| !password.is_empty());
+    config.idle_timeout = settings.idle_timeout;
+    config.query_buffer_bytes = settings.query_buffer_bytes;
+    config.output_buffer_bytes = settings.output_buffer_bytes;
+    config.thresholds.string_bytes_max = settings.bulk_bytes;
     config.request_timeout = settings.request_deadline;
     config.raft.lease = match settings.read_mode {
         ReadMode::Lease => settings.lease,
         ReadMode::ReadIndex => Duration::ZERO,
     };
+    config.raft.log_entries_kept = settings.log_keep_entries;
     config.raft.flush_log_bytes = settings.flush_log_bytes;
     config.raft.flush_interval = settings.flush_interval;
     config.storage.cache_bytes = settings.cache_bytes;
@@ -119,4 +124,38 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
 fn resolve(setting: &str, text: &str) -> runtime::Result<SocketAddr> {
     let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     first.ok_or_else(|| runtime::Error::Config(format!("{setting}: no address is known for \"{text}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Kind, ROWS, Row};
+
+    /// Another valid value than the default.
+    fn other(row: &Row) -> String {
+        match row.kind {
+            Kind::Integer(low, high) if row.default == low.to_string() => high.to_string(),
+            Kind::Integer(low, _) => low.to_string(),
+            Kind::Ratio(..) => "0.5".into(),
+            Kind::Text => "other".into(),
+            Kind::Address => "127.0.0.1:7".into(),
+            Kind::Choice(words) => words.iter().find(|word| **word != row.default).expect("two words").to_string(),
+            Kind::Cluster => "1=127.0.0.1:7,2=127.0.0.1:8".into(),
+        }
+    }
+
+    fn config(environment: Vec<(String, String)>) -> String {
+        let settings = settings::load(&Sources { environment, ..Sources::default() }).expect("valid settings").settings;
+        format!("{:?}", node_config(&settings).expect("a configuration"))
+    }
+
+    #[test]
+    fn every_setting_reaches_the_runtime() {
+        let defaults = config(Vec::new());
+        for row in ROWS {
+            let name = format!("HOLDFAST_{}", row.path.replace('.', "__").to_ascii_uppercase());
+            let changed = config(vec![(name, other(row))]);
+            assert_ne!(changed, defaults, "{} changes nothing", row.path);
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The client's mistake: the error line, without the dash.
-    Reply(Cow<'static, str>),
+    Reply(Cow<'static, [u8]>),
     /// The evaluation cannot go on.
     Abort(Error),
 }
@@ -32,17 +32,20 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     /// Words that fit no option, or an option twice.
-    pub const SYNTAX: Failure = Failure::Reply(Cow::Borrowed("ERR syntax error"));
+    pub const SYNTAX: Failure = Failure::Reply(Cow::Borrowed(b"ERR syntax error"));
     /// A number that is none, or too large.
-    pub const NOT_AN_INTEGER: Failure = Failure::Reply(Cow::Borrowed("ERR value is not an integer or out of range"));
+    pub const NOT_AN_INTEGER: Failure = Failure::Reply(Cow::Borrowed(b"ERR value is not an integer or out of range"));
     /// A float that is none.
-    pub const NOT_A_FLOAT: Failure = Failure::Reply(Cow::Borrowed("ERR value is not a valid float"));
+    pub const NOT_A_FLOAT: Failure = Failure::Reply(Cow::Borrowed(b"ERR value is not a valid float"));
     /// A key that must exist.
-    pub const NO_SUCH_KEY: Failure = Failure::Reply(Cow::Borrowed("ERR no such key"));
+    pub const NO_SUCH_KEY: Failure = Failure::Reply(Cow::Borrowed(b"ERR no such key"));
 
     /// An error line, its prefix (`ERR `) included.
     pub fn line(line: impl Into<Cow<'static, str>>) -> Failure {
-        Failure::Reply(line.into())
+        Failure::Reply(match line.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
     }
 
     /// Too few or too many words for a command, where its arity alone does not tell.
@@ -53,7 +56,7 @@ impl Failure {
     /// What [`super::execute`] makes of it: a reply, or the end of the evaluation.
     pub fn into_reply(self) -> std::result::Result<Value, Error> {
         match self {
-            Failure::Reply(line) => Ok(Value::error(line)),
+            Failure::Reply(line) => Ok(Value::error_line(line)),
             Failure::Abort(error) => Err(error),
         }
     }

@@ -9,7 +9,7 @@ use super::args::{self, Options};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::Millis;
-use crate::resp::Value;
+use crate::resp::{Value, c_string};
 
 /// Milliseconds per unit of a client's number.
 const SECONDS: i64 = 1000;
@@ -80,8 +80,7 @@ impl Condition {
                 [b'g', b't'] => condition.gt = true,
                 [b'l', b't'] => condition.lt = true,
                 _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(Failure::line(format!("ERR Unsupported option {word}")));
+                    return Err(Failure::Reply([b"ERR Unsupported option ", c_string(word)].concat().into()));
                 }
             }
         }

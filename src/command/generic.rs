@@ -75,7 +75,9 @@ pub(super) fn copy(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
     if db == context.db && from == to {
         return Err(Failure::line(SAME_OBJECT));
     }
+    context.keys.manner.counts = true;
     let Some(value) = context.lookup(from)? else { return Ok(Value::Integer(0)) };
+    context.keys.manner.counts = false;
     let before = context.keys.lookup(db, to)?;
     if before.is_some() && !replace {
         return Ok(Value::Integer(0));

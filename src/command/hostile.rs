@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Call, Error, Handler, Spec, execute_encoded, table};
 use crate::base::Rng;
-use crate::data::testing::{Records, World};
+use crate::data::testing::World;
 use crate::data::{Mode, Touched};
 use crate::resp::{Protocol, parse_reply};
-use crate::store::keys;
+use crate::store::{Records, keys};
 
 const CALLS: usize = 30_000;
 

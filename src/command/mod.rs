@@ -18,6 +18,7 @@ mod hash;
 #[cfg(test)]
 mod hostile;
 pub mod introspect;
+mod mistake;
 mod object;
 mod scan;
 pub mod spec;
@@ -33,12 +34,13 @@ use bytes::BytesMut;
 pub use batch::Call;
 pub use context::Context;
 pub use error::{Error, Failure};
+pub use mistake::mistake;
 pub use spec::{Flags, Handler, Merge, Spec};
 pub use table::lookup;
 
 use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
 use crate::data::Keyspace;
-use crate::resp::Value;
+use crate::resp::{Value, c_string};
 
 /// Bytes of a client's words that an error line repeats.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -50,7 +52,7 @@ pub fn check<T: AsRef<[u8]>>(args: &[T]) -> Result<&'static Spec, Value> {
     let spec = match args.get(1).map(T::as_ref) {
         Some(word) if !container.subcommands.is_empty() => container.subcommand(word).ok_or_else(|| {
             let (word, container) = (quoted(word, QUOTED_BYTES_MAX), container.name.to_ascii_uppercase());
-            Value::error(format!("ERR unknown subcommand '{word}'. Try {container} HELP."))
+            Value::error_with(&[b"ERR unknown subcommand '", word, b"'. Try ", container.as_bytes(), b" HELP."])
         })?,
         _ => container,
     };
@@ -74,6 +76,7 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
     if call.db >= DATABASES {
         return Ok(Value::error("ERR DB index is out of range"));
     }
+    keys.manner = spec.manner();
     let mut context = Context { keys, db: call.db, protocol: call.protocol };
     run(&mut context, &call.args).or_else(Failure::into_reply)
 }
@@ -104,21 +107,19 @@ fn payload_bytes(reply: &Value) -> usize {
 fn unknown<T: AsRef<[u8]>>(args: &[T]) -> Value {
     let mut words = args.iter().map(T::as_ref);
     let name = quoted(words.next().unwrap_or_default(), QUOTED_BYTES_MAX);
-    let mut beginning = String::new();
+    let mut beginning = Vec::new();
     for word in words {
         if beginning.len() >= QUOTED_BYTES_MAX {
             break;
         }
-        beginning += &format!("'{}' ", quoted(word, QUOTED_BYTES_MAX - beginning.len()));
+        beginning.extend([b"'", quoted(word, QUOTED_BYTES_MAX - beginning.len()), b"' "].concat());
     }
-    Value::error(format!("ERR unknown command '{name}', with args beginning with: {beginning}"))
+    Value::error_with(&[b"ERR unknown command '", name, b"', with args beginning with: ", &beginning])
 }
 
-/// A client's word for an error line: at most so many bytes, up to the first NUL, as C's `%s` would print it; line
-/// breaks are [`Value::error`]'s business.
-fn quoted(word: &[u8], bytes_max: usize) -> String {
-    let word = &word[..word.len().min(bytes_max)];
-    String::from_utf8_lossy(word.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+/// A client's word for an error line: at most so many bytes; line breaks are [`Value::error`]'s business.
+fn quoted(word: &[u8], bytes_max: usize) -> &[u8] {
+    c_string(&word[..word.len().min(bytes_max)])
 }
 
 #[cfg(test)]

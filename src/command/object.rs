@@ -42,9 +42,10 @@ pub(super) fn refcount(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
     })
 }
 
-/// Reads leave no trace in the records, so no key was ever idle.
+/// From the access clock of the node that answers: the leader's, which knows of every read and write since it leads.
 pub(super) fn idletime(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    about(context, &args[2], |_| Ok(Value::Integer(0)))
+    let seconds = context.keys.idle_seconds(context.db, &args[2]);
+    about(context, &args[2], |_| Ok(Value::Integer(seconds.into())))
 }
 
 pub(super) fn freq(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {

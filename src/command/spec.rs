@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::Result;
+use crate::data::Manner;
 use crate::resp::Value;
 
 /// A command, or a subcommand (`client|id`).
@@ -312,6 +313,19 @@ impl Spec {
             all = all.with(Categories::of("blocking"));
         }
         all.with(if self.flags.has(Flags::of("fast")) { Categories::of("fast") } else { Categories::of("slow") })
+    }
+
+    /// What its lookups leave behind: reading counts as a hit or a miss, and all but a look from outside (does it
+    /// exist, as what, until when) moves the access clock. Redis decides it likewise, command by command.
+    pub fn manner(&self) -> Manner {
+        const READS: Flags = Flags::of("readonly");
+        let looks = matches!(
+            self.name,
+            "exists" | "type" | "ttl" | "pttl" | "expiretime" | "pexpiretime" | "keys" | "scan" | "randomkey"
+        ) || self.name.starts_with("object|");
+        let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize");
+        let reads = self.flags.has(READS) || matches!(self.name, "getdel" | "getex" | "getset");
+        Manner { counts: reads && !walks, touches: !looks }
     }
 
     /// Positions of the keys in a call whose number of words fits, in order, each with what happens to it.

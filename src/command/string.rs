@@ -8,7 +8,6 @@ use super::args::{Options, integer, is};
 use super::context::{Context, deadline};
 use super::error::{Failure, Result};
 use crate::base::Millis;
-use crate::base::limits::BULK_BYTES_MAX;
 use crate::data::{Head, string};
 use crate::resp::Value;
 
@@ -109,6 +108,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
     let options = SetOptions::parse(args)?;
     let deadline = options.expiry.deadline(context.now(), "set")?;
     let (key, value) = (&args[1], &args[2]);
+    context.keys.manner.counts = options.get;
     let before = if options.get { context.string(key)? } else { context.lookup(key)? };
     let allowed = match options.condition {
         Condition::Always => true,
@@ -233,7 +233,7 @@ pub(super) fn append(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
         context.set(key, None, Head::string(tail.clone()));
         return Ok(length_reply(tail.len()));
     };
-    check_length(before.payload.len(), tail.len())?;
+    check_length(context, before.payload.len(), tail.len())?;
     let mut after = BytesMut::with_capacity(before.payload.len() + tail.len());
     after.extend_from_slice(&before.payload);
     after.extend_from_slice(tail);
@@ -250,7 +250,7 @@ pub(super) fn setrange(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
     if part.is_empty() {
         return Ok(length_reply(before.map_or(0, |head| head.payload.len())));
     }
-    check_length(offset, part.len())?;
+    check_length(context, offset, part.len())?;
     let base = before.clone().unwrap_or_else(|| Head::string(Bytes::new()));
     let payload = string::overwrite(&base.payload, offset, part);
     let length = payload.len();
@@ -259,9 +259,9 @@ pub(super) fn setrange(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
 }
 
 /// A string is one bulk of one entry of the log; Redis's words for its own bound fit.
-fn check_length(length: usize, more: usize) -> Result<()> {
+fn check_length(context: &Context<'_, '_>, length: usize, more: usize) -> Result<()> {
     match length.checked_add(more) {
-        Some(sum) if sum <= BULK_BYTES_MAX => Ok(()),
+        Some(sum) if sum <= context.keys.thresholds.string_bytes_max => Ok(()),
         _ => Err(Failure::line("ERR string exceeds maximum allowed size (proto-max-bulk-len)")),
     }
 }
@@ -306,7 +306,7 @@ pub(super) fn lcs(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
     let [first, second] = &strings;
     // One bound for both forms: counting alone takes no memory to speak of, but the same time.
     let cells = (first.len() + 1).checked_mul(second.len() + 1);
-    if cells.is_none_or(|cells| cells > BULK_BYTES_MAX / string::COMMON_CELL_BYTES) {
+    if cells.is_none_or(|cells| cells > context.keys.thresholds.string_bytes_max / string::COMMON_CELL_BYTES) {
         return Err(Failure::line("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
     if length_only {

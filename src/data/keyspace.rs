@@ -14,15 +14,19 @@ impl Keyspace<'_> {
     /// The living value of a key. On the leader a dead one is deleted on the way, by this entry; a local read may
     /// answer [`Error::NeedsLog`] ([`Keyspace::is_alive`]).
     pub fn lookup(&mut self, db: u8, key: &[u8]) -> Result<Option<Head>> {
-        let Some(record) = self.store.get(&keys::head(db, key))? else { return Ok(None) };
-        let head = Head::decode(&record)?;
-        if self.is_alive(head.deadline)? {
-            return Ok(Some(head));
+        let record = keys::head(db, key);
+        let mut found = None;
+        if let Some(value) = self.store.get(&record)? {
+            let head = Head::decode(&value)?;
+            if self.is_alive(head.deadline)? {
+                found = Some(head);
+            } else if self.mode == Mode::Leader {
+                self.remove(db, &Bytes::copy_from_slice(key), &head);
+                self.usage.ended();
+            }
         }
-        if self.mode == Mode::Leader {
-            self.remove(db, &Bytes::copy_from_slice(key), &head);
-        }
-        Ok(None)
+        self.usage.looked_up(&record, found.is_some(), self.manner, self.moment.clock);
+        Ok(found)
     }
 
     /// Like [`Keyspace::lookup`], but a value of another type is [`Error::WrongType`].
@@ -48,6 +52,7 @@ impl Keyspace<'_> {
             Some(_) => {}
         }
         self.index_deadline(db, &record, before.and_then(|before| before.deadline), head.deadline);
+        self.usage.touch(&record, self.moment.clock);
         self.store.put(record, head.encode());
         self.touch(db, key);
     }
@@ -68,6 +73,11 @@ impl Keyspace<'_> {
     /// is not for here: it is a removal.
     pub fn set_deadline(&mut self, db: u8, key: &Bytes, before: &Head, deadline: Option<Millis>) {
         self.set(db, key, Some(before), before.clone().with_deadline(deadline));
+    }
+
+    /// Seconds since a key was last read or written on this node, as far as that is remembered ([`super::Usage`]).
+    pub fn idle_seconds(&self, db: u8, key: &[u8]) -> u32 {
+        self.usage.idle_seconds(&keys::head(db, key), self.moment.clock)
     }
 
     /// Tells WATCH that a key was changed; for changes of elements that leave the head as it is.

@@ -15,14 +15,16 @@ pub mod scan;
 pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usage;
 
 use bytes::Bytes;
 
-use crate::base::{GroupId, Millis, Rng, SlotRange};
+use crate::base::{GroupId, Millis, Rng, SlotRange, limits};
 use crate::store;
 
 pub use counts::Counts;
 pub use head::{Head, Kind, peek};
+pub use usage::{Lookups, Manner, Usage};
 
 /// What time it is for one evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,13 +55,21 @@ pub enum Touched {
     Database(u8),
 }
 
-/// Sizes above which a value gets a record per element.
+/// Sizes above which a value gets a record per element, or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// Elements of a hash in one record (`hash-max-listpack-entries`).
     pub hash_entries_max: usize,
     /// Bytes of one field or value in one record (`hash-max-listpack-value`).
     pub hash_value_bytes_max: usize,
+    /// Bytes of the longest string that a command may make (`proto-max-bulk-len`): it is one bulk of one entry.
+    pub string_bytes_max: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Thresholds {
+        Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX }
+    }
 }
 
 /// Everything one evaluation works with: records below, facts around, traces left behind.
@@ -82,6 +92,10 @@ pub struct Keyspace<'a> {
     pub rng: &'a mut Rng,
     /// Encoding thresholds.
     pub thresholds: Thresholds,
+    /// What lookups leave behind in memory.
+    pub usage: &'a Usage,
+    /// How the command at hand leaves it; set by who runs the command.
+    pub manner: Manner,
 }
 
 /// Why a command on the keyspace failed.

@@ -1,62 +1,12 @@
 //! A keyspace over a plain map, for the tests of `data` and `command`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{Counts, Head, Keyspace, Mode, Moment, Thresholds, Touched};
+use super::{Counts, Head, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
-use crate::store::{Order, Read, Result, Visit, Write, keys};
-
-/// Records in a map.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records(BTreeMap<Bytes, Bytes>);
-
-impl Records {
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Records {
-    /// Every record, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.0.iter()
-    }
-}
-
-impl Read for Records {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
-        if start < end {
-            let records = self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)));
-            let _ = match order {
-                Order::Forward => records.into_iter().try_for_each(|(key, value)| visit(key, value)),
-                Order::Backward => records.rev().try_for_each(|(key, value)| visit(key, value)),
-            };
-        }
-        Ok(())
-    }
-}
-
-impl Write for Records {
-    fn put(&mut self, key: Bytes, value: Bytes) {
-        self.0.insert(key, value);
-    }
-
-    fn delete(&mut self, key: Bytes) {
-        self.0.remove(&key);
-    }
-
-    fn delete_range(&mut self, start: Bytes, end: Bytes) {
-        self.0.retain(|key, _| *key < start || *key >= end);
-    }
-}
+use crate::store::{Records, keys};
 
 /// Everything a keyspace borrows.
 pub struct World {
@@ -67,6 +17,7 @@ pub struct World {
     pub moment: Moment,
     pub mode: Mode,
     pub thresholds: Thresholds,
+    pub usage: Usage,
 }
 
 impl World {
@@ -79,7 +30,8 @@ impl World {
             rng: Rng::new(1),
             moment: Moment { stamp: Millis(now), clock: Millis(now) },
             mode: Mode::Leader,
-            thresholds: Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 },
+            thresholds: Thresholds::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -95,6 +47,8 @@ impl World {
             touched: &mut self.touched,
             rng: &mut self.rng,
             thresholds: self.thresholds,
+            usage: &self.usage,
+            manner: Manner::default(),
         })
     }
 

@@ -5,20 +5,41 @@
 //! - `/health`: the same as one JSON object.
 //! - `/status`: nodes and groups as this node knows them, as JSON.
 //! - `/metrics`: clients and commands, then the text that the caller provides.
+//!
+//! Invariant: however many clients come and however slowly they speak, a bounded number of connections lives for a
+//! bounded time; who comes while all are taken waits in the system's queue.
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::cluster::Map;
 use crate::service::Service;
+
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a client may take to say what it wants, the first time and again.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection lives, whatever it does.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long an answer in flight may take when a connection is to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// After a failed accept (no file descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes the node's part of `/metrics`: content type and body (OpenMetrics or Prometheus text).
 pub type Metrics = Arc<dyn Fn() -> (&'static str, String) + Send + Sync>;
@@ -35,7 +56,7 @@ pub async fn serve(
     service: Arc<Service>,
     metrics: Metrics,
     mut shutdown: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -43,11 +64,50 @@ pub async fn serve(
         .route("/status", get(status))
         .route("/metrics", get(metrics_text))
         .with_state(Context { service, metrics });
-    let stopped = async move {
-        // An error means that nobody can ask for a shutdown any more: then it is one.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
+            // An error means that nobody can ask for a shutdown any more: then it is one.
+            _ = shutdown.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an HTTP client");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Answers one client until it goes, its time is over, or the server stops.
+async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Receiver<bool>) {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    );
+    tokio::select! {
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+            return;
+        }
+        _ = shutdown.wait_for(|stop| *stop) => {}
+        () = tokio::time::sleep(CONNECTION_TIME_MAX) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // What is not answered by then is not waited for.
+    let _ = tokio::time::timeout(FAREWELL, connection).await;
 }
 
 async fn readyz(State(context): State<Context>, RawQuery(query): RawQuery) -> Response {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::base::limits;
 use crate::resp::{Decoder, Value};
-use crate::service::{Flow, Service, Session};
+use crate::service::{Flow, OutputLimit, Service, Session};
 
 /// How long a client may take to authenticate where a password is required.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,7 +115,8 @@ impl Connection {
             let waiting = self.input.len();
             self.session.client.input_waiting.store(waiting, Relaxed);
             let authenticated = self.session.is_authenticated();
-            if waiting > if authenticated { limits::QUERY_BUFFER_BYTES_MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX } {
+            let most = self.service.query_buffer_bytes();
+            if waiting > if authenticated { most } else { most.min(UNAUTHENTICATED_INPUT_BYTES_MAX) } {
                 self.service.stats().query_limit_disconnections.fetch_add(1, Relaxed);
                 return Ok(());
             }
@@ -136,8 +137,9 @@ impl Connection {
             let mut broken = None;
             // What one may declare can change with AUTH: until then one request at a time.
             let most = if self.session.is_authenticated() { BATCH_REQUESTS_MAX } else { 1 };
+            let bounds = self.service.bounds(&self.session);
             while self.requests.len() < most {
-                match self.decoder.decode(&mut self.input, self.session.bounds()) {
+                match self.decoder.decode(&mut self.input, &bounds) {
                     Ok(Some(request)) => self.requests.push_back(request),
                     Ok(None) => break,
                     Err(error) => {
@@ -173,16 +175,27 @@ impl Connection {
             return Ok(());
         }
         let bytes = self.out.len();
-        if bytes > limits::OUTPUT_BUFFER_BYTES_MAX {
+        let too_many = || {
             self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
-            return Err(io::Error::other("the replies of one batch are larger than a client's output may be"));
+            io::Error::other("the client left more replies unread than it may")
+        };
+        let limit = self.service.output_limit(bytes);
+        if limit == OutputLimit::Exceeded {
+            return Err(too_many());
         }
+        let patience = async {
+            match limit {
+                OutputLimit::Within(patience) => tokio::time::sleep(patience).await,
+                _ => std::future::pending().await,
+            }
+        };
         let client = self.session.client.clone();
         client.output_waiting.store(bytes, Relaxed);
         tokio::select! {
             biased;
             written = self.stream.write_all(&self.out) => written?,
             _ = client.ended() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            _ = patience => return Err(too_many()),
         }
         client.output_waiting.store(0, Relaxed);
         self.service.stats().sent(client.id, bytes);

@@ -12,7 +12,7 @@ use super::{Machine, Now, Output, Proposal, Refusal, Result};
 use crate::base::{SlotRange, Term};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::{self, Call};
-use crate::data::{self, Keyspace, Mode, Moment};
+use crate::data::{self, Keyspace, Manner, Mode, Moment};
 use crate::group::entry::Entry;
 use crate::store::overlay::OverlayView;
 use crate::store::{Error, Write, keys};
@@ -139,6 +139,8 @@ impl Machine {
             touched: &mut self.touched,
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
+            usage: &self.settings.usage,
+            manner: Manner::default(),
         };
         let mut replies = Vec::with_capacity(units.len());
         for unit in units {
@@ -192,6 +194,8 @@ impl Machine {
             touched: &mut self.touched,
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
+            usage: &self.settings.usage,
+            manner: Manner::default(),
         };
         keyspace.expire_due(EXPIRED_PER_ENTRY_MAX).map_err(|error| match error {
             data::Error::Store(error) => super::Error::Store(error),
@@ -204,6 +208,7 @@ impl Machine {
 
 /// Deletes those of the keys that are due.
 fn end_due<'a>(keyspace: &mut Keyspace<'_>, keys: impl Iterator<Item = (u8, &'a bytes::Bytes)>) -> Result<()> {
+    keyspace.manner = Manner::default();
     for (db, key) in keys {
         keyspace.lookup(db, key).map_err(|error| match error {
             data::Error::Store(error) => error,

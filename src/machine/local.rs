@@ -14,8 +14,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::base::{GroupId, Rng, SlotRange};
 use crate::command::{self, Call, Handler};
-use crate::data::{Counts, Keyspace, Mode, Moment, Thresholds};
-use crate::store::{self, Engine, Error, Order, Read, Visit, Write, keys};
+use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
+use crate::store::overlay::ReadOnly;
+use crate::store::{self, Engine, Error, Order, Read, Visit, keys};
 
 /// Counts the changes of a group's state: odd while the engine is being written (a sequence lock whose readers
 /// never wait: they try again, or take the long way).
@@ -74,8 +75,14 @@ pub struct Facts {
 }
 
 /// Evaluates one call on `view` and appends its reply to `out`, which stays as it was unless the result is
-/// [`Local::Done`]. Errors are those of the engine: the node must stop.
-pub fn read_local(view: &dyn Read, facts: &Facts, call: &Call, out: &mut BytesMut) -> store::Result<Local> {
+/// [`Local::Done`]. What it looked up is noted in `usage`. Errors are those of the engine: the node must stop.
+pub fn read_local(
+    view: &dyn Read,
+    facts: &Facts,
+    usage: &Usage,
+    call: &Call,
+    out: &mut BytesMut,
+) -> store::Result<Local> {
     let Ok(spec) = command::check(&call.args) else { return Ok(Local::NeedsLog) };
     if spec.is_write() {
         return Ok(Local::NeedsLog);
@@ -91,7 +98,7 @@ pub fn read_local(view: &dyn Read, facts: &Facts, call: &Call, out: &mut BytesMu
             Err(error) => return Err(error),
         }
     }
-    let mut view = ReadOnly { view, changed: false };
+    let mut view = ReadOnly::new(view);
     let mut keyspace = Keyspace {
         store: &mut view,
         group: facts.group,
@@ -102,10 +109,12 @@ pub fn read_local(view: &dyn Read, facts: &Facts, call: &Call, out: &mut BytesMu
         touched: &mut Vec::new(),
         rng: &mut Rng::new(facts.seed),
         thresholds: facts.thresholds,
+        usage,
+        manner: Manner::default(),
     };
     let result = match command::execute_encoded(&mut keyspace, call, out) {
         // A command that is marked as a read wrote: its reply is not true.
-        Ok(()) if view.changed => Ok(Local::NeedsLog),
+        Ok(()) if view.check().is_err() => Ok(Local::NeedsLog),
         Ok(()) => return Ok(Local::Done),
         Err(command::Error::NeedsLog) => Ok(Local::NeedsLog),
         Err(command::Error::Store(Error::WouldBlock)) => Ok(Local::WouldBlock),
@@ -113,35 +122,6 @@ pub fn read_local(view: &dyn Read, facts: &Facts, call: &Call, out: &mut BytesMu
     };
     out.truncate(length);
     result
-}
-
-struct ReadOnly<'a> {
-    view: &'a dyn Read,
-    changed: bool,
-}
-
-impl Read for ReadOnly<'_> {
-    fn get(&self, key: &[u8]) -> store::Result<Option<Bytes>> {
-        self.view.get(key)
-    }
-
-    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> store::Result<()> {
-        self.view.scan(start, end, order, visit)
-    }
-}
-
-impl Write for ReadOnly<'_> {
-    fn put(&mut self, _: Bytes, _: Bytes) {
-        self.changed = true;
-    }
-
-    fn delete(&mut self, _: Bytes) {
-        self.changed = true;
-    }
-
-    fn delete_range(&mut self, _: Bytes, _: Bytes) {
-        self.changed = true;
-    }
 }
 
 /// An engine's records as far as they are in memory and of one state: what a socket's own task may read. Everything

@@ -40,11 +40,13 @@ mod state;
 mod tests;
 mod watch;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, Term, Ticket, limits};
 use crate::command::batch::{Unit, UnitReply};
-use crate::data::Thresholds;
+use crate::data::{Thresholds, Usage};
 
 pub use core::Machine;
 pub use local::{Facts, InMemory, Local, Version, read_local};
@@ -60,7 +62,7 @@ pub struct Now {
 }
 
 /// What an operator, or a test, may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Sizes above which a value gets a record per element.
     pub thresholds: Thresholds,
@@ -72,6 +74,8 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// Keys whose watches are remembered.
     pub watched_keys_max: usize,
+    /// Where lookups leave their traces; shared by who evaluates on one node.
+    pub usage: Arc<Usage>,
 }
 
 impl Settings {
@@ -83,6 +87,7 @@ impl Settings {
             entries_in_flight_max: limits::ENTRIES_IN_FLIGHT_MAX,
             queue_bytes_max: limits::MACHINE_QUEUE_BYTES_MAX,
             watched_keys_max: limits::WATCHED_KEYS_MAX,
+            usage: Arc::default(),
         }
     }
 }

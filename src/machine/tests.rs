@@ -32,7 +32,7 @@ impl World {
     }
 
     fn on(engine: Arc<MemoryEngine>) -> World {
-        let thresholds = Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 };
+        let thresholds = Thresholds::default();
         let settings = Settings::new(thresholds);
         let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, 1).unwrap();
         let last = machine.state().applied;
@@ -683,7 +683,7 @@ fn a_local_read_answers_from_the_applied_state_only() {
     let read = |facts: &Facts, line: &str| {
         let mut out = bytes::BytesMut::from(&b"before "[..]);
         let view = InMemory::new(&*world.engine, &version);
-        let result = read_local(&view, facts, &words(line), &mut out).unwrap();
+        let result = read_local(&view, facts, &world.machine.settings.usage, &words(line), &mut out).unwrap();
         (result, String::from_utf8_lossy(&out[7..]).into_owned())
     };
     assert_eq!(read(&facts, "GET k"), (Local::Done, "$1\r\nv\r\n".into()));

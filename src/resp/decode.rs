@@ -246,6 +246,7 @@ fn quoted(line: &[u8], quote: u8, arg: &mut Vec<u8>) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Rng;
 
     type Outcome = (Vec<Vec<Bytes>>, Option<String>);
 
@@ -296,6 +297,54 @@ mod tests {
         assert_eq!(words(b"*0\r\n*-1\r\n\r\n\n*1\r\n$0\r\n\r\n"), [vec![""]]);
         assert_eq!(words(b"PING\r\nset k  v \n*1\r\n$1\r\nx\r\nget"), [vec!["PING"], vec!["set", "k", "v"], vec!["x"]]);
         assert_eq!(words(b"*2\r\n$1\r\na\r\n$5\r\nhel"), empty);
+    }
+
+    /// Bytes as they come: requests, damaged ones, and noise that looks a little like the protocol.
+    fn random_stream(rng: &mut Rng) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for _ in 0..rng.range(1, 6) {
+            match rng.below(4) {
+                0 => stream.extend(b"set \"a\\x00b\" 'c d'  e\r\n"),
+                1 => {
+                    let alphabet = b"*$:+-0123456789\r\n\r\n'\"\\x ag\0\xff";
+                    stream.extend((0..rng.below(60)).map(|_| *rng.pick(alphabet)));
+                }
+                _ => {
+                    let words = rng.range(1, 5);
+                    stream.extend(format!("*{words}\r\n").bytes());
+                    for _ in 0..words {
+                        let word: Vec<u8> = (0..rng.below(20)).map(|_| rng.next() as u8).collect();
+                        stream.extend(format!("${}\r\n", word.len()).bytes().chain(word).chain(*b"\r\n"));
+                    }
+                }
+            }
+        }
+        if rng.chance(1, 3) {
+            let at = rng.below(stream.len().max(1) as u64) as usize;
+            stream.get_mut(at..).into_iter().flatten().take(1).for_each(|byte| *byte = rng.next() as u8);
+        }
+        stream
+    }
+
+    #[test]
+    fn random_streams_come_out_the_same_however_they_are_cut() {
+        for seed in 0..2_000 {
+            let mut rng = Rng::new(seed);
+            let stream = random_stream(&mut rng);
+            let bounds = if rng.chance(1, 4) { Bounds::UNAUTHENTICATED } else { Bounds::AUTHENTICATED };
+            let whole = feed(&[&stream], &bounds);
+            for _ in 0..5 {
+                let (mut rest, mut pieces) = (&stream[..], Vec::new());
+                while !rest.is_empty() {
+                    let (piece, after) = rest.split_at(rng.range(1, rest.len() as u64 + 1) as usize);
+                    pieces.push(piece);
+                    rest = after;
+                }
+                assert_eq!(feed(&pieces, &bounds), whole, "seed {seed}: {}", stream.escape_ascii());
+            }
+            let bytes: usize = whole.0.iter().flatten().map(Bytes::len).sum();
+            assert!(bytes <= stream.len(), "seed {seed}: more came out than went in");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ impl Value {
         let resp3 = protocol == Protocol::Resp3;
         match self {
             Value::Simple(line) => put_line(out, b'+', line.as_bytes()),
-            Value::Error(line) => put_line(out, b'-', line.as_bytes()),
+            Value::Error(line) => put_line(out, b'-', line),
             Value::Integer(number) => put_integer(out, *number),
             Value::Bulk(bytes) => put_bulk(out, bytes),
             Value::Null => out.put_slice(if resp3 { b"_\r\n" } else { b"$-1\r\n" }),

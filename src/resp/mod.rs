@@ -9,4 +9,4 @@ mod value;
 pub use decode::{Bounds, Decoder, ProtocolError, split_line};
 pub use encode::{double_text, put_bulk, put_integer, put_length};
 pub use reply::parse_reply;
-pub use value::{Protocol, Value};
+pub use value::{Protocol, Value, c_string};

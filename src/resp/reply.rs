@@ -30,7 +30,7 @@ fn value(bytes: &Bytes, at: &mut usize, depth: usize) -> Option<Value> {
     let number = || text()?.parse::<i64>().ok();
     Some(match kind {
         b'+' => Value::Simple(text()?.to_string().into()),
-        b'-' => Value::Error(text()?.to_string().into()),
+        b'-' => Value::Error(line.to_vec().into()),
         b':' => Value::Integer(number()?),
         b',' => Value::Double(text()?.parse().ok()?),
         b'#' => Value::Boolean(line.as_ref() == b"t"),

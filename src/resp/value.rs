@@ -19,8 +19,8 @@ pub enum Protocol {
 pub enum Value {
     /// `+OK`
     Simple(Cow<'static, str>),
-    /// `-ERR ...`: the whole line without the dash, already free of CR and LF.
-    Error(Cow<'static, str>),
+    /// `-ERR ...`: the whole line without the dash, already free of CR and LF. Text, but for words of clients in it.
+    Error(Cow<'static, [u8]>),
     /// `:1`
     Integer(i64),
     /// `$3`
@@ -53,12 +53,26 @@ impl Value {
 
     /// An error line; CR and LF, which would desynchronise the stream, become spaces, and go at the line's end.
     pub fn error(line: impl Into<Cow<'static, str>>) -> Value {
-        let line = line.into();
-        if line.contains(['\r', '\n']) {
-            Value::Error(line.trim_end_matches(['\r', '\n']).replace(['\r', '\n'], " ").into())
-        } else {
-            Value::Error(line)
+        Value::error_line(match line.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    /// An error line of parts, some of which are words of a client: those appear byte for byte, up to their first NUL
+    /// (as C would print them), whether or not they are text.
+    pub fn error_with(parts: &[&[u8]]) -> Value {
+        Value::error_line(Cow::Owned(parts.iter().flat_map(|part| c_string(part)).copied().collect()))
+    }
+
+    /// An error line of bytes, made fit like that of [`Value::error`].
+    pub fn error_line(line: Cow<'static, [u8]>) -> Value {
+        let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        if !line.iter().any(breaks) {
+            return Value::Error(line);
         }
+        let end = line.iter().rposition(|byte| !breaks(byte)).map_or(0, |last| last + 1);
+        Value::Error(line[..end].iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect())
     }
 
     /// A bulk string.
@@ -69,5 +83,23 @@ impl Value {
     /// Whether this is an error line.
     pub fn is_error(&self) -> bool {
         matches!(self, Value::Error(_))
+    }
+}
+
+/// What C's `%s` prints of these bytes.
+pub fn c_string(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_lines_hold_words_byte_for_byte_and_no_line_end() {
+        let line = Value::error_with(&[b"ERR no '", b"\xff\xfe\r\nx\0y", b"'\r\n"]);
+        assert_eq!(line, Value::Error(b"ERR no '\xff\xfe  x'"[..].into()));
+        assert_eq!(Value::error("a\nb\n"), Value::Error(b"a b"[..].into()));
+        assert_eq!(Value::error("\r\n"), Value::Error(b""[..].into()));
     }
 }

@@ -33,6 +33,12 @@ pub struct Config {
     pub clients_max: usize,
     /// `requirepass`: what AUTH must say; `None` for none.
     pub password: Option<String>,
+    /// How long a client may say nothing; zero for ever.
+    pub idle_timeout: Duration,
+    /// Bytes of one client's request that may wait to become complete.
+    pub query_buffer_bytes: usize,
+    /// Reply bytes that one client may leave unread.
+    pub output_buffer_bytes: usize,
     /// A request ends within this time, with an error that says what is known.
     pub request_timeout: Duration,
 
@@ -42,7 +48,7 @@ pub struct Config {
     pub storage: Storage,
     /// Number of threads of each kind.
     pub threads: Threads,
-    /// Above which sizes a value gets a record per element.
+    /// Above which sizes a value gets a record per element, and how long a bulk of a request and a string may be.
     pub thresholds: Thresholds,
     /// Logs, traces.
     pub telemetry: Telemetry,
@@ -139,11 +145,14 @@ impl Config {
             peer: None,
             clients_max: limits::CLIENTS_MAX,
             password: None,
+            idle_timeout: Duration::ZERO,
+            query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
+            output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,
             request_timeout: Duration::from_millis(2500),
             raft: Raft::default(),
             storage: Storage::default(),
             threads: Threads::default(),
-            thresholds: Thresholds { hash_entries_max: 64, hash_value_bytes_max: 1024 },
+            thresholds: Thresholds::default(),
             telemetry: Telemetry::default(),
             shutdown_timeout: Duration::from_secs(5),
         }

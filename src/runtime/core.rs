@@ -20,6 +20,7 @@ use super::views::Cell;
 use super::worker;
 use crate::base::{GroupId, LogIndex, NodeId, SlotRange, Ticket};
 use crate::cluster::Map;
+use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
@@ -49,6 +50,8 @@ pub struct Core {
     pub snapshots: Snapshots,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What lookups of this node leave behind.
+    pub usage: Arc<Usage>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::metrics::GroupFacts;
+use super::process;
 use crate::base::GroupId;
 use crate::data::Counts;
 use crate::store::keys;
@@ -10,7 +11,7 @@ type Section = (&'static str, Vec<(String, String)>);
 
 /// Sections for INFO.
 pub fn facts(core: &Core) -> Vec<Section> {
-    vec![memory(), keyspace(core), raft(core), storage(core), l1(core)]
+    vec![memory(), lookups(core), cpu(), keyspace(core), raft(core), storage(core), l1(core)]
 }
 
 /// Points of readiness.
@@ -58,7 +59,7 @@ pub fn metrics(core: &Core) -> String {
         ("l1_misses", figures.l1_misses),
         ("l1_bytes", figures.l1_bytes),
         ("pending_submissions", pending as u64),
-        ("resident_bytes", resident_bytes()),
+        ("resident_bytes", process::memory().resident),
     ];
     core.metrics.observe(groups, &queues, &numbers);
     core.metrics.render()
@@ -68,9 +69,41 @@ fn pairs<const N: usize>(pairs: [(&str, String); N]) -> Vec<(String, String)> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Resident memory stands for used memory: caches and memtables are most of it.
 fn memory() -> Section {
-    let bytes = resident_bytes();
-    ("Memory", pairs([("used_memory", bytes.to_string()), ("used_memory_rss", bytes.to_string())]))
+    let memory = process::memory();
+    let share = 100.0 * memory.resident as f64 / memory.peak.max(1) as f64;
+    let lines = pairs([
+        ("used_memory", memory.resident.to_string()),
+        ("used_memory_rss", memory.resident.to_string()),
+        ("used_memory_peak", memory.peak.max(memory.resident).to_string()),
+        ("used_memory_peak_perc", format!("{:.2}%", share.min(100.0))),
+        ("allocator_resident", memory.resident.to_string()),
+        ("total_system_memory", memory.system.to_string()),
+    ]);
+    ("Memory", lines)
+}
+
+fn lookups(core: &Core) -> Section {
+    let lookups = core.usage.lookups();
+    let lines = pairs([
+        ("expired_keys", lookups.expired.to_string()),
+        ("keyspace_hits", lookups.hits.to_string()),
+        ("keyspace_misses", lookups.misses.to_string()),
+    ]);
+    ("Stats", lines)
+}
+
+/// Nothing forks, so there are no children, and no thread is the main one: it is the one that answers this.
+fn cpu() -> Section {
+    let (all, this) = (process::processor(false), process::processor(true));
+    let lines = [
+        ("used_cpu_sys", all.system),
+        ("used_cpu_user", all.user),
+        ("used_cpu_sys_main_thread", this.system),
+        ("used_cpu_user_main_thread", this.user),
+    ];
+    ("CPU", pairs(lines.map(|(name, seconds)| (name, format!("{seconds:.6}")))))
 }
 
 /// Keys per database over all groups with a replica here.
@@ -152,12 +185,4 @@ fn l1(core: &Core) -> Section {
         ("l1_bytes", figures.l1_bytes.to_string()),
     ]);
     ("L1", lines)
-}
-
-/// Resident memory of the process; 0 where `/proc` does not tell.
-fn resident_bytes() -> u64 {
-    let Ok(text) = std::fs::read_to_string("/proc/self/statm") else { return 0 };
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-    // SAFETY: sysconf has no preconditions.
-    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(0) as u64
 }

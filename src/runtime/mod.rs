@@ -20,6 +20,7 @@ pub mod machines;
 pub mod metrics;
 pub mod node;
 pub mod peers;
+mod process;
 pub mod queue;
 mod running;
 pub mod start;

@@ -30,6 +30,7 @@ pub struct RuntimeNode {
     rng: Mutex<Rng>,
     hash_entries_max: AtomicUsize,
     hash_value_bytes_max: AtomicUsize,
+    string_bytes_max: AtomicUsize,
 }
 
 impl RuntimeNode {
@@ -41,6 +42,7 @@ impl RuntimeNode {
             rng: Mutex::new(rng),
             hash_entries_max: AtomicUsize::new(thresholds.hash_entries_max),
             hash_value_bytes_max: AtomicUsize::new(thresholds.hash_value_bytes_max),
+            string_bytes_max: AtomicUsize::new(thresholds.string_bytes_max),
         }
     }
 
@@ -48,6 +50,7 @@ impl RuntimeNode {
         Thresholds {
             hash_entries_max: self.hash_entries_max.load(Ordering::Relaxed),
             hash_value_bytes_max: self.hash_value_bytes_max.load(Ordering::Relaxed),
+            string_bytes_max: self.string_bytes_max.load(Ordering::Relaxed),
         }
     }
 
@@ -63,7 +66,7 @@ impl RuntimeNode {
             looks += 1;
             let version = local.version.read();
             let view = InMemory::new(self.core.engine.as_ref(), &local.version);
-            match read_local(&view, &checked.facts, call, out) {
+            match read_local(&view, &checked.facts, &self.core.usage, call, out) {
                 Ok(Local::Done) => break,
                 Ok(Local::NeedsLog) => return Err("due"),
                 Ok(Local::WouldBlock) if version.is_some_and(|version| local.version.is_still(version)) => {
@@ -151,7 +154,7 @@ fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thres
     let mut replies = Vec::with_capacity(units.len());
     for unit in units {
         let Unit::Call(call) = unit else { return None };
-        match read_local(view.as_ref(), &checked.facts, call, &mut out) {
+        match read_local(view.as_ref(), &checked.facts, &core.usage, call, &mut out) {
             Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
             _ => return None,
         }
@@ -236,11 +239,16 @@ impl Node for RuntimeNode {
         super::facts::checks(&self.core)
     }
 
+    fn reset_counters(&self) {
+        self.core.usage.reset();
+    }
+
     fn configure(&self, parameter: &str, value: &str) {
         let Ok(number) = value.parse() else { return };
         match parameter {
             "hash-max-listpack-entries" => self.hash_entries_max.store(number, Ordering::Relaxed),
             "hash-max-listpack-value" => self.hash_value_bytes_max.store(number, Ordering::Relaxed),
+            "proto-max-bulk-len" => self.string_bytes_max.store(number, Ordering::Relaxed),
             _ => return,
         }
         self.core.machines.configure(self.thresholds());

@@ -34,7 +34,7 @@ pub struct Running {
     /// Held until everything in it is closed.
     pub(super) _directory: Directory,
     /// Flushed last, so that the log tells the whole end.
-    pub(super) _telemetry: telemetry::Guard,
+    pub(super) telemetry: telemetry::Guard,
 }
 
 /// The node's own threads.
@@ -64,7 +64,7 @@ impl Running {
     /// Hands over leadership, finishes what is in flight, flushes, and ends all threads.
     pub fn shut_down(self) -> Result<()> {
         let started = clock::boottime();
-        let Running { core, threads, shutdown, fronts: (resp, http), runtime, .. } = self;
+        let Running { core, threads, shutdown, fronts: (resp, http), runtime, mut telemetry, .. } = self;
         let patience = core.config.shutdown_timeout;
         runtime.block_on(async {
             // Clients are served until nothing is led here: what they ask meanwhile waits for the new leaders.
@@ -99,6 +99,7 @@ impl Running {
         core.log_queue.close();
         threads.log.into_iter().try_for_each(join)?;
         threads.flusher.into_iter().try_for_each(join)?;
+        telemetry.send_spans();
         runtime.shutdown_timeout(patience);
         background::flush(&core);
         tracing::info!(took = ?clock::boottime().since(started), "stopped");

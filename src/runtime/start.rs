@@ -25,7 +25,7 @@ use super::running::{Running, Threads};
 use super::stop::Stop;
 use super::telemetry::Sampler;
 use super::views::Cell;
-use super::{Error, Result, clock, facts, log_writer, telemetry, worker};
+use super::{Error, Result, clock, facts, log_writer, process, telemetry, worker};
 use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
 use crate::host::{self, GroupStart, Host};
 use crate::machine::{self, Machine, State};
@@ -43,7 +43,7 @@ const MAP_REFRESH: Duration = Duration::from_millis(200);
 
 /// Starts a node: checks its directory, opens its databases and listeners, starts its threads. Returns when the
 /// listeners are up; commands are answered `-LOADING` until the log is replayed.
-pub fn start(config: Config) -> Result<Running> {
+pub fn start(mut config: Config) -> Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let or = |number: usize, otherwise: usize| if number == 0 { otherwise } else { number };
@@ -55,6 +55,16 @@ pub fn start(config: Config) -> Result<Running> {
         .build()?;
     let entered = runtime.enter();
     let telemetry = telemetry::install(&config.telemetry, config.node, &metrics)?;
+
+    let fit = process::reserve_files(config.clients_max)?;
+    if fit < config.clients_max {
+        tracing::warn!(
+            asked = config.clients_max,
+            allowed = fit,
+            "the limit of open files allows fewer clients than clients.max: raise it (ulimit -n, LimitNOFILE)"
+        );
+        config.clients_max = fit;
+    }
 
     // First what may be refused: nothing was changed until then.
     let resp = listen("RESP clients", config.resp)?;
@@ -75,7 +85,9 @@ pub fn start(config: Config) -> Result<Running> {
     );
     let mut rng = Rng::new(clock::entropy()?);
     let slots: BTreeMap<_, _> = cluster.groups.iter().map(|group| (group.id, group.slots)).collect();
-    let mut parts = Parts::load(&config, &stores, cluster.starts(config.node), &slots, &mut rng)?;
+    let machine_settings = machine::Settings::new(config.thresholds);
+    let usage = machine_settings.usage.clone();
+    let mut parts = Parts::load(machine_settings, &stores, cluster.starts(config.node), &slots, &mut rng)?;
     // The same on every node: election timeouts are slots of one sequence (rule 8).
     let seed = identity.cluster.get();
     let starts = std::mem::take(&mut parts.starts);
@@ -101,6 +113,7 @@ pub fn start(config: Config) -> Result<Running> {
         forwarding: Forwarding::new(config.node, session, deadline(&config)),
         snapshots: Snapshots::default(),
         metrics: metrics.clone(),
+        usage,
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),
@@ -170,7 +183,7 @@ pub fn start(config: Config) -> Result<Running> {
         fronts: (resp, http),
         runtime,
         _directory: directory,
-        _telemetry: telemetry,
+        telemetry,
     })
 }
 
@@ -220,7 +233,7 @@ struct Parts {
 
 impl Parts {
     fn load(
-        config: &Config,
+        settings: machine::Settings,
         stores: &Stores,
         starts: Vec<GroupStart>,
         slots: &BTreeMap<GroupId, Option<crate::base::SlotRange>>,
@@ -232,8 +245,7 @@ impl Parts {
         for start in starts {
             let group = start.group;
             let slots = slots.get(&group).copied().flatten();
-            let settings = machine::Settings::new(config.thresholds);
-            let machine = Machine::new(group, slots, start.epoch, stores.engine.clone(), settings, rng.next())
+            let machine = Machine::new(group, slots, start.epoch, stores.engine.clone(), settings.clone(), rng.next())
                 .map_err(|why| failed(format!("group {group}: {why}")))?;
             let state: &State = machine.state();
             let log = logs.iter().find(|log| log.group == group).copied();
@@ -292,6 +304,10 @@ fn service_options(config: &Config, resp: SocketAddr) -> service::Options {
     service::Options {
         clients_max: config.clients_max,
         password: config.password.clone(),
+        idle_timeout: config.idle_timeout,
+        query_buffer_bytes: config.query_buffer_bytes,
+        output_buffer_bytes: config.output_buffer_bytes,
+        bulk_bytes: config.thresholds.string_bytes_max,
         bind: resp.ip().to_string(),
         port: resp.port(),
         executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),

@@ -80,7 +80,8 @@ pub fn follow(span: &Span, traceparent: &str) {
     let _ = span.set_parent(context);
 }
 
-/// Keeps telemetry alive; flushes it when dropped.
+/// Keeps telemetry alive; flushes log lines when dropped. Spans need the runtime that carries them: see
+/// [`Guard::send_spans`].
 pub struct Guard {
     lines: Lines,
     provider: Option<SdkTracerProvider>,
@@ -130,14 +131,24 @@ fn exporter(endpoint: &str, node: NodeId) -> Result<SdkTracerProvider> {
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
+impl Guard {
+    /// Sends the spans that still wait. To be called when no more will come and the tokio runtime still runs: the
+    /// connection to the collector lives on it.
+    pub fn send_spans(&mut self) {
+        if let Some(provider) = self.provider.take()
+            && let Err(why) = provider.shutdown_with_timeout(FAREWELL)
+        {
+            tracing::warn!(%why, "the last spans may not have reached the collector");
+        }
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.send_spans();
         let (done, finished) = sync_channel(1);
         if self.lines.sender.try_send(Line::Flush(done)).is_ok() {
             let _ = finished.recv_timeout(FAREWELL);
-        }
-        if let Some(provider) = self.provider.take() {
-            let _ = provider.shutdown_with_timeout(FAREWELL);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::Service;
 use super::node::{FastRead, Outcome, Pending};
 use super::route::Routes;
 use super::session::{Replies, Session};
+use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
 use crate::base::{GroupId, Nanos};
 use crate::command::batch::{Call, Unit, UnitReply, Watch};
@@ -228,7 +229,7 @@ impl Service {
                 let done = self.node.read(group, &call, sink) == FastRead::Done;
                 let failed = done && sink.get(before) == Some(&b'-');
                 if failed {
-                    self.stats.error(&String::from_utf8_lossy(&sink[before + 1..]));
+                    self.stats.error(&sink[before + 1..]);
                 }
                 if !done || quiet {
                     sink.truncate(before);
@@ -330,7 +331,7 @@ impl Service {
         plan.now = self.node.monotonic();
         let took = plan.now.since(plan.began);
         let mut scratch = std::mem::take(&mut plan.scratch);
-        for piece in plan.pieces.drain(..) {
+        for mut piece in plan.pieces.drain(..) {
             let before = out.len();
             match piece.what {
                 What::Ready(bytes) => {
@@ -338,11 +339,10 @@ impl Service {
                     // Counted when it was written.
                     continue;
                 }
-                What::Block(items) => {
-                    if let Err(value) = self.write_block(session, items, Vec::new(), out) {
-                        value.encode(session.protocol, out);
-                    }
-                }
+                What::Block(items) => match self.write_block(session, items, Vec::new(), piece.quiet, out) {
+                    Ok(()) => piece.quiet = false,
+                    Err(value) => value.encode(session.protocol, out),
+                },
                 What::Call { run } => match next(&mut answers, run) {
                     Ok(UnitReply::Call(bytes)) => out.extend_from_slice(&bytes),
                     other => mismatch(other).encode(session.protocol, out),
@@ -360,9 +360,9 @@ impl Service {
                 },
                 What::Exec { run, items } => match next(&mut answers, run) {
                     Ok(UnitReply::Atomic(Some(replies))) => {
-                        if let Err(value) = self.write_block(session, items, replies, out) {
-                            out.truncate(before);
-                            value.encode(session.protocol, out);
+                        match self.write_block(session, items, replies, piece.quiet, out) {
+                            Ok(()) => piece.quiet = false,
+                            Err(value) => value.encode(session.protocol, out),
                         }
                     }
                     Ok(UnitReply::Atomic(None)) => Value::NullArray.encode(session.protocol, out),
@@ -371,7 +371,7 @@ impl Service {
             }
             let failed = out.get(before) == Some(&b'-');
             if failed {
-                self.stats.error(&String::from_utf8_lossy(&out[before + 1..]));
+                self.stats.error(&out[before + 1..]);
             }
             self.stats.ran(session.client.id, piece.counter, took, failed);
             if piece.quiet {
@@ -436,7 +436,7 @@ impl Service {
             let name = session.client.labels.lock().name.clone();
             let seconds = self.node.now().0 / 1000;
             let length_max = self.config.slow_entries_max();
-            self.slow_log.record(args, seconds, micros, &session.client.address, name, length_max);
+            self.slow_log.record(&without_secrets(args), seconds, micros, &session.client.address, name, length_max);
         }
     }
 }
@@ -470,7 +470,7 @@ fn next(answers: &mut [Answers], run: usize) -> Result<UnitReply, &'static str> 
 
 /// The error for a reply that failed, or is not of the kind that was asked for (then nobody knows what ran).
 fn mismatch(reply: Result<UnitReply, &'static str>) -> Value {
-    Value::Error(reply.map_or_else(|line| line, |_| UNKNOWN).into())
+    Value::error(reply.map_or_else(|line| line, |_| UNKNOWN))
 }
 
 fn is_quiet(session: &Session) -> bool {

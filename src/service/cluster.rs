@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::Service;
-use super::words::{help, is, text, unknown_subcommand};
+use super::words::{help, is, wrong_words};
 use crate::base::slot::SLOT_COUNT;
 use crate::base::{ClusterId, GroupId, NodeId, Slot};
 use crate::cluster::{GroupInfo, Map, NodeInfo};
@@ -31,11 +31,11 @@ impl Service {
             (b"nodes", []) => Value::Verbatim("txt", nodes(&map, me).into()),
             (b"replicas" | b"slaves", [name]) => match find(&map, name) {
                 Some(node) => Value::Array(replicas(&map, node.id, me)),
-                None => Value::error(format!("ERR Unknown node {}", text(name))),
+                None => Value::error_with(&[b"ERR Unknown node ", name]),
             },
             (b"count-failure-reports", [name]) => match find(&map, name) {
                 Some(node) => Value::Integer(i64::from(!node.reachable)),
-                None => Value::error(format!("ERR Unknown node {}", text(name))),
+                None => Value::error_with(&[b"ERR Unknown node ", name]),
             },
             (b"links", []) => Value::Array(Vec::new()),
             (b"help", _) => help("CLUSTER", HELP),
@@ -45,7 +45,7 @@ impl Service {
                 | b"setslot",
                 _,
             ) => Value::error(MANAGED),
-            _ => unknown_subcommand(args),
+            _ => wrong_words(args),
         }
     }
 }

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use super::output_limits::{Limit, Limits};
 use super::parameters::{Kind, PARAMETERS};
-use super::words::text;
+use super::words::{syntax_error, text};
 use crate::base::glob;
 use crate::resp::Value;
 
@@ -24,6 +26,10 @@ pub(super) struct Config {
     /// Microseconds from which a command is slow, negative for never.
     slow_micros: AtomicI64,
     slow_entries_max: AtomicUsize,
+    query_buffer_bytes: AtomicUsize,
+    bulk_bytes: AtomicUsize,
+    /// Hard and soft bytes and soft seconds of `client-output-buffer-limit` for normal clients.
+    output_limit: [AtomicU64; 3],
     has_password: AtomicBool,
 }
 
@@ -44,6 +50,9 @@ impl Config {
             timeout_seconds: AtomicU64::new(0),
             slow_micros: AtomicI64::new(0),
             slow_entries_max: AtomicUsize::new(0),
+            query_buffer_bytes: AtomicUsize::new(0),
+            bulk_bytes: AtomicUsize::new(0),
+            output_limit: Default::default(),
             has_password: AtomicBool::new(false),
         };
         config.refresh();
@@ -68,6 +77,22 @@ impl Config {
     /// `slowlog-max-len`.
     pub fn slow_entries_max(&self) -> usize {
         self.slow_entries_max.load(Relaxed)
+    }
+
+    /// `client-query-buffer-limit`.
+    pub fn query_buffer_bytes(&self) -> usize {
+        self.query_buffer_bytes.load(Relaxed)
+    }
+
+    /// `proto-max-bulk-len`.
+    pub fn bulk_bytes(&self) -> usize {
+        self.bulk_bytes.load(Relaxed)
+    }
+
+    /// `client-output-buffer-limit` for normal clients.
+    pub fn output_limit(&self) -> Limit {
+        let [hard, soft, seconds] = self.output_limit.each_ref().map(|number| number.load(Relaxed));
+        Limit { hard, soft, patience: Duration::from_secs(seconds) }
     }
 
     /// Whether `requirepass` is set.
@@ -104,19 +129,20 @@ impl Config {
     }
 
     /// CONFIG SET of pairs of name and value: the parameters that were changed, by their canonical names, or the
-    /// error line.
-    pub fn set(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, String)>, String> {
+    /// error.
+    pub fn set(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, String)>, Value> {
         let mut changes: Vec<(&'static str, Bytes)> = Vec::new();
         for pair in pairs.chunks(2) {
             let [name, value] = pair else {
-                return Err("ERR syntax error".into());
+                return Err(syntax_error());
             };
             let given = text(name).to_ascii_lowercase();
             let (canonical, kind) = lookup(&given).ok_or_else(|| {
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", text(name))
+                Value::error_with(&[b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"])
             })?;
             let failed = |reason: &str| {
-                format!("ERR CONFIG SET failed (possibly related to argument '{}') - {reason}", text(name))
+                let (head, middle) = (b"ERR CONFIG SET failed (possibly related to argument '", b"') - ");
+                Value::error_with(&[head, name, middle, reason.as_bytes()])
             };
             if changes.iter().any(|(earlier, _)| *earlier == canonical) {
                 return Err(failed("duplicate parameter"));
@@ -140,6 +166,12 @@ impl Config {
         self.timeout_seconds.store(number("timeout").unwrap_or(0) as u64, Relaxed);
         self.slow_micros.store(number("slowlog-log-slower-than").unwrap_or(-1), Relaxed);
         self.slow_entries_max.store(number("slowlog-max-len").unwrap_or(0) as usize, Relaxed);
+        self.query_buffer_bytes.store(number("client-query-buffer-limit").unwrap_or(0) as usize, Relaxed);
+        self.bulk_bytes.store(number("proto-max-bulk-len").unwrap_or(0) as usize, Relaxed);
+        let limit = Limits::default().with(&text(&self.get("client-output-buffer-limit"))).unwrap_or_default().normal();
+        for (cell, number) in self.output_limit.iter().zip([limit.hard, limit.soft, limit.patience.as_secs()]) {
+            cell.store(number, Relaxed);
+        }
         self.has_password.store(!self.get("requirepass").is_empty(), Relaxed);
     }
 }
@@ -172,8 +204,16 @@ fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
             }
             Ok(number.to_string().into())
         }
-        Kind::Memory => {
-            memory(value).map(|bytes| bytes.to_string().into()).ok_or("argument must be a memory value".into())
+        Kind::Memory(min, max) => {
+            let bytes = memory(value).ok_or("argument must be a memory value")?;
+            if !(min..=max).contains(&bytes) {
+                return Err(format!("argument must be between {min} and {max} inclusive"));
+            }
+            Ok(bytes.to_string().into())
+        }
+        Kind::OutputLimits => {
+            let present = Limits::default().with(&text(present)).unwrap_or_default();
+            Ok(present.with(&text(value))?.to_string().into())
         }
         Kind::OneOf(words) => words
             .iter()
@@ -198,7 +238,7 @@ fn integer(value: &[u8]) -> Option<i64> {
 }
 
 /// `64`, `64k`, `64kb`, `1GB` ...: with a `b` at the end powers of 1024, without powers of 1000.
-fn memory(value: &[u8]) -> Option<u64> {
+pub(super) fn memory(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let factor = match &text[digits..] {
@@ -234,7 +274,7 @@ mod tests {
         Config::new(&[("maxclients", "100".into())])
     }
 
-    fn set(config: &Config, words: &[&'static str]) -> Result<Vec<(&'static str, String)>, String> {
+    fn set(config: &Config, words: &[&'static str]) -> Result<Vec<(&'static str, String)>, Value> {
         config.set(&words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect::<Vec<_>>())
     }
 
@@ -256,7 +296,7 @@ mod tests {
         let check = |words: &[&'static str], reason: &str| {
             let wanted =
                 format!("ERR CONFIG SET failed (possibly related to argument '{}') - {reason}", words[words.len() - 2]);
-            assert_eq!(set(&config, words), Err(wanted));
+            assert_eq!(set(&config, words), Err(Value::error(wanted)));
         };
         check(&["maxclients", "x"], "argument couldn't be parsed into an integer");
         check(&["maxclients", "0"], "argument must be between 1 and 4294967295 inclusive");
@@ -264,12 +304,15 @@ mod tests {
         check(&["databases", "3"], "can't set immutable config");
         check(&["appendonly", "no"], "can't set immutable config");
         check(&["hash-max-listpack-value", "1zb"], "argument must be a memory value");
+        check(&["proto-max-bulk-len", "1"], "argument must be between 1024 and 67108864 inclusive");
+        let wrong = "Invalid client class specified in buffer limit configuration.";
+        check(&["client-output-buffer-limit", "master 0 0 0"], wrong);
         check(&["activedefrag", "maybe"], "argument must be 'yes' or 'no'");
         check(&["notify-keyspace-events", "Q"], "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
         check(&["repl-diskless-load", "x"], "argument(s) must be one of the following: disabled, on-empty-db, swapdb");
         assert_eq!(
             set(&config, &["timeout", "5", "nosuch", "1"]),
-            Err("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'".into())
+            Err(Value::error("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"))
         );
         assert_eq!(config.timeout_seconds(), 0, "all or none");
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Service;
 use super::client_list::Filter;
 use super::session::{Replies, Session};
-use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, text, unknown_subcommand};
+use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, wrong_words};
 use crate::base::limits;
 use crate::resp::{Protocol, Value};
 
@@ -21,38 +21,57 @@ const LOGIN_FIRST: &str = "NOAUTH HELLO must be called with the client already a
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                            configuration is correct?";
 
-impl Service {
-    /// `HELLO [version [AUTH user password] [SETNAME name]]`
-    pub(super) fn hello(&self, session: &mut Session, args: &[Bytes]) -> Value {
-        let mut protocol = None;
+/// What a HELLO asks for.
+#[derive(Default)]
+struct Hello<'a> {
+    protocol: Option<Protocol>,
+    login: Option<(&'a Bytes, &'a Bytes)>,
+    name: Option<&'a Bytes>,
+}
+
+impl Hello<'_> {
+    /// Reads all of it before anything is done: one that is wrong changes nothing (Redis 7.2).
+    fn parse(args: &[Bytes]) -> Result<Hello<'_>, Value> {
+        let mut hello = Hello::default();
         if let Some(version) = args.get(1) {
-            protocol = match integer(version) {
+            hello.protocol = match integer(version) {
                 Some(2) => Some(Protocol::Resp2),
                 Some(3) => Some(Protocol::Resp3),
-                Some(_) => return Value::error("NOPROTO unsupported protocol version"),
-                None => return Value::error("ERR Protocol version is not an integer or out of range"),
+                Some(_) => return Err(Value::error("NOPROTO unsupported protocol version")),
+                None => return Err(Value::error("ERR Protocol version is not an integer or out of range")),
             };
         }
-        let (mut login, mut name) = (None, None);
         let mut rest = args.get(2..).unwrap_or_default();
         loop {
             rest = match rest {
-                [] => break,
+                [] => return Ok(hello),
                 [option, user, password, rest @ ..] if is(option, "auth") => {
-                    login = Some((user, password));
+                    hello.login = Some((user, password));
                     rest
                 }
-                [option, given, rest @ ..] if is(option, "setname") => {
-                    if !is_label(given) {
-                        return Value::error(BAD_NAME);
+                [option, name, rest @ ..] if is(option, "setname") => {
+                    if !is_label(name) {
+                        return Err(Value::error(BAD_NAME));
                     }
-                    name = Some(given);
+                    hello.name = Some(name);
                     rest
                 }
-                [option, ..] => return Value::error(format!("ERR Syntax error in HELLO option '{}'", text(option))),
+                [option, ..] => {
+                    return Err(Value::error_with(&[b"ERR Syntax error in HELLO option '", option, b"'"]));
+                }
             };
         }
-        if let Some((user, password)) = login
+    }
+}
+
+impl Service {
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`
+    pub(super) fn hello(&self, session: &mut Session, args: &[Bytes]) -> Value {
+        let hello = match Hello::parse(args) {
+            Ok(hello) => hello,
+            Err(refusal) => return refusal,
+        };
+        if let Some((user, password)) = hello.login
             && !self.log_in(session, user, password)
         {
             return Value::error(WRONG_PASSWORD);
@@ -60,10 +79,10 @@ impl Service {
         if !session.authenticated {
             return Value::error(LOGIN_FIRST);
         }
-        if let Some(name) = name {
+        if let Some(name) = hello.name {
             session.set_name(name);
         }
-        if let Some(protocol) = protocol {
+        if let Some(protocol) = hello.protocol {
             session.set_protocol(protocol);
         }
         let version = if session.protocol == Protocol::Resp3 { 3 } else { 2 };
@@ -78,6 +97,18 @@ impl Service {
         ])
     }
 
+    /// The protocol that a HELLO of an authenticated client will choose, if it succeeds.
+    pub(super) fn foresee_hello(&self, args: &[Bytes]) -> Option<Protocol> {
+        let hello = Hello::parse(args).ok()?;
+        let welcome = hello.login.is_none_or(|(user, password)| self.is_login(user, password));
+        hello.protocol.filter(|_| welcome)
+    }
+
+    /// Without a password every one opens the door, but only the default user exists.
+    fn is_login(&self, user: &[u8], password: &[u8]) -> bool {
+        user == b"default" && (!self.config.has_password() || self.config.is_password(password))
+    }
+
     /// `AUTH [user] password`
     pub(super) fn auth(&self, session: &mut Session, args: &[Bytes]) -> Value {
         let (user, password) = match args {
@@ -89,9 +120,8 @@ impl Service {
         if self.log_in(session, user, password) { Value::OK } else { Value::error(WRONG_PASSWORD) }
     }
 
-    /// Without a password every one opens the door, but only the default user exists.
     fn log_in(&self, session: &mut Session, user: &[u8], password: &[u8]) -> bool {
-        let right = user == b"default" && (!self.config.has_password() || self.config.is_password(password));
+        let right = self.is_login(user, password);
         if right {
             session.authenticated = true;
         } else {
@@ -183,7 +213,7 @@ impl Service {
             (b"unpause", []) => Value::OK,
             (b"help", _) => help("CLIENT", HELP),
             (b"tracking", _) => syntax_error(),
-            _ => unknown_subcommand(args),
+            _ => wrong_words(args),
         }
     }
 
@@ -195,7 +225,7 @@ impl Service {
             [word, kind] if is(word, "type") => match is_our_type(kind) {
                 Some(true) => self.clients.all(),
                 Some(false) => Vec::new(),
-                None => return Value::error(format!("ERR Unknown client type '{}'", text(kind))),
+                None => return Value::error_with(&[b"ERR Unknown client type '", kind, b"'"]),
             },
             [word, ids @ ..] if is(word, "id") && !ids.is_empty() => {
                 let mut found = Vec::new();
@@ -235,10 +265,10 @@ impl Service {
                 b"laddr" => filter.local = Some(value.clone()),
                 b"type" => match is_our_type(value) {
                     Some(ours) => filter.other_type = !ours,
-                    None => return Value::error(format!("ERR Unknown client type '{}'", text(value))),
+                    None => return Value::error_with(&[b"ERR Unknown client type '", value, b"'"]),
                 },
                 b"user" if value.as_ref() == b"default" => {}
-                b"user" => return Value::error(format!("ERR No such user '{}'", text(value))),
+                b"user" => return Value::error_with(&[b"ERR No such user '", value, b"'"]),
                 b"skipme" if is(value, "yes") => skip_me = true,
                 b"skipme" if is(value, "no") => skip_me = false,
                 b"maxage" => match integer(value).and_then(|age| u64::try_from(age).ok()).filter(|age| *age > 0) {
@@ -285,10 +315,10 @@ fn set_info(session: &Session, option: &Bytes, value: &Bytes) -> Value {
     let label = match option.to_ascii_lowercase().as_slice() {
         b"lib-name" => &mut labels.library,
         b"lib-ver" => &mut labels.library_version,
-        _ => return Value::error(format!("ERR Unrecognized option '{}'", text(option))),
+        _ => return Value::error_with(&[b"ERR Unrecognized option '", option, b"'"]),
     };
     if !is_label(value) {
-        return Value::error(format!("ERR {} cannot contain spaces, newlines or special characters.", text(option)));
+        return Value::error_with(&[b"ERR ", option, b" cannot contain spaces, newlines or special characters."]);
     }
     *label = Bytes::copy_from_slice(value);
     Value::OK

@@ -17,6 +17,7 @@ pub mod forward;
 mod info;
 mod metrics;
 pub mod node;
+mod output_limits;
 mod parameters;
 mod route;
 mod server;
@@ -29,6 +30,7 @@ mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 pub use batch::Flow;
 pub use client_list::{Client, Clients};
@@ -37,9 +39,11 @@ pub use stats::{Stats, Totals};
 
 use self::config::Config;
 use self::node::Node;
+use self::output_limits::Limits;
 use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::{Spec, table};
+use crate::resp::Bounds;
 
 /// The version of Redis whose behaviour is the specification; clients gate features on it.
 pub const REDIS_VERSION: &str = "7.2.4";
@@ -51,6 +55,15 @@ pub struct Options {
     pub clients_max: usize,
     /// What AUTH must say (`requirepass`); `None` for no password.
     pub password: Option<String>,
+    /// How long a client may say nothing, zero for ever (`timeout`).
+    pub idle_timeout: Duration,
+    /// Bytes of one client's request, or transaction, that may wait to become complete
+    /// (`client-query-buffer-limit`).
+    pub query_buffer_bytes: usize,
+    /// Reply bytes that one client may leave unread (`client-output-buffer-limit`).
+    pub output_buffer_bytes: usize,
+    /// Bytes of one bulk of a request (`proto-max-bulk-len`).
+    pub bulk_bytes: usize,
     /// Address of the RESP listener, for INFO.
     pub bind: String,
     /// Port of the RESP listener, for INFO and CONFIG GET.
@@ -59,6 +72,17 @@ pub struct Options {
     pub executable: String,
     /// `hash-max-listpack-entries` and `hash-max-listpack-value` at start.
     pub hash_max_listpack: (usize, usize),
+}
+
+/// What a client's unread replies allow (`client-output-buffer-limit`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputLimit {
+    /// It may take its time.
+    None,
+    /// It must have read them after this long.
+    Within(Duration),
+    /// They are too many already.
+    Exceeded,
 }
 
 /// What all connections of a node share.
@@ -82,10 +106,14 @@ impl Default for Options {
         Options {
             clients_max: limits::CLIENTS_MAX,
             password: None,
+            idle_timeout: Duration::ZERO,
+            query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
+            output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,
+            bulk_bytes: limits::BULK_BYTES_MAX,
             bind: "127.0.0.1".into(),
             port: 6379,
             executable: String::new(),
-            hash_max_listpack: (64, 1024),
+            hash_max_listpack: (64, 64),
         }
     }
 }
@@ -98,6 +126,10 @@ impl Service {
         let config = Config::new(&[
             ("maxclients", options.clients_max.to_string()),
             ("requirepass", options.password.clone().unwrap_or_default()),
+            ("timeout", options.idle_timeout.as_secs().to_string()),
+            ("client-query-buffer-limit", options.query_buffer_bytes.to_string()),
+            ("client-output-buffer-limit", Limits::new(options.output_buffer_bytes as u64).to_string()),
+            ("proto-max-bulk-len", options.bulk_bytes.to_string()),
             ("port", options.port.to_string()),
             ("bind", options.bind.clone()),
             ("hash-max-listpack-entries", options.hash_max_listpack.0.to_string()),
@@ -150,6 +182,29 @@ impl Service {
     /// Seconds after which an idle client is disconnected, 0 for never (`timeout`).
     pub fn idle_timeout_seconds(&self) -> u64 {
         self.config.timeout_seconds()
+    }
+
+    /// What a client may declare in a request now.
+    pub fn bounds(&self, session: &Session) -> Bounds {
+        let bounds = if session.is_authenticated() { Bounds::AUTHENTICATED } else { Bounds::UNAUTHENTICATED };
+        Bounds { bulk_bytes_max: bounds.bulk_bytes_max.min(self.config.bulk_bytes()), ..bounds }
+    }
+
+    /// Bytes of a client's request that may wait to become complete (`client-query-buffer-limit`).
+    pub fn query_buffer_bytes(&self) -> usize {
+        self.config.query_buffer_bytes()
+    }
+
+    /// Reply bytes at which a client is disconnected at once, and how long it may take to read this many.
+    pub fn output_limit(&self, bytes: usize) -> OutputLimit {
+        let limit = self.config.output_limit();
+        match bytes as u64 {
+            bytes if limit.hard > 0 && bytes > limit.hard => OutputLimit::Exceeded,
+            bytes if limit.soft > 0 && bytes > limit.soft && !limit.patience.is_zero() => {
+                OutputLimit::Within(limit.patience)
+            }
+            _ => OutputLimit::None,
+        }
     }
 
     /// All commands and subcommands, in the order of their counters.

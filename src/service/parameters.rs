@@ -1,6 +1,7 @@
 //! Every parameter of Redis 7.2's configuration: its kind and what it is here.
 
 use self::Kind::*;
+use crate::base::limits;
 
 /// How a parameter takes a value.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +15,14 @@ pub(super) enum Kind {
     YesNo,
     /// A number between both, inclusive.
     Integer(i64, i64),
-    /// Bytes, with an optional unit.
-    Memory,
+    /// Bytes between both, inclusive, with an optional unit.
+    Memory(u64, u64),
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Anything.
     Text,
+    /// Limits of unread replies per class of clients.
+    OutputLimits,
     /// Classes of keyspace events.
     Events,
     /// Percentiles of INFO latencystats.
@@ -30,11 +33,13 @@ pub(super) enum Kind {
 
 /// A non-negative 64-bit number.
 const COUNT: Kind = Integer(0, i64::MAX);
+/// Any number of bytes.
+const BYTES: Kind = Memory(0, u64::MAX);
 /// A non-negative 32-bit number.
 const SMALL: Kind = Integer(0, i32::MAX as i64);
 
-/// Name, kind and value at start, sorted by name. `hash-max-listpack-*`, `maxclients`, `port` and `requirepass` are
-/// overwritten by the settings.
+/// Name, kind and value at start, sorted by name. The settings overwrite what they know (`maxclients`, `timeout`,
+/// `requirepass`, the limits of buffers and bulks, `hash-max-listpack-*`, addresses).
 #[rustfmt::skip]
 pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("acl-pubsub-default", Held, "resetchannels"),
@@ -42,7 +47,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("acllog-max-len", COUNT, "128"),
     ("active-defrag-cycle-max", Integer(1, 99), "25"),
     ("active-defrag-cycle-min", Integer(1, 99), "1"),
-    ("active-defrag-ignore-bytes", Memory, "104857600"),
+    ("active-defrag-ignore-bytes", BYTES, "104857600"),
     ("active-defrag-max-scan-fields", Integer(1, i64::MAX), "1000"),
     ("active-defrag-threshold-lower", Integer(0, 1000), "10"),
     ("active-defrag-threshold-upper", Integer(0, 1000), "100"),
@@ -60,15 +65,15 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("appendfilename", Immutable, "appendonly.aof"),
     ("appendfsync", Held, "always"),
     ("appendonly", Held, "yes"),
-    ("auto-aof-rewrite-min-size", Memory, "67108864"),
+    ("auto-aof-rewrite-min-size", BYTES, "67108864"),
     ("auto-aof-rewrite-percentage", SMALL, "100"),
     ("bgsave_cpulist", Immutable, ""),
     ("bind", Held, ""),
     ("bind-source-addr", Held, ""),
     ("bio_cpulist", Immutable, ""),
     ("busy-reply-threshold", Held, "5000"),
-    ("client-output-buffer-limit", Held, "normal 268435456 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
-    ("client-query-buffer-limit", Held, "268435456"),
+    ("client-output-buffer-limit", OutputLimits, "normal 268435456 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+    ("client-query-buffer-limit", Memory(1 << 20, 4 << 30), "268435456"),
     ("cluster-allow-pubsubshard-when-down", YesNo, "yes"),
     ("cluster-allow-reads-when-down", Held, "no"),
     ("cluster-allow-replica-migration", YesNo, "yes"),
@@ -80,7 +85,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("cluster-announce-tls-port", Held, "0"),
     ("cluster-config-file", Immutable, "nodes.conf"),
     ("cluster-enabled", Immutable, "no"),
-    ("cluster-link-sendbuf-limit", Memory, "0"),
+    ("cluster-link-sendbuf-limit", BYTES, "0"),
     ("cluster-migration-barrier", SMALL, "1"),
     ("cluster-node-timeout", COUNT, "15000"),
     ("cluster-port", Immutable, "0"),
@@ -102,10 +107,10 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("enable-module-command", Immutable, "no"),
     ("enable-protected-configs", Immutable, "no"),
     ("hash-max-listpack-entries", COUNT, "512"),
-    ("hash-max-listpack-value", Memory, "64"),
+    ("hash-max-listpack-value", BYTES, "64"),
     ("hash-max-ziplist-entries", Alias("hash-max-listpack-entries"), ""),
     ("hash-max-ziplist-value", Alias("hash-max-listpack-value"), ""),
-    ("hll-sparse-max-bytes", Memory, "3000"),
+    ("hll-sparse-max-bytes", BYTES, "3000"),
     ("hz", SMALL, "10"),
     ("ignore-warnings", Text, ""),
     ("io-threads", Immutable, "1"),
@@ -149,12 +154,12 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("proc-title-template", Text, "{title} {listen-addr} {server-mode}"),
     ("propagation-error-behavior", OneOf(&["ignore", "panic", "panic-on-replicas"]), "ignore"),
     ("protected-mode", Held, "no"),
-    ("proto-max-bulk-len", Held, "67108864"),
+    ("proto-max-bulk-len", Memory(1 << 10, limits::BULK_BYTES_MAX as u64), "67108864"),
     ("rdb-del-sync-files", YesNo, "no"),
     ("rdb-save-incremental-fsync", YesNo, "yes"),
     ("rdbchecksum", Immutable, "yes"),
     ("rdbcompression", YesNo, "yes"),
-    ("repl-backlog-size", Memory, "1048576"),
+    ("repl-backlog-size", BYTES, "1048576"),
     ("repl-backlog-ttl", COUNT, "3600"),
     ("repl-disable-tcp-nodelay", YesNo, "no"),
     ("repl-diskless-load", OneOf(&["disabled", "on-empty-db", "swapdb"]), "disabled"),
@@ -180,7 +185,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("server_cpulist", Immutable, ""),
     ("set-max-intset-entries", COUNT, "512"),
     ("set-max-listpack-entries", COUNT, "128"),
-    ("set-max-listpack-value", Memory, "64"),
+    ("set-max-listpack-value", BYTES, "64"),
     ("set-proc-title", Immutable, "yes"),
     ("shutdown-on-sigint", Held, "default"),
     ("shutdown-on-sigterm", Held, "default"),
@@ -197,7 +202,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("slowlog-max-len", COUNT, "128"),
     ("socket-mark-id", Immutable, "0"),
     ("stop-writes-on-bgsave-error", Held, "yes"),
-    ("stream-node-max-bytes", Memory, "4096"),
+    ("stream-node-max-bytes", BYTES, "4096"),
     ("stream-node-max-entries", COUNT, "100"),
     ("supervised", Immutable, "no"),
     ("syslog-enabled", Immutable, "no"),
@@ -230,7 +235,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("unixsocket", Immutable, ""),
     ("unixsocketperm", Immutable, "0"),
     ("zset-max-listpack-entries", COUNT, "128"),
-    ("zset-max-listpack-value", Memory, "64"),
+    ("zset-max-listpack-value", BYTES, "64"),
     ("zset-max-ziplist-entries", Alias("zset-max-listpack-entries"), ""),
     ("zset-max-ziplist-value", Alias("zset-max-listpack-value"), ""),
 ];

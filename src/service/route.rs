@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::words::integer;
 use crate::base::{GroupId, Slot, SlotRange};
 use crate::cluster::Map;
-use crate::command::Spec;
+use crate::command::{self, Spec};
 use crate::resp::Value;
 
 /// The keys of a call lie in several groups.
@@ -75,7 +75,14 @@ impl Routes {
                     None => self.of_keys(std::iter::empty()),
                 }
             }
-            None => self.of_keys(spec.keys_of(args).filter_map(|(position, _)| args.get(position))),
+            None => {
+                let keys = || spec.keys_of(args).filter_map(|(position, _)| args.get(position));
+                match self.of_keys(keys()) {
+                    // Any of the groups finds the words for a call that is wrong wherever it runs.
+                    Err(_) if command::mistake(args).is_some() => self.of_keys(keys().take(1)),
+                    group => group,
+                }
+            }
         }
     }
 }
@@ -113,6 +120,19 @@ mod tests {
         assert_eq!(of(&halves, &["{bar}1", "bar"]), Ok(GroupId(1)));
         assert_eq!(of(&halves, &[]), Ok(GroupId(1)));
         assert_eq!(of(&routes(1), &["foo", "bar"]), Ok(GroupId(1)));
+    }
+
+    #[test]
+    fn a_malformed_call_is_for_whoever_tells_so() {
+        let halves = routes(2);
+        let of = |line: &'static str| {
+            let args: Vec<Bytes> = line.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect();
+            halves.of_call(command::lookup(&args[0]).unwrap(), &args)
+        };
+        assert_eq!(of("MSET foo 1 bar"), Ok(GroupId(2)));
+        assert_eq!(of("MSET foo 1 bar 2"), Err(Value::error(CROSS_SLOT)));
+        assert_eq!(of("COPY bar foo DB x"), Ok(GroupId(1)));
+        assert_eq!(of("RENAME foo bar"), Err(Value::error(CROSS_SLOT)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::session::Session;
-use super::words::{help, integer, is, not_an_integer, syntax_error, text, unknown_subcommand};
+use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
 use super::{Service, commands};
 use crate::command::spec::Categories;
 use crate::command::{Spec, introspect};
@@ -59,7 +59,7 @@ impl Service {
             "module" => match args[1].to_ascii_lowercase().as_slice() {
                 b"list" => Value::Array(Vec::new()),
                 b"help" => help("MODULE", &["LIST", "    Loaded modules: none, always."]),
-                _ => unknown_subcommand(args),
+                _ => wrong_words(args),
             },
             // What they promise holds already: what is acknowledged is on the disks of a majority.
             "save" => Value::OK,
@@ -150,10 +150,11 @@ impl Service {
                     }
                     Value::OK
                 }
-                Err(line) => Value::error(line),
+                Err(refusal) => refusal,
             },
             (b"resetstat", []) => {
                 self.stats.reset();
+                self.node.reset_counters();
                 Value::OK
             }
             (b"rewrite", []) => Value::error("ERR The server is running without a config file"),
@@ -168,7 +169,7 @@ impl Service {
                     "    Set the counters of INFO to zero.",
                 ],
             ),
-            _ => unknown_subcommand(args),
+            _ => wrong_words(args),
         }
     }
 
@@ -180,7 +181,6 @@ impl Service {
                 Some(count) if count >= 0 => self.slow_log.get(Some(usize::try_from(count).unwrap_or(usize::MAX))),
                 _ => Value::error("ERR count should be greater than or equal to -1"),
             },
-            (b"get", _) => syntax_error(),
             (b"len", []) => Value::Integer(self.slow_log.len() as i64),
             (b"reset", []) => {
                 self.slow_log.reset();
@@ -197,7 +197,7 @@ impl Service {
                     "    Forget them.",
                 ],
             ),
-            _ => unknown_subcommand(args),
+            _ => wrong_words(args),
         }
     }
 
@@ -207,7 +207,7 @@ impl Service {
         match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
             (b"latest", []) | (b"history", [_]) => Value::Array(Vec::new()),
             (b"reset", _) => Value::Integer(0),
-            (b"graph", [event]) => Value::error(format!("ERR No samples available for event '{}'", text(event))),
+            (b"graph", [event]) => Value::error_with(&[b"ERR No samples available for event '", event, b"'"]),
             (b"doctor", []) => Value::Verbatim(
                 "txt",
                 "The latency monitor keeps no events here: see SLOWLOG, LATENCY HISTOGRAM and the metrics.\n".into(),
@@ -222,7 +222,7 @@ impl Service {
                     "    Words of the latency monitor, which keeps no events here.",
                 ],
             ),
-            _ => unknown_subcommand(args),
+            _ => wrong_words(args),
         }
     }
 
@@ -262,7 +262,7 @@ fn acl(args: &[Bytes]) -> Value {
                 let specs = commands().filter(|spec| spec.subcommands.is_empty() && spec.categories().has(category));
                 Value::Array(specs.map(|spec| Value::bulk(spec.name)).collect())
             }
-            None => Value::error(format!("ERR Unknown category '{}'", text(name))),
+            None => Value::error_with(&[b"ERR Unknown category '", name, b"'"]),
         },
         (b"help", _) => help(
             "ACL",
@@ -275,7 +275,6 @@ fn acl(args: &[Bytes]) -> Value {
                 "    The user of this connection.",
             ],
         ),
-        (b"cat", _) => syntax_error(),
-        _ => unknown_subcommand(args),
+        _ => wrong_words(args),
     }
 }

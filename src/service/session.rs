@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::batch::Plan;
 use super::client_list::{Client, Clients};
 use super::transaction::{Transaction, Watched};
-use crate::resp::{Bounds, Protocol};
+use crate::resp::Protocol;
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -60,11 +60,6 @@ impl Session {
             last_command: "",
             plan: Plan::default(),
         }
-    }
-
-    /// What the client may declare in a request now.
-    pub fn bounds(&self) -> &'static Bounds {
-        if self.authenticated { &Bounds::AUTHENTICATED } else { &Bounds::UNAUTHENTICATED }
     }
 
     /// Whether the client gave the password, where one is required.

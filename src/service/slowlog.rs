@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::words::is;
 use crate::resp::Value;
 
 /// Arguments that an entry keeps, as Redis does.
@@ -79,6 +80,18 @@ impl Entry {
     }
 }
 
+/// Words of a connection without passwords: what follows HELLO's AUTH, and new values of secret parameters.
+pub(super) fn without_secrets(args: &[Bytes]) -> Vec<Bytes> {
+    let is_word = |at: usize, word: &str| args.get(at).is_some_and(|arg| is(arg, word));
+    let secret = |at: usize| {
+        let hello = is_word(0, "hello") && (1..=2).any(|back| at >= 2 + back && is_word(at - back, "auth"));
+        let parameter = at >= 3 && at % 2 == 1 && (is_word(at - 1, "requirepass") || is_word(at - 1, "masterauth"));
+        hello || (is_word(0, "config") && is_word(1, "set") && parameter)
+    };
+    let show = |(at, arg): (usize, &Bytes)| if secret(at) { Bytes::from_static(b"(redacted)") } else { arg.clone() };
+    args.iter().enumerate().map(show).collect()
+}
+
 /// A short copy, so that the log neither keeps large values nor pins read buffers.
 fn trim(args: &[Bytes]) -> Vec<Bytes> {
     let shown = if args.len() > ARGUMENTS_MAX { ARGUMENTS_MAX - 1 } else { args.len() };
@@ -100,6 +113,26 @@ fn trim_argument(arg: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_not_kept() {
+        let show = |line: &str| {
+            let args: Vec<Bytes> = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+            without_secrets(&args)
+                .iter()
+                .map(|arg| String::from_utf8_lossy(arg).into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for (said, kept) in [
+            ("hello 3 AUTH default pw setname x", "hello 3 AUTH (redacted) (redacted) setname x"),
+            ("CONFIG SET timeout 5 RequirePass pw", "CONFIG SET timeout 5 RequirePass (redacted)"),
+            ("CONFIG GET requirepass", "CONFIG GET requirepass"),
+            ("client setname auth", "client setname auth"),
+        ] {
+            assert_eq!(show(said), kept);
+        }
+    }
 
     #[test]
     fn keeps_the_newest_and_short_copies() {

@@ -128,13 +128,14 @@ impl Stats {
     }
 
     /// An error line (without the dash) was answered.
-    pub(super) fn error(&self, line: &str) {
-        let prefix = line.split(' ').next().unwrap_or_default();
+    pub(super) fn error(&self, line: &[u8]) {
+        let prefix = line.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
+        let prefix = String::from_utf8_lossy(prefix);
         let mut errors = self.errors.lock();
-        if let Some(count) = errors.get_mut(prefix) {
+        if let Some(count) = errors.get_mut(&*prefix) {
             *count += 1;
         } else if errors.len() < ERROR_PREFIXES_MAX {
-            errors.insert(prefix.to_string(), 1);
+            errors.insert(prefix.into_owned(), 1);
         }
     }
 
@@ -290,9 +291,9 @@ mod tests {
     fn errors_are_counted_by_prefix_and_bounded() {
         let stats = Stats::new(0);
         for number in 0..1000 {
-            stats.error(&format!("E{number} x"));
+            stats.error(format!("E{number} x").as_bytes());
         }
-        stats.error("E0 y");
+        stats.error(b"E0 y");
         assert_eq!(stats.errors().len(), ERROR_PREFIXES_MAX);
         assert_eq!(stats.errors()["E0"], 2);
     }

@@ -9,12 +9,12 @@ use bytes::{Bytes, BytesMut};
 use super::Service;
 use super::batch::{Plan, What};
 use super::route::{CROSS_SLOT, Routes};
-use super::session::Session;
-use super::words::{integer, is};
+use super::session::{Replies, Session};
+use super::words::integer;
 use crate::base::{GroupId, limits};
 use crate::command::batch::{Call, Unit, Watch};
-use crate::command::{Flags, Handler, Spec};
-use crate::resp::{Protocol, Value, put_length};
+use crate::command::{self, Flags, Handler, Spec};
+use crate::resp::{Value, put_length};
 
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
@@ -80,8 +80,8 @@ pub(super) fn is_immediate(spec: &Spec) -> bool {
 pub(super) fn exec_refused(reason: Value) -> Value {
     match reason {
         Value::Error(line) => {
-            let reason = line.strip_prefix("ERR ").unwrap_or(&line);
-            Value::error(format!("EXECABORT Transaction discarded because of: {reason}"))
+            let reason = line.strip_prefix(b"ERR ").unwrap_or(&line);
+            Value::error_with(&[b"EXECABORT Transaction discarded because of: ", reason])
         }
         other => other,
     }
@@ -118,11 +118,11 @@ impl Service {
         args: Vec<Bytes>,
     ) -> Result<(), Value> {
         let Some(transaction) = &mut session.transaction else { return Ok(()) };
-        if !may_queue(spec, &args) {
+        if spec.flags.has(Flags::of("no_multi")) {
             return Err(Value::error(NOT_ALLOWED));
         }
         let bytes: usize = args.iter().map(Bytes::len).sum();
-        if transaction.bytes + bytes > limits::QUERY_BUFFER_BYTES_MAX {
+        if transaction.bytes + bytes > self.config.query_buffer_bytes() {
             return Err(Value::error("ERR the transaction is too large"));
         }
         match spec.handler {
@@ -132,10 +132,11 @@ impl Service {
             Handler::Spread(..) | Handler::Data(_) => {
                 let group = routes.of_call(spec, &args)?;
                 let has_keys = spec.keys_of(&args).next().is_some();
-                if has_keys && transaction.group.is_some_and(|other| other != group) {
+                let elsewhere = has_keys && transaction.group.is_some_and(|other| other != group);
+                if elsewhere && command::mistake(&args).is_none() {
                     return Err(Value::error(CROSS_SLOT));
                 }
-                if has_keys || transaction.group.is_none() {
+                if !elsewhere && (has_keys || transaction.group.is_none()) {
                     transaction.group = Some(group);
                 }
             }
@@ -188,7 +189,14 @@ impl Service {
         for Queued { spec, args } in transaction.queued {
             if matches!(spec.handler, Handler::Session) {
                 // What follows in the block sees the database and protocol that the word will have chosen.
-                (db, protocol) = foresee(spec, &args, db, protocol);
+                match (spec.name, &args[1..]) {
+                    ("select", [number]) => {
+                        let number = integer(number).and_then(|number| u8::try_from(number).ok());
+                        db = number.filter(|number| *number < limits::DATABASES).unwrap_or(db);
+                    }
+                    ("hello", _) => protocol = self.foresee_hello(&args).unwrap_or(protocol),
+                    _ => {}
+                }
                 has_words = true;
                 items.push(Item::Session(spec, args));
             } else {
@@ -209,12 +217,14 @@ impl Service {
         Ok(has_words)
     }
 
-    /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order.
+    /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order. As in
+    /// Redis, a CLIENT REPLY in the block counts from its place on, also in the middle of this array.
     pub(super) fn write_block(
         &self,
         session: &mut Session,
         items: Vec<Item>,
         replies: Vec<Bytes>,
+        mut quiet: bool,
         out: &mut BytesMut,
     ) -> Result<(), Value> {
         let calls = items.iter().filter(|item| matches!(item, Item::Call)).count();
@@ -222,39 +232,31 @@ impl Service {
             return Err(Value::error(super::batch::UNKNOWN));
         }
         let mut replies = replies.into_iter();
-        put_length(out, b'*', items.len());
+        if !quiet {
+            put_length(out, b'*', items.len());
+        }
         for item in items {
             match item {
-                Item::Call => out.extend_from_slice(&replies.next().unwrap_or_default()),
+                Item::Call => {
+                    let reply = replies.next().unwrap_or_default();
+                    if !quiet {
+                        out.extend_from_slice(&reply);
+                    }
+                }
                 Item::Session(spec, args) => {
                     let value = self.answer(session, spec, &args);
-                    value.encode(session.protocol, out);
+                    let mut unheard = false;
+                    if spec.name == "client|reply" && !value.is_error() {
+                        // SKIP is for the command after the block, and like OFF it has no answer of its own.
+                        quiet = session.replies == Replies::Off || (quiet && session.replies != Replies::On);
+                        unheard = session.replies != Replies::On;
+                    }
+                    if !quiet && !unheard {
+                        value.encode(session.protocol, out);
+                    }
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// Some words make no sense inside a block: those that Redis refuses, and those whose effect on the reply stream
-/// would tear the block's own reply apart.
-fn may_queue(spec: &Spec, args: &[Bytes]) -> bool {
-    let refused = spec.flags.has(Flags::of("no_multi"))
-        || spec.name == "client|reply"
-        || (spec.name == "hello" && args.len() > 2);
-    !refused
-}
-
-/// Database and protocol after a word of the session.
-fn foresee(spec: &Spec, args: &[Bytes], db: u8, protocol: Protocol) -> (u8, Protocol) {
-    match (spec.name, args) {
-        ("select", [_, number]) => {
-            let number =
-                integer(number).and_then(|number| u8::try_from(number).ok()).filter(|n| *n < limits::DATABASES);
-            (number.unwrap_or(db), protocol)
-        }
-        ("hello", [_, version]) if is(version, "2") => (db, Protocol::Resp2),
-        ("hello", [_, version]) if is(version, "3") => (db, Protocol::Resp3),
-        _ => (db, protocol),
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// An argument for a text or an error line. What is no UTF-8 is replaced.
+/// A value as text. What is no UTF-8 is replaced.
 pub(super) fn text(arg: &[u8]) -> String {
     String::from_utf8_lossy(arg).into_owned()
 }
@@ -36,11 +36,12 @@ pub(super) fn not_an_integer() -> Value {
     Value::error("ERR value is not an integer or out of range")
 }
 
-/// `-ERR unknown subcommand 'x'. Try CLIENT HELP.`
-pub(super) fn unknown_subcommand(args: &[Bytes]) -> Value {
-    let container = args.first().map(|name| text(name).to_ascii_uppercase()).unwrap_or_default();
-    let given: String = args.get(1).map(|name| text(name).chars().take(128).collect()).unwrap_or_default();
-    Value::error(format!("ERR unknown subcommand '{given}'. Try {container} HELP."))
+/// What is left when a subcommand of the table was called with words that no form of it has.
+pub(super) fn wrong_words(args: &[Bytes]) -> Value {
+    let container = args.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
+    let given = args.get(1).map(|name| &name[..name.len().min(128)]).unwrap_or_default();
+    let head = b"ERR unknown subcommand or wrong number of arguments for '";
+    Value::error_with(&[head, given, b"'. Try ", &container, b" HELP."])
 }
 
 /// The answer to HELP of a command with subcommands.

@@ -22,7 +22,7 @@ use super::disk::Disk;
 use super::plan::Plan;
 use super::shared::{Frame, Shared};
 use crate::base::{GroupId, LogIndex, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
-use crate::data::Thresholds;
+use crate::data::{Thresholds, Usage};
 use crate::host::meta::{self, Facts};
 use crate::host::{self, Effects, Host, Persist, View};
 use crate::machine::{self, Machine, Now, State, Version};
@@ -144,6 +144,7 @@ struct Slot {
     slots: Option<SlotRange>,
     version: Arc<Version>,
     thresholds: Thresholds,
+    usage: Arc<Usage>,
 }
 
 enum MachineWork {
@@ -217,12 +218,13 @@ impl Node {
             start.log = logs.iter().find(|log| log.group == start.group).copied();
             let slots = facts.groups.iter().find(|group| group.id == start.group).and_then(|group| group.slots);
             let settings = plan.machine_settings();
+            let (thresholds, usage) = (settings.thresholds, settings.usage.clone());
             let seed = self.rng.next();
             let machine = Machine::new(start.group, slots, start.epoch, engine.clone(), settings, seed)
                 .map_err(|why| why.to_string())?;
-            let (version, thresholds) = (machine.version(), settings.thresholds);
+            let version = machine.version();
             let inbox = VecDeque::new();
-            let slot = Slot { machine, inbox, turn: false, applied: state.applied, slots, version, thresholds };
+            let slot = Slot { machine, inbox, turn: false, applied: state.applied, slots, version, thresholds, usage };
             machines.insert(start.group, slot);
         }
         let now = self.clock.monotonic(shared.now());

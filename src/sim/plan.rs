@@ -220,13 +220,13 @@ impl Plan {
 
     /// What the machines are told.
     pub fn machine_settings(&self) -> machine::Settings {
-        let thresholds = Thresholds { hash_entries_max: self.hash_entries_max, hash_value_bytes_max: 64 };
+        let thresholds = Thresholds { hash_entries_max: self.hash_entries_max, ..Thresholds::default() };
         machine::Settings {
-            thresholds,
             entry_bytes_target: self.bounds.entry_bytes,
             entries_in_flight_max: self.bounds.entries_in_flight,
             queue_bytes_max: self.bounds.machine_queue_bytes,
             watched_keys_max: self.bounds.watched_keys,
+            ..machine::Settings::new(thresholds)
         }
     }
 

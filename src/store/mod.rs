@@ -10,6 +10,7 @@ pub mod keys;
 pub mod log;
 pub mod memory;
 pub mod overlay;
+mod records;
 pub mod rocks;
 mod rocks_log;
 mod rocks_state;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 
 pub use batch::{Batch, Mutation};
 pub use log::{HardState, Log, LogRecord, LogState, LogWrite};
+pub use records::Records;
 
 /// What can go wrong below. Cheap to clone: one failure may answer many commands.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

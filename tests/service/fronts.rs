@@ -142,6 +142,14 @@ fn strangers_are_bounded_before_they_authenticate() {
 }
 
 #[test]
+fn a_stranger_who_says_nothing_is_closed_in_time() {
+    let server = start(Options { password: Some("pw".into()), ..Options::default() });
+    let mut stranger = connect(server.resp);
+    stranger.write_all(b"PING\r\n").unwrap();
+    assert_eq!(rest(&mut stranger), "-NOAUTH Authentication required.\r\n");
+}
+
+#[test]
 fn too_many_clients() {
     let server = start(Options { clients_max: 1, ..Options::default() });
     let mut first = connect(server.resp);
@@ -242,6 +250,64 @@ fn health_over_http() {
     assert_eq!(status["groups"][1]["slots"], serde_json::json!([0, 16383]));
     assert_eq!(status["groups"][1]["leader"], 1);
     assert_eq!(get(&server, "/nosuch").0, 404);
+}
+
+#[test]
+fn silent_http_clients_keep_nobody_out() {
+    let server = start(Options::default());
+    let silent: Vec<TcpStream> = (0..300).map(|_| connect(server.http)).collect();
+    // All places are taken; they are free again when the silent ones have had their time.
+    assert_eq!(get(&server, "/livez"), (200, "ok\n".into()));
+    drop(silent);
+}
+
+#[test]
+fn limits_of_clients_are_those_of_the_settings() {
+    let server = start(Options {
+        idle_timeout: Duration::from_secs(1),
+        query_buffer_bytes: 1 << 20,
+        output_buffer_bytes: 1 << 20,
+        bulk_bytes: 600_000,
+        ..Options::default()
+    });
+    let set = |bytes: usize| format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${bytes}\r\n{}\r\n", "x".repeat(bytes));
+    assert_eq!(exchange(server.resp, set(600_000).as_bytes()), "+OK\r\n");
+    let refused = exchange(server.resp, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600001\r\n".as_bytes());
+    assert_eq!(refused, "-ERR Protocol error: invalid bulk length\r\n");
+    // More replies than may wait: the client is cut off, and counted.
+    assert_eq!(exchange(server.resp, b"GET k\r\n").len(), 600_011);
+    assert_eq!(exchange(server.resp, b"MGET k k k\r\n"), "");
+    assert_eq!(server.service.stats().output_limit_disconnections.load(Relaxed), 1);
+    // A request that grows beyond the buffer, although each of its bulks may be.
+    let large = format!("*9\r\n$4\r\nMGET\r\n{}", format!("$500000\r\n{}\r\n", "x".repeat(500_000)).repeat(3));
+    let mut stream = connect(server.resp);
+    // The server may close before all of it is sent.
+    let _ = stream.write_all(large.as_bytes());
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    assert_eq!(bytes, b"");
+    assert_eq!(server.service.stats().query_limit_disconnections.load(Relaxed), 1);
+    assert_eq!(rest(&mut connect(server.resp)), "", "silent for a second");
+}
+
+#[test]
+fn who_reads_slowly_has_the_time_of_the_soft_limit() {
+    let server = start(Options::default());
+    let value = "x".repeat(1 << 20);
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len());
+    assert_eq!(exchange(server.resp, set.as_bytes()), "+OK\r\n");
+    assert_eq!(exchange(server.resp, b"CONFIG SET client-output-buffer-limit \"normal 0 100kb 1\"\r\n"), "+OK\r\n");
+    // Far more than the sockets hold on both sides, and nobody reads.
+    let mut slow = connect(server.resp);
+    slow.write_all("GET k\r\n".repeat(64).as_bytes()).unwrap();
+    let gone = async {
+        while server.service.clients().count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let gone = server.runtime.block_on(async { tokio::time::timeout(PATIENCE, gone).await });
+    assert!(gone.is_ok(), "the client is still there");
+    assert_eq!(server.service.stats().output_limit_disconnections.load(Relaxed), 1);
 }
 
 /// A redis-server of this machine, if there is one, to compare with; ended with the value.

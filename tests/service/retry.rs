@@ -87,7 +87,7 @@ impl World {
     fn new(seed: u64) -> World {
         let node = |id: usize| {
             let engine = Arc::new(MemoryEngine::new());
-            let settings = Settings::new(Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 });
+            let settings = Settings::new(Thresholds::default());
             let settings = Settings { entry_bytes_target: 60, entries_in_flight_max: 3, ..settings };
             let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, seed).unwrap();
             let bounds = Bounds { deadline: Duration::from_millis(120), ..Bounds::default() };

@@ -98,6 +98,10 @@ fn hello_switches_the_protocol() {
         ("hello 3 setname", "-ERR Syntax error in HELLO option 'setname'"),
         ("hello 3 setname \"a b\"", "-ERR Client names cannot contain spaces, newlines or special characters."),
         ("hello 3 foo", "-ERR Syntax error in HELLO option 'foo'"),
+        ("hello 3 setname bob foo", "-ERR Syntax error in HELLO option 'foo'"),
+        ("hello 3 setname bob auth a b", "-WRONGPASS invalid username-password pair or user is disabled."),
+        // What failed changed nothing.
+        ("client getname", "$-1"),
         ("get nothing", "$-1"),
         (
             "hello 3 setname bob",
@@ -263,6 +267,55 @@ fn words_of_the_session_inside_a_block() {
 }
 
 #[test]
+fn hello_inside_a_block_counts_from_its_place_if_it_succeeds() {
+    let mut talk = talk();
+    talk.check(&[("multi", "+OK"), ("hello 3 setname bob", "+QUEUED"), ("get b", "+QUEUED")]);
+    let reply = talk.say("exec");
+    assert!(reply.starts_with("*2 %7 $6 server") && reply.ends_with(" _"), "{reply}");
+    talk.check(&[("client getname", "$3 bob"), ("multi", "+OK")]);
+    talk.check(&[("hello 2 auth default", "+QUEUED"), ("hello 2 auth nobody x", "+QUEUED"), ("get b", "+QUEUED")]);
+    talk.check(&[(
+        "exec",
+        "*3 -ERR Syntax error in HELLO option 'auth' -WRONGPASS invalid username-password pair or user is disabled. _",
+    )]);
+}
+
+#[test]
+fn replies_turned_off_and_on_inside_a_block() {
+    // Byte for byte what a redis-server sends.
+    let mut talk = talk();
+    let block = ["multi", "set a 1", "client reply off", "get a", "exec", "ping", "client reply on", "ping"];
+    assert_eq!(talk.raw(&block), "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n+OK\r\n+PONG\r\n");
+    let block = ["multi", "client reply skip", "get a", "exec", "ping", "echo x"];
+    assert_eq!(talk.raw(&block), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n$1\r\nx\r\n");
+    let block = ["client reply off", "multi", "get a", "client reply on", "get a", "exec", "ping"];
+    assert_eq!(talk.raw(&block), "+OK\r\n$1\r\n1\r\n+PONG\r\n");
+    let block = ["client reply skip", "multi", "get a", "client reply foo", "exec", "ping"];
+    let wanted = "+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n-ERR syntax error\r\n+PONG\r\n";
+    assert_eq!(talk.raw(&block), wanted);
+    // Refused blocks are as silent as others.
+    let block = ["client reply off", "watch a", "set a 2", "multi", "client reply on", "exec", "client reply on"];
+    assert_eq!(talk.raw(&block), "+OK\r\n");
+}
+
+#[test]
+fn words_that_are_no_text_come_back_byte_for_byte() {
+    let mut talk = talk();
+    let mut say = |line: &str| talk.raw(&[line]);
+    assert_eq!(
+        &say("\"\\xff\\xfe\" \"\\x80\"")[..],
+        b"-ERR unknown command '\xff\xfe', with args beginning with: '\x80' \r\n"
+    );
+    assert_eq!(&say("client \"\\xffx\"")[..], b"-ERR unknown subcommand '\xffx'. Try CLIENT HELP.\r\n");
+    assert_eq!(&say("hello 3 \"\\xff\"")[..], b"-ERR Syntax error in HELLO option '\xff'\r\n");
+    assert_eq!(&say("expire k 1 \"\\xff\"")[..], b"-ERR Unsupported option \xff\r\n");
+    assert_eq!(
+        &say("config set \"\\xff\" 1")[..],
+        b"-ERR Unknown option or number of arguments for CONFIG SET - '\xff'\r\n"
+    );
+}
+
+#[test]
 fn a_whole_transaction_in_one_pipeline() {
     let mut talk = talk();
     let replies =
@@ -369,6 +422,14 @@ fn configuration() {
         ("config set notify-keyspace-events KEA", "+OK"),
         ("config get notify-keyspace-events", "*2 $22 notify-keyspace-events $3 AKE"),
         ("config resetstat", "+OK"),
+        ("config set client-output-buffer-limit \"normal 2mb 1mb 10\"", "+OK"),
+        (
+            "config set client-query-buffer-limit 1kb proto-max-bulk-len 2kb",
+            "-ERR CONFIG SET failed (possibly related to argument \
+         'client-query-buffer-limit') - argument must be between 1048576 and 4294967296 inclusive",
+        ),
+        ("config set client-query-buffer-limit 2mb proto-max-bulk-len 2kb", "+OK"),
+        ("config get proto-max-bulk-len", "*2 $18 proto-max-bulk-len $4 2048"),
         ("config rewrite", "-ERR The server is running without a config file"),
         ("config foo", "-ERR unknown subcommand 'foo'. Try CONFIG HELP."),
     ]);
@@ -385,6 +446,7 @@ fn slow_commands_are_kept() {
         ("slowlog get", "*0"),
         ("slowlog len", ":0"),
         ("slowlog get x", "-ERR count should be greater than or equal to -1"),
+        ("slowlog get 1 2", "-ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP."),
         ("slowlog foo", "-ERR unknown subcommand 'foo'. Try SLOWLOG HELP."),
         ("config set slowlog-log-slower-than 0", "+OK"),
         ("slowlog reset", "+OK"),

@@ -2,7 +2,6 @@
 //! or time of its own. What the service makes of it can be looked at without anything else.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -11,46 +10,11 @@ use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, S
 use holdfast::cluster::{GroupInfo, Map, NodeInfo};
 use holdfast::command;
 use holdfast::command::batch::{Call, Unit, UnitReply};
-use holdfast::data::{Counts, Keyspace, Mode, Moment, Thresholds, Touched};
+use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
 use holdfast::service::node::{FastRead, Node, Outcome, Pending};
 use holdfast::service::{Flow, Options, Service, Session};
-use holdfast::store::{Order, Read, Result, Visit, Write};
-
-/// Records in a map.
-#[derive(Default)]
-struct Records(BTreeMap<Bytes, Bytes>);
-
-impl Read for Records {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
-        if start < end {
-            let records = self.0.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)));
-            let _ = match order {
-                Order::Forward => records.into_iter().try_for_each(|(key, value)| visit(key, value)),
-                Order::Backward => records.rev().try_for_each(|(key, value)| visit(key, value)),
-            };
-        }
-        Ok(())
-    }
-}
-
-impl Write for Records {
-    fn put(&mut self, key: Bytes, value: Bytes) {
-        self.0.insert(key, value);
-    }
-
-    fn delete(&mut self, key: Bytes) {
-        self.0.remove(&key);
-    }
-
-    fn delete_range(&mut self, start: Bytes, end: Bytes) {
-        self.0.retain(|key, _| *key < start || *key >= end);
-    }
-}
+use holdfast::store::Records;
 
 /// One group: its records, and which keys changed when.
 struct Group {
@@ -58,6 +22,7 @@ struct Group {
     slots: SlotRange,
     records: Records,
     counts: Counts,
+    usage: Usage,
     rng: Rng,
     sequence: u64,
     changed: BTreeMap<(u8, Bytes), u64>,
@@ -78,7 +43,9 @@ impl Group {
             counts: &mut self.counts,
             touched: &mut touched,
             rng: &mut self.rng,
-            thresholds: Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 },
+            thresholds: Thresholds::default(),
+            usage: &self.usage,
+            manner: Manner::default(),
         };
         command::execute_encoded(&mut keys, call, &mut out).ok()?;
         self.sequence += 1;
@@ -136,6 +103,7 @@ impl TableNode {
             slots,
             records: Records::default(),
             counts: Counts::default(),
+            usage: Usage::default(),
             rng: Rng::new(id),
             sequence: 0,
             changed: BTreeMap::new(),
@@ -230,7 +198,7 @@ impl Node for TableNode {
         ]
     }
 
-    fn checks(&self) -> Vec<(&'static str, std::result::Result<(), String>)> {
+    fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         let leads = if self.leads.load(Relaxed) { Ok(()) } else { Err("no leader is known".to_string()) };
         vec![("replayed", Ok(())), ("leaders", leads)]
     }

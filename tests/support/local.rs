@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{GroupId, Millis, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler};
-use holdfast::data::{Counts, Keyspace, Mode, Moment, Thresholds};
+use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
 use holdfast::store::{Batch, Engine};
@@ -33,6 +33,7 @@ pub struct Local<E> {
     pub passed: u64,
     rng: Rng,
     thresholds: Thresholds,
+    usage: Usage,
     db: u8,
     protocol: Protocol,
 }
@@ -50,6 +51,7 @@ impl<E: Engine> Local<E> {
             passed: 0,
             rng: Rng::new(1),
             thresholds,
+            usage: Usage::default(),
             db: 0,
             protocol: Protocol::Resp2,
         }
@@ -81,6 +83,8 @@ impl<E: Engine> Local<E> {
             touched: &mut touched,
             rng: &mut self.rng,
             thresholds: self.thresholds,
+            usage: &self.usage,
+            manner: Manner::default(),
         };
         let mut out = BytesMut::new();
         command::execute_encoded(&mut keyspace, call, &mut out).expect("the engine in memory does not fail");
@@ -109,6 +113,8 @@ impl<E: Engine> Local<E> {
             touched: &mut Vec::new(),
             rng: &mut self.rng,
             thresholds: self.thresholds,
+            usage: &self.usage,
+            manner: Manner::default(),
         };
         let mut out = BytesMut::new();
         match command::execute_encoded(&mut keyspace, call, &mut out) {

@@ -113,7 +113,7 @@ pub fn show_words(words: &[Bytes]) -> String {
 pub fn show_value(value: &Value) -> String {
     match value {
         Value::Simple(line) => line.to_string(),
-        Value::Error(line) => format!("-{line}"),
+        Value::Error(line) => format!("-{}", line.escape_ascii()),
         Value::Integer(number) => number.to_string(),
         Value::Bulk(bytes) => format!("\"{}\"", show_bytes(bytes)),
         Value::Null | Value::NullArray => "(nil)".to_owned(),

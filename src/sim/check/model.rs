@@ -195,7 +195,7 @@ impl Expected {
     fn agrees(&self, seen: &Value) -> bool {
         match (self, seen) {
             (Expected::Value(expected), seen) => expected == seen,
-            (Expected::Error(start), Value::Error(line)) => line.starts_with(start),
+            (Expected::Error(start), Value::Error(line)) => line.starts_with(start.as_bytes()),
             (Expected::Between(low, high), Value::Integer(number)) => (low..=high).contains(&number),
             (Expected::AnyOrder(expected), Value::Array(values)) => {
                 let mut seen: Vec<_> = values.iter().filter_map(bulk).collect();

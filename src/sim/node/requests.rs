@@ -153,7 +153,7 @@ impl Node {
         let mut out = BytesMut::new();
         let mut replies = Vec::with_capacity(calls.len());
         for call in calls {
-            match read_local(&view, &facts, call, &mut out) {
+            match read_local(&view, &facts, &slot.usage, call, &mut out) {
                 Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
                 _ => return None,
             }

@@ -1,0 +1,55 @@
+//! What is wrong with a call wherever its keys are and whatever they hold: the error that an empty keyspace answers.
+//!
+//! A call over keys of several groups cannot run, but one that is also malformed is told of its own mistake first, as
+//! by a Redis that has all keys.
+
+use bytes::Bytes;
+
+use super::{Call, Failure, execute};
+use crate::base::{GroupId, Rng, SlotRange};
+use crate::data::{Counts, Keyspace, Mode, Moment, Thresholds, Usage};
+use crate::resp::{Protocol, Value};
+use crate::store::Records;
+
+/// The error line of a call that is wrong in itself.
+pub fn mistake(args: &[Bytes]) -> Option<Value> {
+    let call = Call { db: 0, protocol: Protocol::Resp2, args: args.to_vec() };
+    let mut keyspace = Keyspace {
+        store: &mut Records::default(),
+        group: GroupId::META,
+        slots: SlotRange::ALL,
+        moment: Moment::default(),
+        mode: Mode::Leader,
+        counts: &mut Counts::default(),
+        touched: &mut Vec::new(),
+        rng: &mut Rng::new(0),
+        thresholds: Thresholds::default(),
+        usage: &Usage::default(),
+        manner: Default::default(),
+    };
+    let reply = execute(&mut keyspace, &call).ok()?;
+    // That a key is missing is the keyspace's fault.
+    let is_missing_key = Ok(&reply) == Failure::NO_SUCH_KEY.into_reply().as_ref();
+    (reply.is_error() && !is_missing_key).then_some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_in_itself() {
+        let mistake = |line: &str| {
+            let words: Vec<Bytes> = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+            mistake(&words)
+        };
+        let arity = |name: &str| Some(Value::error(format!("ERR wrong number of arguments for '{name}' command")));
+        assert_eq!(mistake("MSET a 1 b"), arity("mset"));
+        assert_eq!(mistake("MSETNX a 1 b"), arity("msetnx"));
+        assert_eq!(mistake("COPY a b DB x"), Some(Value::error("ERR value is not an integer or out of range")));
+        assert_eq!(mistake("LCS a b FOO"), Some(Value::error("ERR syntax error")));
+        for fine in ["MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b", "MGET a b", "LCS a b LEN"] {
+            assert_eq!(mistake(fine), None, "{fine}");
+        }
+    }
+}
