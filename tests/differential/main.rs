@@ -28,6 +28,7 @@
 //! | ZRANK WITHSCORE, NaN, consumers of streams, ACL LOG, scripts and tracking | not there yet | |
 
 mod compare;
+mod facts;
 mod grammar;
 #[path = "../support/nodes.rs"]
 mod nodes;
