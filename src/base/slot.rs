@@ -53,6 +53,22 @@ impl SlotRange {
         (0..count).map(|part| SlotRange { first: Slot(bound(part)), last: Slot(bound(part + 1) - 1) }).collect()
     }
 
+    /// The slots that are in none of `ranges` (in any order, overlapping or not), as ranges in ascending order.
+    pub fn others(ranges: &[SlotRange]) -> Vec<SlotRange> {
+        let mut ranges = ranges.to_vec();
+        ranges.sort();
+        let mut others = Vec::new();
+        let mut next = 0;
+        for range in ranges {
+            if range.first.0 > next {
+                others.extend(SlotRange::new(next, range.first.0 - 1));
+            }
+            next = next.max(range.last.0 + 1);
+        }
+        others.extend(SlotRange::new(next, SLOT_COUNT - 1));
+        others
+    }
+
     /// Whether a slot lies in the range.
     pub fn contains(self, slot: Slot) -> bool {
         self.first <= slot && slot <= self.last
@@ -120,6 +136,20 @@ mod tests {
             assert_eq!(ranges[0].first, Slot(0));
             assert_eq!(ranges[ranges.len() - 1].last, Slot(SLOT_COUNT - 1));
             assert!(ranges.windows(2).all(|pair| pair[0].last.0 + 1 == pair[1].first.0));
+        }
+    }
+
+    #[test]
+    fn others_are_the_slots_in_no_range() {
+        let range = |first, last| SlotRange::new(first, last).expect("a range");
+        assert_eq!(SlotRange::others(&[]), [SlotRange::ALL]);
+        assert_eq!(SlotRange::others(&[SlotRange::ALL]), []);
+        assert_eq!(SlotRange::others(&[range(5, 9), range(0, 0), range(7, 20)]), [range(1, 4), range(21, 16383)]);
+        assert_eq!(SlotRange::others(&[range(10, 16383), range(5, 9)]), [range(0, 4)]);
+        for count in [1, 6, 100] {
+            let mut ranges = SlotRange::divide(count);
+            let left_out = ranges.remove(usize::from(count) / 2);
+            assert_eq!(SlotRange::others(&ranges), [left_out]);
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::apply::Applied;
+use super::cold::Cold;
 use super::confirm::Confirm;
 use super::flight::{self, Fate, Flight, Waiting};
 use super::local::Version;
@@ -50,7 +51,8 @@ pub struct Machine {
     pub(super) next_entry: u64,
     /// The generation is over; the next one starts when `flights` is empty.
     stale: bool,
-    /// A proposal was refused: evaluation waits for the next tick, lest it spins.
+    /// A proposal was refused although no entry is on its way: evaluation waits for something to change, lest it
+    /// spins.
     paused: bool,
     /// A tick came and its housekeeping is not done.
     pub(super) housekeeping: bool,
@@ -64,6 +66,7 @@ pub struct Machine {
     pub(super) idle: Idle,
     pub(super) touched: Vec<Touched>,
     pub(super) scratch: BytesMut,
+    pub(super) cold: Cold,
 
     /// Submissions in order of arrival.
     pub(super) waiting: VecDeque<Waiting>,
@@ -110,6 +113,7 @@ impl Machine {
             idle: Idle::default(),
             touched: Vec::new(),
             scratch: BytesMut::new(),
+            cold: Cold::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             redo: VecDeque::new(),
@@ -127,11 +131,6 @@ impl Machine {
         self.version.clone()
     }
 
-    /// Whether a turn would do anything now.
-    pub fn has_work(&self) -> bool {
-        (!self.waiting.is_empty() || !self.redo.is_empty() || self.housekeeping) && self.evaluates().is_some()
-    }
-
     /// Takes other thresholds from the next evaluation on. Records of either size are read for ever.
     pub fn configure(&mut self, thresholds: crate::data::Thresholds) {
         self.settings.thresholds = thresholds;
@@ -146,7 +145,10 @@ impl Machine {
                 self.proposed(generation, sequence, (index, term), out);
             }
             Input::Dropped { generation, sequence } => self.dropped(generation, sequence, out),
-            Input::Commit(entries) => self.commit(entries, now, out)?,
+            Input::Commit(entries) => {
+                self.paused = false;
+                self.commit(entries, now, out)?;
+            }
             Input::ReadIndex { number, index: _ } => {
                 self.confirm.succeeded(number);
                 self.release(now, out);
@@ -296,7 +298,10 @@ impl Machine {
                 flight.take_back(&mut self.redo);
             }
             self.stale = true;
-            self.paused = true;
+            // The group had no room. Every entry that is applied makes some, and the next generation starts when the
+            // last of this one's is: then there is room for any entry. With none on its way the refusal has another
+            // reason, such as leadership that is about to end.
+            self.paused = self.flights.is_empty();
         }
         for flight in self.orphans.extract_if(.., |flight| is_dropped(flight)) {
             flight.refuse(out);

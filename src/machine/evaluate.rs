@@ -113,7 +113,8 @@ impl Machine {
         if let Some(replies) = earlier(open) {
             return Ok(Verdict::Doubles(None, replies));
         }
-        let view = OverlayView::new(&*self.engine, &mut self.overlay);
+        let base = self.cold.view(&*self.engine);
+        let view = OverlayView::new(&base, &mut self.overlay);
         let acknowledged_below = match session::look_up(&view, self.group, origin)? {
             Known::New { acknowledged_below } => acknowledged_below,
             // Not on its way, so it is applied: that is proof enough, whoever leads now.
@@ -128,7 +129,8 @@ impl Machine {
 
     /// Runs units in order on the open entry.
     fn run(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
-        let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+        let base = self.cold.view(&*self.engine);
+        let mut view = OverlayView::new(&base, &mut self.overlay);
         let mut keyspace = Keyspace {
             store: &mut view,
             group: self.group,

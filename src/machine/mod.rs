@@ -7,17 +7,17 @@
 //!
 //! - [`Machine`]: the inputs and what they lead to; [`Machine::turn`] makes entries of what waits.
 //! - `evaluate`: units on an overlay; `flight`: entries on their way and what they owe; `confirm`: answers that
-//!   change nothing; `session`: batches that run once; `watch`: WATCH.
+//!   change nothing; `session`: batches that run once; `watch`: WATCH; `cold`: records on disk, found beforehand.
 //! - `apply`: committed entries become state; [`State`] is the record that says how far.
 //! - [`read_local`]: one read on the applied state, for the fast path; [`snapshot`]: a group's state as a whole.
 //!
 //! # How it is driven
 //!
 //! The driver feeds every input it has to [`Machine::handle`], then calls [`Machine::turn`] once: everything that
-//! waits becomes one entry. Inputs are answered through a list of [`Output`]s, in order. The moment it passes must
-//! have been taken after the inputs were received, because an answer under a lease rests on the lease being valid at
-//! a moment after the request came. An error is final: the process must end, its state on disk is still a prefix of
-//! the log.
+//! waits becomes one entry. Before that it may read what [`Machine::cold_records`] names, all at the same time. Inputs
+//! are answered through a list of [`Output`]s, in order. The moment it passes must have been taken after the inputs
+//! were received, because an answer under a lease rests on the lease being valid at a moment after the request came. An
+//! error is final: the process must end, its state on disk is still a prefix of the log.
 //!
 //! # Where later features hook in
 //!
@@ -28,6 +28,7 @@
 //! `apply` already skips entries of another one. Locks and decisions of transactions over groups are group records.
 
 mod apply;
+mod cold;
 mod confirm;
 mod core;
 mod evaluate;

@@ -1,13 +1,15 @@
-//! A group's state as a whole: what a view of it says about its place in the log, and its replacement by a received
-//! snapshot.
+//! A group's state as a whole: what a view of it says about its place in the log, its replacement by a received
+//! snapshot, and the removal of what a group that is here no longer left behind.
 //!
 //! Invariant (rule 20): everything written before is durable, then the group's ranges are replaced in one atomic and
 //! durable step, then the log may be reset and the snapshot acknowledged (the host's part).
 
+use std::ops::ControlFlow;
+
 use super::{Error, Result, State};
 use crate::base::{GroupId, LogIndex, SlotRange, Term};
 use crate::store::snapshot::{Receiver, Spool, ranges};
-use crate::store::{Engine, Read};
+use crate::store::{Batch, Engine, Order, Read, keys};
 
 /// The place and membership of a view, for `host::Input::SnapshotTaken`. A view of a group that never applied
 /// anything stands at 0.
@@ -27,6 +29,31 @@ pub fn install<S: Spool>(
     engine.flush()?;
     receiver.install(engine, &ranges(group, slots))?;
     at(engine, group, index, term).map(|_| ())
+}
+
+/// Deletes, durably, the records of all slots outside `owned`, the ranges of the groups with a replica here, and says
+/// where there were some. For the start of a node (rule 21): a replica that went may have left records behind, and a
+/// snapshot for their slots must not meet them.
+pub fn drop_unowned(engine: &dyn Engine, owned: &[SlotRange]) -> Result<Vec<SlotRange>> {
+    let mut found = Vec::new();
+    let mut batch = Batch::default();
+    for range in SlotRange::others(owned) {
+        let (start, end) = keys::slots(range);
+        let mut empty = true;
+        engine.scan(&start, &end, Order::Forward, &mut |_, _| {
+            empty = false;
+            ControlFlow::Break(())
+        })?;
+        if !empty {
+            found.push(range);
+            batch.delete_range(start, end);
+        }
+    }
+    if !found.is_empty() {
+        engine.write(&batch)?;
+        engine.flush()?;
+    }
+    Ok(found)
 }
 
 /// The group's state, which must stand at this place.

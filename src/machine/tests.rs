@@ -153,6 +153,17 @@ impl World {
     }
 }
 
+/// The state of a replica as a received snapshot.
+fn whole(world: &World) -> crate::store::snapshot::Receiver<Vec<Bytes>> {
+    let ranges = crate::store::snapshot::ranges(GROUP, Some(SlotRange::ALL));
+    let mut sender = crate::store::snapshot::Sender::new(world.engine.snapshot().unwrap(), ranges);
+    let mut receiver = crate::store::snapshot::Receiver::new(Vec::new());
+    while let Some(chunk) = sender.next_chunk().unwrap() {
+        receiver.accept(chunk).unwrap();
+    }
+    receiver
+}
+
 fn words(line: &str) -> Call {
     let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
     Call { db: 0, protocol: Protocol::Resp2, args }
@@ -286,6 +297,40 @@ fn rule_26_a_dropped_proposal_takes_all_later_ones_along_and_runs_again_in_order
     ];
     assert_eq!(world.told(), answers);
     assert_eq!(text(world.value("n")).as_deref(), Some("3"));
+}
+
+#[test]
+fn a_refused_proposal_runs_again_as_soon_as_the_group_has_room() {
+    let mut world = World::leader();
+    world.told();
+    let tickets = [0, 1].map(|_| {
+        let ticket = world.submit(call("INCR n"));
+        world.turn();
+        ticket
+    });
+    let Proposal { generation, sequence, term, data, .. } = world.proposals().remove(0);
+    let index = world.append(term, data);
+    world.handle(Input::Proposed { generation, sequence, index, term });
+    world.handle(Input::Dropped { generation, sequence: 1 });
+    world.turn();
+    assert_eq!(world.proposals(), [], "there is no room before the first is applied");
+    world.commit();
+    world.turn();
+    assert_eq!(world.accept(), 1, "without a tick");
+    world.commit();
+    assert_eq!(world.told(), [Output::Reply(tickets[0], reply(":1\r\n")), Output::Reply(tickets[1], reply(":2\r\n"))]);
+
+    // With nothing on its way there is no use in asking again at once, only after something changed.
+    let ticket = world.submit(call("INCR n"));
+    world.turn();
+    let Proposal { generation, sequence, .. } = world.proposals().remove(0);
+    world.handle(Input::Dropped { generation, sequence });
+    world.turn();
+    assert_eq!(world.proposals(), []);
+    world.append(Term(1), Bytes::new());
+    world.commit();
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(ticket, reply(":3\r\n"))]);
 }
 
 #[test]
@@ -586,6 +631,83 @@ fn rule_39_stamps_never_go_back_and_due_keys_are_deleted_by_the_log() {
 }
 
 #[test]
+fn rule_24_a_replica_ends_no_key_by_its_own_decision() {
+    let mut leader = World::leader();
+    let mut log = vec![Committed { index: LogIndex(1), term: Term(1), data: Bytes::new(), conf_state: None }];
+    // The last one's stamp passes the deadline, but its entry says nothing of the key.
+    for (wall, line) in [(1_000, "SET due v PX 500"), (9_000, "SET other v")] {
+        leader.now.wall = Millis(wall);
+        leader.submit(call(line));
+        leader.turn();
+        leader.accept();
+        log.extend(leader.log.iter().cloned());
+        leader.commit();
+    }
+    assert!(leader.value("due").is_some(), "not even the leader's");
+    let mut follower = World::new();
+    follower.handle(Input::Commit(log));
+    follower.told();
+    let before = follower.machine.state().clone();
+    assert_eq!(before.stamp, Millis(9_000));
+    follower.now = Now { wall: Millis(u64::MAX / 2), mono: Nanos(u64::MAX / 2) };
+    for _ in 0..3 {
+        follower.handle(Input::Tick);
+        follower.turn();
+    }
+    assert_eq!(follower.told(), [], "nothing is proposed");
+    assert_eq!(follower.machine.state(), &before);
+    assert_eq!(text(follower.value("due")).as_deref(), Some("v"), "the record is there until the log deletes it");
+}
+
+#[test]
+fn rule_31_stored_replies_travel_through_snapshots() {
+    let mut old = World::leader();
+    old.run_from(origin(1, 1), call("INCR n"));
+    old.run_from(origin(2, 1), call("INCR n"));
+    // Number 1 was answered and acknowledged; 3 was answered, but the answer got lost with the leader.
+    let lost = old.run_from(origin(3, 2), call("APPEND s x"));
+    let mut new = World::new();
+    let mut receiver = whole(&old);
+    let place = (old.machine.state().applied, old.machine.state().term);
+    snapshot::install(&*new.engine, GROUP, Some(SlotRange::ALL), place, &mut receiver).unwrap();
+    new.handle(Input::Installed { index: place.0, term: place.1 });
+    new.last = place.0;
+    new.lead(Term(2));
+    new.told();
+    assert_eq!(new.run_from(origin(2, 2), call("INCR n")), reply(":2\r\n"));
+    assert_eq!(new.run_from(origin(3, 2), call("APPEND s x")), lost);
+    assert_eq!((text(new.value("n")).as_deref(), text(new.value("s")).as_deref()), (Some("2"), Some("x")));
+    let late = new.submit_from(origin(1, 1), call("INCR n"));
+    new.settle();
+    assert_eq!(new.told(), [Output::Refused(late, Refusal::Duplicate)], "what was acknowledged is known as well");
+    assert_eq!(new.run_from(origin(4, 2), call("INCR n")), reply(":3\r\n"));
+}
+
+#[test]
+fn rule_21_slots_that_no_group_owns_are_emptied_before_anything_else() {
+    let engine = Arc::new(MemoryEngine::new());
+    let head = |key: &str| crate::store::keys::head(0, key.as_bytes());
+    let slot = |key: &str| crate::base::Slot::of(key.as_bytes()).get();
+    let fill = (0..500).map(|n| format!("key-{n}")).collect::<Vec<_>>();
+    let mut batch = crate::store::Batch::default();
+    fill.iter().for_each(|key| batch.put(head(key), "left behind"));
+    batch.put(crate::store::keys::counts(GROUP), "a group record");
+    engine.write(&batch).unwrap();
+    let owned = [SlotRange::new(8_000, 9_999).unwrap(), SlotRange::new(1_000, 1_999).unwrap()];
+    let emptied = snapshot::drop_unowned(&*engine, &owned).unwrap();
+    assert_eq!(emptied.len(), 3);
+    // As durable as what a snapshot for these slots brings next.
+    engine.crash(&mut crate::base::Rng::new(1));
+    for key in &fill {
+        let is_owned = matches!(slot(key), 1_000..=1_999 | 8_000..=9_999);
+        assert_eq!(engine.get(&head(key)).unwrap().is_some(), is_owned, "{key} in slot {}", slot(key));
+    }
+    assert!(engine.get(&crate::store::keys::counts(GROUP)).unwrap().is_some(), "group records are nobody's slots");
+    engine.fail_until_healed(Operation::Write, Fault::io());
+    assert_eq!(snapshot::drop_unowned(&*engine, &owned).unwrap(), [], "nothing is left, so nothing is written");
+}
+
+#[test]
 fn rule_40_a_full_queue_refuses_before_anything_is_proposed() {
     let mut world = World::leader();
     world.machine.settings.queue_bytes_max = 100;
@@ -638,14 +760,7 @@ fn rule_20_an_installed_snapshot_decides_what_it_can() {
     for n in 0..5 {
         leader.run(call(&format!("SET k{n} v")));
     }
-    let mut sender = crate::store::snapshot::Sender::new(
-        leader.engine.snapshot().unwrap(),
-        crate::store::snapshot::ranges(GROUP, Some(SlotRange::ALL)),
-    );
-    let mut receiver = crate::store::snapshot::Receiver::new(Vec::new());
-    while let Some(chunk) = sender.next_chunk().unwrap() {
-        receiver.accept(chunk).unwrap();
-    }
+    let mut receiver = whole(&leader);
     let place = (leader.machine.state().applied, leader.machine.state().term);
 
     let mut behind = World::leader();

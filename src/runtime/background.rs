@@ -1,8 +1,8 @@
 //! Work that waits for the state's disk and may take long: snapshots in both directions, and flushes.
 //!
 //! Invariants: every snapshot that was to be sent is reported once, whatever became of it (rule 11); an installation
-//! begins when its group's machine has applied everything it was given (rule 20); the host hears of a flush only what was read back from what would survive
-//! a crash (rule 18).
+//! begins when its group's machine has applied everything it was given (rule 20); the host hears of a flush only what
+//! was read back from what would survive a crash (rules 18, 19).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::{clock, machines, threads};
 use crate::base::{GroupId, LogIndex, Term};
 use crate::host::{Envelope, Input, RECEIVED_SNAPSHOTS, SnapshotEffect};
 use crate::machine;
-use crate::store::Snapshot;
 use crate::store::snapshot::{FileSpool, Receiver, Sender, ranges};
+use crate::store::{Engine, Snapshot};
 
 /// Chunks that are read ahead of the network.
 const CHUNKS_AHEAD: usize = 4;
@@ -61,8 +61,12 @@ impl Snapshots {
                 core.machines.push(group, machines::Event::Then(Box::new(job)));
             }
             SnapshotEffect::Drop { group, snapshot } => {
-                self.views.lock().remove(&(group, snapshot));
-                self.received.lock().remove(&(group, snapshot));
+                let view = self.views.lock().remove(&(group, snapshot));
+                let received = self.received.lock().remove(&(group, snapshot));
+                if view.is_some() || received.is_some() {
+                    // Giving up a large file may wait for the disk, which the worker must not (rule 22).
+                    run(move || drop((view, received)));
+                }
             }
         }
     }
@@ -159,17 +163,60 @@ pub fn flush(core: &Core) {
     // Taken before: what is written to the log meanwhile may not be in this flush.
     let bytes = core.log_bytes.swap(0, Ordering::Relaxed);
     let started = clock::boottime();
-    if let Err(why) = core.engine.flush() {
-        // Nothing is lost while the log keeps it; the log grows until the disk answers again.
-        core.log_bytes.fetch_add(bytes, Ordering::Relaxed);
-        return tracing::error!(%why, "the state could not be flushed");
-    }
-    for group in core.groups() {
-        match machine::State::persisted(core.engine.as_ref(), group) {
-            Ok(index) => core.tell(Input::Flushed { group, index }),
-            Err(why) => tracing::error!(%group, %why, "the flushed state could not be read back"),
+    let durable = match flush_state(core.engine.as_ref(), core.groups()) {
+        Ok(durable) => durable,
+        Err(why) => {
+            // Nothing is lost while the log keeps it; the log grows until the disk answers again.
+            core.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+            return tracing::error!(%why, "the state could not be flushed");
         }
+    };
+    for (group, index) in durable {
+        core.tell(Input::Flushed { group, index });
     }
     let took: Duration = clock::boottime().since(started);
     tracing::info!(log_bytes = bytes, ?took, "flushed the state");
+}
+
+/// Waits until the state is durable; then says how far each group's is. Only this may have effects outside the
+/// state, such as cutting the log (rules 18, 19): it is read back from what would survive a crash, not taken from
+/// what was applied, of which more has come meanwhile.
+fn flush_state(
+    engine: &dyn Engine,
+    groups: impl Iterator<Item = GroupId>,
+) -> machine::Result<Vec<(GroupId, LogIndex)>> {
+    engine.flush()?;
+    groups.map(|group| Ok((group, machine::State::persisted(engine, group)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::State;
+    use crate::store::memory::{Fault, MemoryEngine, Operation};
+    use crate::store::{Batch, keys};
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn apply(engine: &MemoryEngine, index: u64) {
+        let mut batch = Batch::default();
+        batch.put(keys::applied(GROUP), State { applied: LogIndex(index), ..State::default() }.encode());
+        engine.write(&batch).expect("the twin takes it");
+    }
+
+    #[test]
+    fn rule_19_effects_outside_the_state_follow_a_flush_that_was_waited_for() {
+        let engine = MemoryEngine::new();
+        let groups = || [GROUP, GroupId(2)].into_iter();
+        apply(&engine, 5);
+        assert_eq!(flush_state(&engine, groups()), Ok(vec![(GROUP, LogIndex(5)), (GroupId(2), LogIndex(0))]));
+        // A flush that fails, even if the disk did it, permits nothing.
+        apply(&engine, 6);
+        for fault in [Fault::io(), Fault::no_space(), Fault::io().but_done()] {
+            engine.fail_next(Operation::Sync, fault);
+            assert!(flush_state(&engine, groups()).is_err());
+        }
+        apply(&engine, 7);
+        assert_eq!(flush_state(&engine, groups()), Ok(vec![(GROUP, LogIndex(7)), (GroupId(2), LogIndex(0))]));
+    }
 }

@@ -16,7 +16,8 @@ use super::core::Core;
 use super::peers::Outbox;
 use super::peers::wire::{self, pb};
 use super::queue::Queue;
-use super::{clock, threads, worker};
+use super::ticks::Ticks;
+use super::{clock, prefetch, threads, worker};
 use crate::base::{GroupId, HashMap, Ticket, limits};
 use crate::command::batch::Unit;
 use crate::data::Thresholds;
@@ -178,11 +179,11 @@ impl Thread {
         let core = self.core.clone();
         let queue = &core.machines.threads[self.index];
         let mut events = Vec::new();
-        let mut due = clock::boottime() + TICK;
+        let mut ticks = Ticks::new(TICK, clock::boottime());
         loop {
-            queue.take(&mut events, Some(due.since(clock::boottime())));
+            queue.take(&mut events, Some(ticks.patience(clock::boottime())));
             // Read after the events were received: an answer under a lease rests on this order.
-            let mut now = now();
+            let now = now();
             for event in events.drain(..) {
                 match event {
                     Event::Input(group, input) => self.handle(group, input, now),
@@ -202,11 +203,9 @@ impl Thread {
                     Event::Stop => return,
                 }
             }
-            if now.mono >= due {
+            if ticks.take(now.mono) {
                 let groups: Vec<_> = self.machines.keys().copied().collect();
                 groups.into_iter().for_each(|group| self.handle(group, Input::Tick, now));
-                now = self::now();
-                due = now.mono + TICK;
             }
             self.turn(now);
             core.metrics.machine_turns.inc();
@@ -235,6 +234,7 @@ impl Thread {
         for group in groups {
             let Some(slot) = self.machines.get_mut(&group) else { continue };
             slot.touched = false;
+            prefetch::fetch(&self.core.tokio, &self.core.engine, slot.machine.cold_records());
             if let Err(why) = slot.machine.turn(now, &mut self.outputs) {
                 self.core.die(&format!("group {group}: {why}"));
             }

@@ -4,9 +4,10 @@
 //! a reader may rely on is published before a message of the same turn leaves (rule 37); no queue is unbounded
 //! (rule 40). What is decided here is only who runs where; every decision about data is made below.
 //!
-//! Reading order: [`core`] (what the threads share), [`worker`], [`log_writer`], [`machines`], [`background`] (the
-//! threads), [`node`] and [`forwarding`] (what the service calls), [`peers`] (the other nodes), [`start`] below
-//! (who makes all of it). The rest are tools: [`clock`], [`queue`], [`views`], [`directory`], [`metrics`], [`telemetry`].
+//! Reading order: [`core`] (what the threads share), [`worker`], [`log_writer`], [`machines`] (with `prefetch`), [`background`]
+//! (the threads), [`node`] and [`forwarding`] (what the service calls), [`peers`] (the other nodes), [`start`] below
+//! (who makes all of it). The rest are tools: [`clock`], [`ticks`], [`queue`], [`views`], [`directory`], [`metrics`],
+//! [`telemetry`].
 
 pub mod background;
 pub mod clock;
@@ -20,13 +21,17 @@ pub mod machines;
 pub mod metrics;
 pub mod node;
 pub mod peers;
+mod prefetch;
 mod process;
 pub mod queue;
 mod running;
 pub mod start;
 pub mod stop;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 mod threads;
+pub mod ticks;
 pub mod views;
 pub mod worker;
 

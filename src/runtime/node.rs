@@ -10,7 +10,7 @@ use tracing::Span;
 use super::clock;
 use super::core::{Core, Group};
 use super::telemetry::SPANS;
-use crate::base::{GroupId, Millis, Nanos, NodeId, Rng, Term};
+use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
 use crate::cluster::Map;
 use crate::command;
 use crate::command::batch::{Call, Unit, UnitReply};
@@ -54,32 +54,34 @@ impl RuntimeNode {
         }
     }
 
-    /// The order of rule 35: published commit index, applied at least that, data, clock, then lease, term, leadership.
-    ///
-    /// The state may move while it is read; a second look is cheaper than the machine's thread.
+    /// One read on the applied state. It may move while it is read; a second look is cheaper than the machine's
+    /// thread.
     fn try_read(&self, group: GroupId, call: &Call, out: &mut BytesMut) -> Result<(), &'static str> {
         let local = self.core.local.get(&group).ok_or("not_leader")?;
         let length = out.len();
-        let checked = begin(&self.core, local, group, self.thresholds())?;
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let version = local.version.read();
-            let view = InMemory::new(self.core.engine.as_ref(), &local.version);
-            match read_local(&view, &checked.facts, &self.core.usage, call, out) {
-                Ok(Local::Done) => break,
-                Ok(Local::NeedsLog) => return Err("due"),
-                Ok(Local::WouldBlock) if version.is_some_and(|version| local.version.is_still(version)) => {
-                    local.cold.store(true, Ordering::Relaxed);
-                    return Err("disk");
+        let data = || {
+            let facts = read_facts(&self.core, local, group, self.thresholds())?;
+            let mut looks = 0;
+            loop {
+                looks += 1;
+                let version = local.version.read();
+                let view = InMemory::new(self.core.engine.as_ref(), &local.version);
+                match read_local(&view, &facts, &self.core.usage, call, out) {
+                    Ok(Local::Done) => return Ok(()),
+                    Ok(Local::NeedsLog) => return Err("due"),
+                    Ok(Local::WouldBlock) if version.is_some_and(|version| local.version.is_still(version)) => {
+                        local.cold.store(true, Ordering::Relaxed);
+                        return Err("disk");
+                    }
+                    Ok(Local::WouldBlock) if looks < LOOKS_MAX => {}
+                    Ok(Local::WouldBlock) => return Err("moving"),
+                    // The machine meets the same error and ends the process with its reason.
+                    Err(_) => return Err("disk"),
                 }
-                Ok(Local::WouldBlock) if looks < LOOKS_MAX => {}
-                Ok(Local::WouldBlock) => return Err("moving"),
-                // The machine meets the same error and ends the process with its reason.
-                Err(_) => return Err("disk"),
             }
-        }
-        checked.end(local).inspect_err(|_| out.truncate(length))
+        };
+        let read = local.cell.read_locally(self.core.node, data, clock::boottime);
+        read.inspect_err(|_| out.truncate(length))
     }
 
     /// Reads that met a record on disk: on a thread that may wait, from a view of one moment. What cannot be answered
@@ -113,54 +115,31 @@ impl RuntimeNode {
     }
 }
 
-/// A local read under way: what was true before it.
-struct Checked {
-    node: NodeId,
-    term: Term,
-    facts: Facts,
-}
-
-/// The part of a local read before the data: this node serves, and has applied what was committed by now.
-fn begin(core: &Core, local: &Group, group: GroupId, thresholds: Thresholds) -> Result<Checked, &'static str> {
+/// What a local read must know; after the check that everything committed is applied.
+fn read_facts(core: &Core, local: &Group, group: GroupId, thresholds: Thresholds) -> Result<Facts, &'static str> {
     let slots = local.slots.ok_or("not_leader")?;
-    let view = local.cell.view();
-    if !view.serving || view.leader != Some(core.node) {
-        return Err("not_leader");
-    }
-    if local.cell.applied() < view.commit {
-        return Err("behind");
-    }
     let moment = Moment { stamp: local.cell.stamp(), clock: clock::wall() };
     let seed = core.seeds.fetch_add(SEED_STEP, Ordering::Relaxed);
-    let facts = Facts { group, slots, moment, thresholds, seed };
-    Ok(Checked { node: core.node, term: view.term, facts })
-}
-
-impl Checked {
-    /// The part after the data: the clock first, then whether it still serves in the same term under a lease.
-    fn end(&self, local: &Group) -> Result<(), &'static str> {
-        let now = clock::boottime();
-        let view = local.cell.view();
-        let holds = view.serving && view.leader == Some(self.node) && view.term == self.term && view.lease_until > now;
-        if holds { Ok(()) } else { Err("lease") }
-    }
+    Ok(Facts { group, slots, moment, thresholds, seed })
 }
 
 fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thresholds) -> Option<Vec<UnitReply>> {
     let local = core.local.get(&group)?;
-    let checked = begin(core, local, group, thresholds).ok()?;
-    let view = core.engine.snapshot().ok()?;
-    let mut out = BytesMut::new();
-    let mut replies = Vec::with_capacity(units.len());
-    for unit in units {
-        let Unit::Call(call) = unit else { return None };
-        match read_local(view.as_ref(), &checked.facts, &core.usage, call, &mut out) {
-            Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
-            _ => return None,
+    let data = || {
+        let facts = read_facts(core, local, group, thresholds)?;
+        let view = core.engine.snapshot().map_err(|_| "disk")?;
+        let mut out = BytesMut::new();
+        let mut replies = Vec::with_capacity(units.len());
+        for unit in units {
+            let Unit::Call(call) = unit else { return Err("due") };
+            match read_local(view.as_ref(), &facts, &core.usage, call, &mut out) {
+                Ok(Local::Done) => replies.push(UnitReply::Call(out.split().freeze())),
+                _ => return Err("due"),
+            }
         }
-    }
-    checked.end(local).ok()?;
-    Some(replies)
+        Ok(replies)
+    };
+    local.cell.read_locally(core.node, data, clock::boottime).ok()
 }
 
 fn only_reads(units: &[Unit]) -> bool {

@@ -43,7 +43,15 @@ const MAP_REFRESH: Duration = Duration::from_millis(200);
 
 /// Starts a node: checks its directory, opens its databases and listeners, starts its threads. Returns when the
 /// listeners are up; commands are answered `-LOADING` until the log is replayed.
-pub fn start(mut config: Config) -> Result<Running> {
+pub fn start(config: Config) -> Result<Running> {
+    start_on(config, Stores::open)
+}
+
+/// [`start`] on the stores that `open` gives.
+pub(super) fn start_on(
+    mut config: Config,
+    open: impl FnOnce(&Config, &Directory) -> Result<Stores>,
+) -> Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let or = |number: usize, otherwise: usize| if number == 0 { otherwise } else { number };
@@ -71,7 +79,7 @@ pub fn start(mut config: Config) -> Result<Running> {
     let http = listen("HTTP", config.http)?;
     let peer = config.peer.map(|address| listen("peers", address)).transpose()?;
     let directory = Directory::open(&config)?;
-    let stores = Stores::open(&config, &directory)?;
+    let stores = open(&config, &directory)?;
 
     let cluster = directory.facts.groups();
     let identity = Identity { cluster: cluster.cluster, node: config.node };
@@ -190,10 +198,13 @@ pub fn start(mut config: Config) -> Result<Running> {
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The two databases.
-struct Stores {
-    log: Arc<dyn Log>,
-    engine: Arc<dyn Engine>,
-    cache: Option<Arc<CachedEngine>>,
+pub(super) struct Stores {
+    /// The Raft log.
+    pub log: Arc<dyn Log>,
+    /// The state, with the record cache before it.
+    pub engine: Arc<dyn Engine>,
+    /// The record cache, if there is one.
+    pub cache: Option<Arc<CachedEngine>>,
 }
 
 impl Stores {
@@ -241,10 +252,21 @@ impl Parts {
     ) -> Result<Parts> {
         let failed = |why: String| Error::Storage(why);
         let logs = stores.log.load().map_err(|why| failed(why.to_string()))?;
+        let slots_of = |start: &GroupStart| slots.get(&start.group).copied().flatten();
+        let owned: Vec<_> = starts.iter().filter_map(slots_of).collect();
+        let emptied = machine::snapshot::drop_unowned(stores.engine.as_ref(), &owned)
+            .map_err(|why| failed(format!("slots that no group here owns: {why}")))?;
+        for range in emptied {
+            tracing::warn!(
+                first = range.first.get(),
+                last = range.last.get(),
+                "deleted records that no group here owns"
+            );
+        }
         let mut parts = Parts { starts: Vec::new(), machines: BTreeMap::new(), groups: BTreeMap::new() };
         for start in starts {
             let group = start.group;
-            let slots = slots.get(&group).copied().flatten();
+            let slots = slots_of(&start);
             let machine = Machine::new(group, slots, start.epoch, stores.engine.clone(), settings.clone(), rng.next())
                 .map_err(|why| failed(format!("group {group}: {why}")))?;
             let state: &State = machine.state();

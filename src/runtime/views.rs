@@ -2,6 +2,8 @@
 //!
 //! Invariant: a view is read whole or not at all (a sequence lock), and is stored before a message of the same turn
 //! leaves the node (rule 37). Readers never wait: writers are one thread per cell, and hold it for six stores.
+//!
+//! [`Cell::read_locally`] is the order of a local read (rule 35).
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -90,6 +92,29 @@ impl Cell {
         self.stamp.store(stamp.0, Ordering::Relaxed);
         self.applied.store(index.get(), Ordering::Release);
     }
+
+    /// A linearizable read by `node` itself, in the order of rule 35: the published commit index, `applied` at least
+    /// that, the data, the clock, then lease, term and leadership. Any other order lets a newer leader's write come
+    /// between two steps unnoticed. An error is the reason, for metrics; what `data` made is then not to be used.
+    pub fn read_locally<T>(
+        &self,
+        node: NodeId,
+        data: impl FnOnce() -> Result<T, &'static str>,
+        clock: impl FnOnce() -> Nanos,
+    ) -> Result<T, &'static str> {
+        let before = self.view();
+        if !before.serving || before.leader != Some(node) {
+            return Err("not_leader");
+        }
+        if self.applied() < before.commit {
+            return Err("behind");
+        }
+        let data = data()?;
+        let now = clock();
+        let after = self.view();
+        let serves = after.serving && after.leader == Some(node) && after.term == before.term;
+        if serves && after.lease_until > now { Ok(data) } else { Err("lease") }
+    }
 }
 
 #[cfg(test)]
@@ -127,5 +152,67 @@ mod tests {
         }
         stop.store(true, Ordering::Relaxed);
         reader.join().expect("every view was whole");
+    }
+    const NODE: NodeId = NodeId(1);
+
+    /// Node 1 serves in term 3, everything up to 7 is committed and applied, the lease lasts until 100.
+    fn serving() -> (Cell, View) {
+        let cell = Cell::new(GroupId(1));
+        let view = View {
+            group: GroupId(1),
+            term: Term(3),
+            leader: Some(NODE),
+            serving: true,
+            commit: LogIndex(7),
+            lease_until: Nanos(100),
+        };
+        cell.publish(&view);
+        cell.set_applied(LogIndex(7), Millis(1));
+        (cell, view)
+    }
+
+    #[test]
+    fn rule_35_a_local_read_begins_with_everything_committed_applied() {
+        let (cell, view) = serving();
+        let read = |node| cell.read_locally(node, || Ok("data"), || Nanos(99));
+        assert_eq!(read(NODE), Ok("data"));
+        assert_eq!(read(NodeId(2)), Err("not_leader"));
+        cell.publish(&View { commit: LogIndex(8), ..view });
+        // What is applied while the data is looked at may or may not be in it.
+        let late = || {
+            cell.set_applied(LogIndex(8), Millis(1));
+            Ok("data")
+        };
+        assert_eq!(cell.read_locally(NODE, late, || Nanos(99)), Err("behind"));
+        cell.set_applied(LogIndex(8), Millis(1));
+        assert_eq!(read(NODE), Ok("data"));
+        cell.publish(&View { serving: false, ..view });
+        assert_eq!(read(NODE), Err("not_leader"));
+    }
+
+    #[test]
+    fn rule_35_the_clock_is_read_after_the_data_and_before_the_lease() {
+        let (cell, view) = serving();
+        let time = std::cell::Cell::new(Nanos(99));
+        let slow = || {
+            time.set(Nanos(100));
+            Ok(())
+        };
+        assert_eq!(cell.read_locally(NODE, slow, || time.get()), Err("lease"), "it ended while the data was read");
+        // The lease is given up, or leadership changes, in the very moment in which the clock is read.
+        let changes = [
+            View { lease_until: Nanos(0), ..view },
+            View { term: Term(4), ..view },
+            View { leader: Some(NodeId(2)), ..view },
+            View { serving: false, ..view },
+        ];
+        for change in changes {
+            cell.publish(&view);
+            let clock = || {
+                cell.publish(&change);
+                Nanos(99)
+            };
+            assert_eq!(cell.read_locally(NODE, || Ok(()), clock), Err("lease"), "{change:?}");
+        }
     }
 }

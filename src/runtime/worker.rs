@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::core::Core;
+use super::ticks::Ticks;
 use super::{clock, threads};
 use crate::base::{GroupId, Nanos};
-use crate::host::{Effects, Envelope, Host, Input};
+use crate::host::{Effects, Envelope, Fault, Host, Input, Persist, SnapshotEffect, View};
 use crate::machine;
 
 /// Everything that wakes the worker.
@@ -29,15 +30,13 @@ pub enum Event {
 
 /// Starts the thread.
 pub fn spawn(core: Arc<Core>, host: Host, tick: Duration) -> std::io::Result<JoinHandle<()>> {
-    let worker = Worker { core, host, outgoing: Vec::new(), told: Nanos(0) };
+    let worker = Worker { core, host, told: Nanos(0) };
     threads::spawn("raft", move || worker.run(tick))
 }
 
 struct Worker {
     core: Arc<Core>,
     host: Host,
-    /// Reused: inputs of one machine thread in one turn.
-    outgoing: Vec<(GroupId, machine::Input)>,
     /// When the groups' status was told last.
     told: Nanos,
 }
@@ -49,9 +48,9 @@ impl Worker {
     fn run(mut self, tick: Duration) {
         let core = self.core.clone();
         let mut events = Vec::new();
-        let mut due = clock::boottime() + tick;
+        let mut ticks = Ticks::new(tick, clock::boottime());
         loop {
-            core.worker.take(&mut events, Some(due.since(clock::boottime())));
+            core.worker.take(&mut events, Some(ticks.patience(clock::boottime())));
             let now = clock::boottime();
             for event in events.drain(..) {
                 match event {
@@ -65,10 +64,8 @@ impl Worker {
                     Event::Stop => return,
                 }
             }
-            if now >= due {
+            if ticks.take(now) {
                 self.host.handle(now, Input::Tick);
-                // From now, not from when it was due: a thread that did not run for a while must not catch up.
-                due = now + tick;
                 if now.since(self.told) >= STATUS_INTERVAL {
                     self.told = now;
                     core.metrics.foreign_messages.set(self.host.counters().foreign_messages);
@@ -77,28 +74,130 @@ impl Worker {
             }
             core.metrics.worker_turns.inc();
             let effects = self.host.ready(now);
-            self.act(effects);
+            act(effects, &mut Outside(&core));
+        }
+    }
+}
+
+/// What a turn reaches of the world, so that a test can look at the order.
+trait Reach {
+    fn fault(&mut self, fault: &Fault);
+    fn publish(&mut self, view: &View);
+    fn persist(&mut self, persist: Persist);
+    fn send(&mut self, envelopes: Vec<Envelope>);
+    fn tell(&mut self, inputs: Vec<(GroupId, machine::Input)>);
+    fn snapshot(&mut self, effect: SnapshotEffect);
+}
+
+/// Does what the host wants, in the order of the effects: readers see the commit index of a turn before any message
+/// or machine can act on it (rule 37), and the write is under way before what need not wait for it leaves.
+fn act(effects: Effects, reach: &mut impl Reach) {
+    let Effects { publish, persist, send, machine, snapshots, faults } = effects;
+    faults.iter().for_each(|fault| reach.fault(fault));
+    publish.iter().for_each(|view| reach.publish(view));
+    if let Some(persist) = persist {
+        reach.persist(persist);
+    }
+    if !send.is_empty() {
+        reach.send(send);
+    }
+    if !machine.is_empty() {
+        reach.tell(machine);
+    }
+    snapshots.into_iter().for_each(|effect| reach.snapshot(effect));
+}
+
+/// The threads around this one.
+struct Outside<'a>(&'a Arc<Core>);
+
+impl Reach for Outside<'_> {
+    fn fault(&mut self, fault: &Fault) {
+        self.0.fault(fault);
+    }
+
+    fn publish(&mut self, view: &View) {
+        self.0.publish(view);
+    }
+
+    fn persist(&mut self, persist: Persist) {
+        self.0.log_queue.push_unbounded(persist);
+    }
+
+    fn send(&mut self, envelopes: Vec<Envelope>) {
+        self.0.peers.send(envelopes);
+    }
+
+    fn tell(&mut self, mut inputs: Vec<(GroupId, machine::Input)>) {
+        self.0.machines.tell(&mut inputs);
+    }
+
+    fn snapshot(&mut self, effect: SnapshotEffect) {
+        self.0.snapshots.start(self.0, effect);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::{ClusterId, LogIndex, NodeId, PeerId};
+    use crate::host::FaultKind;
+
+    /// Writes down what is done.
+    #[derive(Default)]
+    struct Story(Vec<&'static str>);
+
+    impl Reach for Story {
+        fn fault(&mut self, _: &Fault) {
+            self.0.push("fault");
+        }
+
+        fn publish(&mut self, _: &View) {
+            self.0.push("publish");
+        }
+
+        fn persist(&mut self, _: Persist) {
+            self.0.push("persist");
+        }
+
+        fn send(&mut self, _: Vec<Envelope>) {
+            self.0.push("send");
+        }
+
+        fn tell(&mut self, _: Vec<(GroupId, machine::Input)>) {
+            self.0.push("tell");
+        }
+
+        fn snapshot(&mut self, _: SnapshotEffect) {
+            self.0.push("snapshot");
         }
     }
 
-    fn act(&mut self, effects: Effects) {
-        let core = &self.core;
-        for fault in &effects.faults {
-            core.fault(fault);
-        }
-        for view in &effects.publish {
-            core.publish(view);
-        }
-        if let Some(persist) = effects.persist {
-            core.log_queue.push_unbounded(persist);
-        }
-        if !effects.send.is_empty() {
-            core.peers.send(effects.send);
-        }
-        self.outgoing = effects.machine;
-        core.machines.tell(&mut self.outgoing);
-        for effect in effects.snapshots {
-            core.snapshots.start(core, effect);
-        }
+    #[test]
+    fn rule_37_views_are_published_before_anything_leaves() {
+        let group = GroupId(1);
+        let envelope = Envelope {
+            cluster: ClusterId(1),
+            group,
+            epoch: 0,
+            from: NodeId(1),
+            to: NodeId(2),
+            from_peer: PeerId(1),
+            to_peer: PeerId(2),
+            message: Bytes::new(),
+        };
+        let kind = FaultKind::LostTail { acknowledged: LogIndex(2), last: LogIndex(1) };
+        let effects = Effects {
+            publish: vec![View { group, ..View::default() }],
+            persist: Some(Persist { number: 1, writes: Vec::new() }),
+            send: vec![envelope],
+            machine: vec![(group, machine::Input::Tick)],
+            snapshots: vec![SnapshotEffect::Drop { group, snapshot: 1 }],
+            faults: vec![Fault { group, kind }],
+        };
+        let mut story = Story::default();
+        act(effects, &mut story);
+        assert_eq!(story.0, ["fault", "publish", "persist", "send", "tell", "snapshot"]);
     }
 }

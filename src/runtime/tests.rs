@@ -1,0 +1,207 @@
+//! A whole node on stores in memory that do what a test says: what its threads owe each other when a disk is slow.
+//! Every wait polls for what it needs and has a deadline.
+
+#![expect(clippy::disallowed_methods, reason = "the threads of a real node are polled on the real clock")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use super::start::{Stores, start_on};
+use super::{Config, Running, prefetch};
+use crate::base::{GroupId, NodeId, Slot};
+use crate::store::memory::{MemoryEngine, MemoryLog};
+use crate::store::{Batch, Engine, Figures, Order, Read, Result, Snapshot, Visit, keys};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn until(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !check() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// An engine whose changes wait while its gate is closed, and that counts lookups under way at once.
+#[derive(Default)]
+struct Slow {
+    memory: MemoryEngine,
+    closed: Mutex<bool>,
+    opened: Condvar,
+    /// Lookups under way, the most there ever were, and for how many at once each waits.
+    lookups: Mutex<(usize, usize, usize)>,
+    met: Condvar,
+}
+
+impl Slow {
+    fn set_closed(&self, closed: bool) {
+        *self.closed.lock() = closed;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut closed = self.closed.lock();
+        self.opened.wait_while(&mut closed, |closed| *closed);
+    }
+}
+
+impl Read for Slow {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let mut lookups = self.lookups.lock();
+        lookups.0 += 1;
+        lookups.1 = lookups.1.max(lookups.0);
+        self.met.notify_all();
+        self.met.wait_while_for(&mut lookups, |(_, most, wanted)| most < wanted, PATIENCE);
+        lookups.0 -= 1;
+        drop(lookups);
+        self.memory.get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
+        self.memory.scan(start, end, order, visit)
+    }
+}
+
+impl Engine for Slow {
+    fn write(&self, batch: &Batch) -> Result<()> {
+        self.pass();
+        self.memory.write(batch)
+    }
+
+    fn get_in_memory(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        self.memory.get(key)
+    }
+
+    fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        self.memory.get_persisted(key)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.memory.snapshot()
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.pass();
+        self.memory.flush()
+    }
+
+    fn ingest(
+        &self,
+        clear: &[(Bytes, Bytes)],
+        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
+    ) -> Result<()> {
+        self.pass();
+        self.memory.ingest(clear, records)
+    }
+
+    fn figures(&self) -> Figures {
+        self.memory.figures()
+    }
+}
+
+fn run(mut config: Config, engine: &Arc<Slow>) -> Running {
+    let stores = Stores { log: Arc::new(MemoryLog::new()), engine: engine.clone(), cache: None };
+    config.telemetry.log_filter = "error".into();
+    start_on(config, |_, _| Ok(stores)).expect("the node starts")
+}
+
+/// Sends a command and leaves the answer to be read.
+fn ask(to: SocketAddr, command: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(to).expect("connected");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.write_all(format!("{command}\r\n").as_bytes()).expect("sent");
+    socket
+}
+
+fn answer(mut socket: TcpStream) -> String {
+    let mut bytes = [0; 256];
+    let length = socket.read(&mut bytes).expect("an answer in time");
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
+}
+
+/// Keys of the first and of the second of two groups.
+fn keys_of_both() -> (String, String) {
+    let key =
+        |second: bool| (0..).map(|n| format!("k{n}")).find(|key| (Slot::of(key.as_bytes()).get() > 8191) == second);
+    (key(false).expect("a key"), key(true).expect("a key"))
+}
+
+#[test]
+fn rule_22_a_stalled_state_stops_neither_the_raft_worker_nor_the_log() {
+    let home = tempfile::tempdir().expect("a directory");
+    let engine = Arc::new(Slow::default());
+    let mut config = Config::new(NodeId(1), home.path());
+    config.partitions = 2;
+    config.threads.machine = 2;
+    config.request_timeout = 2 * PATIENCE;
+    // Flushes meet the closed gate too.
+    config.raft.flush_log_bytes = 1;
+    let node = run(config, &engine);
+    let (first, second) = keys_of_both();
+    until("the node takes writes", || answer(ask(node.resp, &format!("SET {first} ready"))) == "+OK\r\n");
+
+    engine.set_closed(true);
+    let place = |group: u64| {
+        let cell = &node.core.local[&GroupId(group)].cell;
+        (cell.view().commit, cell.applied())
+    };
+    let stuck = ask(node.resp, &format!("SET {first} stuck"));
+    until("its entry is durable and committed", || place(1).0 > place(1).1);
+    // Group 1's machine stands in the engine. The log takes what comes after, of this group and of the other.
+    let before = place(2).0;
+    let other = ask(node.resp, &format!("SET {second} other"));
+    until("the other group's entry is durable and committed", || place(2).0 > before);
+    let turns = node.core.metrics.worker_turns.get();
+    until("the worker goes on", || node.core.metrics.worker_turns.get() > turns + 20);
+    assert!(place(1).0 > place(1).1 && place(2).0 > place(2).1, "nothing was applied meanwhile");
+
+    engine.set_closed(false);
+    assert_eq!(answer(stuck), "+OK\r\n");
+    assert_eq!(answer(other), "+OK\r\n");
+    node.shut_down().expect("an orderly end");
+}
+
+#[test]
+fn rule_21_a_start_empties_the_slots_that_no_group_here_owns() {
+    let home = tempfile::tempdir().expect("a directory");
+    let engine = Arc::new(Slow::default());
+    let mut batch = Batch::default();
+    let names: Vec<_> = (0..200).map(|n| format!("key-{n}")).collect();
+    names.iter().for_each(|name| batch.put(keys::head(0, name.as_bytes()), "left by an earlier replica"));
+    engine.write(&batch).expect("written");
+    // Each of five groups has replicas on three of five nodes.
+    let mut config = Config::new(NodeId(1), home.path());
+    config.peer = Some(([127, 0, 0, 1], 0).into());
+    config.initial_cluster = (1..=5).map(|id| (NodeId(id), format!("127.0.0.1:{id}"))).collect();
+    config.partitions = 5;
+    let node = run(config, &engine);
+    let owned: Vec<_> = node.core.local.values().filter_map(|group| group.slots).collect();
+    assert_eq!(owned.len(), 3);
+    for name in &names {
+        let is_owned = owned.iter().any(|slots| slots.contains(Slot::of(name.as_bytes())));
+        let kept = engine.get(&keys::head(0, name.as_bytes())).expect("read").is_some();
+        assert_eq!(kept, is_owned, "{name}");
+    }
+    node.shut_down().expect("an orderly end");
+}
+
+#[test]
+fn cold_records_are_read_at_the_same_time() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let engine = Arc::new(Slow::default());
+    // No lookup ends before four were under way at once.
+    engine.lookups.lock().2 = 4;
+    let shared: Arc<dyn Engine> = engine.clone();
+    let records: Vec<_> = (0..20).map(|n| Bytes::from(format!("record {n}"))).collect();
+    let started = Instant::now();
+    prefetch::fetch(runtime.handle(), &shared, records);
+    assert!(started.elapsed() < PATIENCE);
+    let (under_way, most, _) = *engine.lookups.lock();
+    assert!(under_way == 0 && most >= 4, "{most} at once");
+}
