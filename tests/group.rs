@@ -5,6 +5,8 @@
 mod chance;
 #[path = "group/rules.rs"]
 mod rules;
+#[path = "group/scenarios.rs"]
+mod scenarios;
 #[path = "group/scripts.rs"]
 mod scripts;
 #[path = "group/world.rs"]

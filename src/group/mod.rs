@@ -13,7 +13,7 @@
 //! - `ready`: from the crate's Ready to our effects; the order of fsyncs and messages.
 //! - `guard`, `header`: what may come in, and how messages travel.
 //! - `leadership`, `timeout`, `lease`, `reads`, `transfer`: who leads, since when, and what it may answer.
-//! - `snapshot`: snapshots out and in. `witness`: replicas compare hashes.
+//! - `snapshot`: snapshots out and in. `membership`: who takes part. `witness`: replicas compare hashes.
 //!
 //! # Invariants
 //!
@@ -25,6 +25,7 @@ mod guard;
 mod header;
 mod leadership;
 mod lease;
+mod membership;
 mod reads;
 mod ready;
 mod record;
@@ -424,6 +425,7 @@ impl Group {
             self.observe(now);
             self.tick_transfer(now);
             self.tick_snapshots(now);
+            self.tick_membership(now);
             return;
         }
         // A replica campaigns only with a durable log: its vote for itself says that it has these entries.

@@ -8,7 +8,7 @@ use holdfast::host::{Config, Envelope, FaultKind, Host, Input, StartError};
 use holdfast::machine;
 use holdfast::store::memory::MemoryLog;
 use holdfast::store::{HardState, Log, LogRecord, LogState, LogWrite};
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType, MessageType};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, MessageType};
 
 use super::world::{GROUP, World, decode, envelope, forge, kind};
 
@@ -303,13 +303,87 @@ fn rule_12_a_membership_change_travels_with_its_entry() {
     world.settle();
     let state = world.machine(1).state.clone();
     assert_eq!(state.applied, 2);
-    let membership: raft::eraftpb::ConfState = protobuf::Message::parse_from_bytes(&state.conf_state).unwrap();
+    let membership = conf_state(&state.conf_state);
     assert_eq!((membership.get_voters(), membership.get_learners()), (&[1, 2, 3][..], &[4][..]));
     // The entry is stored whole and the new membership is what a restart begins with.
     world.flush(1);
     world.crash(1);
     world.start(1).unwrap();
     assert_eq!(world.status(1).applied, LogIndex(2));
+}
+
+fn conf_state(bytes: &[u8]) -> ConfState {
+    protobuf::Message::parse_from_bytes(bytes).unwrap()
+}
+
+/// All nodes died between the two steps of a membership change, and start again from states that say that it is
+/// joint. With `tail`, the log holds an entry that none of the states does.
+fn joint(tail: bool) -> World {
+    let mut world = World::ready(Config::default());
+    world.propose(2, "a");
+    world.advance(100);
+    (1..=3).for_each(|id| world.flush(id));
+    if tail {
+        world.propose(2, "b");
+        world.advance(100);
+    }
+    let mut membership = ConfState::default();
+    membership.set_voters(vec![1, 2, 3]);
+    membership.set_voters_outgoing(vec![1, 2]);
+    let record = protobuf::Message::write_to_bytes(&membership).unwrap();
+    for id in 1..=3 {
+        world.crash(id);
+        world.machine(id).flushed.conf_state = record.clone().into();
+    }
+    (1..=3).for_each(|id| world.start(id).unwrap());
+    world
+}
+
+fn is_joint(world: &mut World, id: u64) -> bool {
+    !conf_state(&world.machine(id).state.conf_state).get_voters_outgoing().is_empty()
+}
+
+#[test]
+fn rule_12_whoever_leads_leaves_a_joint_membership_that_a_crash_left_behind() {
+    let mut world = joint(false);
+    world.lost_kinds.insert("MsgAppend".to_owned());
+    let leads = |world: &World| (1..=3).find(|id| world.status(*id).role == "leader");
+    world.until(|world| leads(world).is_some());
+    let first = leads(&world).unwrap();
+    // The first to try dies with the second step in nobody else's log.
+    world.until(|world| world.status(first).last == LogIndex(4));
+    world.crash(first);
+    world.lost_kinds.clear();
+    world.advance(100);
+    world.start(first).unwrap();
+    assert!((1..=3).all(|id| is_joint(&mut world, id)));
+    world.until(|world| (1..=3).all(|id| !is_joint(world, id)));
+    assert_eq!(conf_state(&world.machine(1).state.conf_state).get_voters(), [1, 2, 3]);
+    let last = world.status(1).last;
+    world.advance(500);
+    assert_eq!(world.status(1).last, last, "there is nothing left to leave");
+}
+
+#[test]
+fn rule_13_a_change_is_proposed_only_when_everything_before_it_is_applied() {
+    let mut world = joint(true);
+    (1..=3).for_each(|id| world.machine(id).paused = true);
+    world.until(|world| world.leader().is_some());
+    let leader = world.leader().unwrap();
+    let last = world.status(leader).last;
+    world.advance(1000);
+    assert_eq!(world.status(leader).last, last, "what was in the log may be a change, and is not applied yet");
+    (1..=3).for_each(|id| world.resume_machine(id));
+    world.settle();
+    // From now on nothing commits: the change is on its way, once, however many ticks pass.
+    world.lost_kinds.insert("MsgAppendResponse".to_owned());
+    world.advance(1000);
+    assert_eq!((world.leader(), world.status(leader).last), (Some(leader), last.next()));
+    assert!(is_joint(&mut world, leader));
+    world.lost_kinds.clear();
+    world.advance(500);
+    assert_eq!(world.status(leader).last, last.next());
+    assert!((1..=3).all(|id| !is_joint(&mut world, id)));
 }
 
 #[test]
@@ -473,6 +547,18 @@ fn rule_32_nothing_is_served_before_the_own_terms_first_entry_is_committed() {
     world.advance(200);
     assert!(world.view(leader).serving);
     assert_eq!(answered(&mut world), Some(LogIndex(2)));
+}
+
+#[test]
+fn rule_37_readers_know_of_a_commit_before_any_peer_does() {
+    let mut world = World::ready(Config::default());
+    let before = world.view(2).commit;
+    // `World` compares what is told with what readers know, for every message of every test.
+    world.propose(2, "a");
+    world.settle();
+    world.propose(2, "b");
+    let told = sent(&world, 2, "MsgAppend");
+    assert!(told.iter().any(|envelope| decode(envelope).commit == before.get() + 1), "nothing to compare: {told:?}");
 }
 
 /// Makes node 1 campaign at once against a leader that knows nothing of it.

@@ -361,6 +361,10 @@ impl World {
             self.sync_disk(id.get());
         }
         for envelope in effects.send {
+            // Rule 37: no peer learns of a commit index before the readers of this node.
+            let told = self.nodes[&id].views.get(&envelope.group).map_or(0, |view| view.commit.get());
+            let commit = decode(&envelope).commit;
+            assert!(commit <= told, "rule 37: {} tells of {commit}, readers know {told}", describe(&envelope));
             if envelope.group == GROUP {
                 self.note(|| describe(&envelope));
             }
