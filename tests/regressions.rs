@@ -1,5 +1,6 @@
 //! Bugs of the nearest systems as directed scenarios: the same world as `tests/simulation.rs`, with the faults that once
-//! broke somebody else, placed on purpose. Named after the issue; the story of each is above it.
+//! broke somebody else, placed on purpose. Named after the issue; the story of each is above it. docs/regressions.md tells
+//! where the others are.
 
 use std::time::Duration;
 
@@ -70,6 +71,25 @@ fn r05_a_paused_leader_answers_nothing_stale() {
 fn r06_no_error_and_no_election_without_faults() {
     for report in check(2, seconds(300.0), |_| {}) {
         assert_eq!(report.leader_changes, 0, "seed {}", report.seed);
+    }
+}
+
+/// RedisRaft 25: errors of the cluster came between MULTI and EXEC. Leaders die between any two of their effects, or hand
+/// over, while transactions and watches are under way; they are judged like one command each.
+#[test]
+fn r08_leader_changes_at_every_point_of_a_transaction() {
+    let reports = check(8, seconds(30.0), |plan| {
+        every(plan, 0.6, |number| {
+            let one = node(number / 2, 3);
+            match number % 2 {
+                0 => Fault::CrashAtEffect { node: one, effects: number * 3 % 29, down: seconds(0.4) },
+                _ => Fault::Transfer { group: GroupId(1), to: one },
+            }
+        });
+    });
+    for kind in ["transaction", "watch aborted", "leader change"] {
+        let met = reports.iter().filter(|report| !report.coverage.missing().contains(&kind)).count();
+        assert!(met > 0, "no seed met: {kind}");
     }
 }
 

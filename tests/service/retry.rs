@@ -81,6 +81,8 @@ struct World {
     links: BTreeMap<(usize, usize), VecDeque<Packet>>,
     step: u64,
     requests: BTreeMap<Ticket, Request>,
+    /// Whether leaders refuse proposals now and then.
+    refusals: bool,
 }
 
 impl World {
@@ -117,6 +119,7 @@ impl World {
             links: BTreeMap::new(),
             step: 0,
             requests: BTreeMap::new(),
+            refusals: true,
         }
     }
 
@@ -180,7 +183,7 @@ impl World {
         let (ticket, answer) = match output {
             machine::Output::Propose(Proposal { generation, sequence, term, data, .. }) => {
                 let node = &mut self.nodes[id];
-                let refuse = self.rng.chance(1, 30);
+                let refuse = self.refusals && self.rng.chance(1, 30);
                 let input = if node.leads && node.term == term && !refuse && generation > node.refused {
                     node.log.push((term, data));
                     node.matched[id] = node.log.len();
@@ -214,7 +217,10 @@ impl World {
     fn act(&mut self) {
         let now = self.now();
         match self.rng.below(100) {
-            0..=19 => self.ask(),
+            0..=19 => {
+                let (id, write) = (self.some_node(), self.rng.chance(2, 3));
+                self.ask(id, write);
+            }
             20..=44 => self.deliver(),
             45..=69 => {
                 let (from, to) = (self.some_node(), self.some_node());
@@ -258,11 +264,10 @@ impl World {
         }
     }
 
-    fn ask(&mut self) {
+    /// A client of a node asks.
+    fn ask(&mut self, id: usize, write: bool) -> Ticket {
         let now = self.now();
-        let id = self.some_node();
         let ticket = Ticket(self.requests.len() as u64 + 1);
-        let write = self.rng.chance(2, 3);
         let words = if write {
             vec!["APPEND".into(), "list".into(), format!("{ticket},")]
         } else {
@@ -273,12 +278,20 @@ impl World {
         self.requests.insert(ticket, Request { began: self.step, write, ended: None });
         let node = &mut self.nodes[id];
         node.forwarder.submit(now.mono, GROUP, ticket, units, &mut node.wanted);
+        ticket
     }
 
     fn deliver(&mut self) {
-        let now = self.now();
         let (from, to) = (self.some_node(), self.some_node());
-        match self.links.entry((from, to)).or_default().pop_front() {
+        self.deliver_from(from, to);
+    }
+
+    /// The oldest packet of a link arrives, if there is one.
+    fn deliver_from(&mut self, from: usize, to: usize) -> bool {
+        let now = self.now();
+        let packet = self.links.entry((from, to)).or_default().pop_front();
+        let arrived = packet.is_some();
+        match packet {
             Some(Packet::Batch(submission)) => self.submit(to, Asker::There(from, submission.ticket), submission),
             Some(Packet::Answer(ticket, answer)) => {
                 let node = &mut self.nodes[to];
@@ -286,6 +299,7 @@ impl World {
             }
             None => {}
         }
+        arrived
     }
 
     /// Both directions lose what is on them. A batch that was received is answered nowhere.
@@ -350,7 +364,6 @@ impl World {
 
     fn elect(&mut self, id: usize) {
         let last = |node: &Node| (node.log.last().map_or(Term(0), |(term, _)| *term), node.log.len());
-        let term = Term(self.nodes.iter().map(|node| node.term.get()).max().unwrap_or(0) + 1);
         let own = last(&self.nodes[id]);
         let mut voters: Vec<usize> = (0..NODES).filter(|other| last(&self.nodes[*other]) <= own).collect();
         if voters.len() <= NODES / 2 {
@@ -363,8 +376,14 @@ impl World {
                 voters.remove(at);
             }
         }
+        self.win(id, &voters);
+    }
+
+    /// A node is elected by these, itself among them.
+    fn win(&mut self, id: usize, voters: &[usize]) {
+        let term = Term(self.nodes.iter().map(|node| node.term.get()).max().unwrap_or(0) + 1);
         for voter in voters {
-            self.follow(voter, term);
+            self.follow(*voter, term);
         }
         let node = &mut self.nodes[id];
         node.leads = true;
@@ -514,4 +533,156 @@ fn j1_r7_r9_nothing_twice_nothing_lost_nothing_denied_that_ran() {
         let count = ends.get(end).copied().unwrap_or(0);
         assert!(count * 100 > asked, "hardly any request ended {end}: {ends:?}");
     }
+}
+
+/// Node 0 leads and is then cut off from the other replicas, while batches of node 1's clients still reach it: some in
+/// its log and node 2's, some in its log only, some on the way. Node 2 is elected. A client of node 0 asks too.
+struct CutOff {
+    world: World,
+    /// Writes of node 1's clients: in a majority's log, in the old leader's only, still on the link.
+    forwarded: [Ticket; 3],
+    /// A write and a read of node 0's own clients.
+    own: [Ticket; 2],
+}
+
+impl CutOff {
+    fn new(seed: u64) -> CutOff {
+        let mut world = World::new(seed);
+        world.refusals = false;
+        let everybody = [0, 1, 2];
+        world.win(0, &everybody);
+        everybody.into_iter().for_each(|id| world.nodes[id].forwarder.leader(GROUP, Some(NodeId(0))));
+        let before = world.ask(1, true);
+        world.settle();
+        while world.deliver_from(1, 0) {
+            world.settle();
+        }
+        world.exchange(0, &[1, 2]);
+        while world.deliver_from(0, 1) {
+            world.settle();
+        }
+        assert!(world.replied(before), "all is well before the cut");
+
+        let first = world.ask(1, true);
+        world.settle();
+        while world.deliver_from(1, 0) {
+            world.settle();
+        }
+        // The entry reaches node 2, the acknowledgement does not come back.
+        let matched = world.nodes[0].matched;
+        while world.nodes[2].log.len() < world.nodes[0].log.len() {
+            world.replicate(0, 2);
+        }
+        world.nodes[0].matched = matched;
+        let second = world.ask(1, true);
+        world.settle();
+        while world.deliver_from(1, 0) {
+            world.settle();
+        }
+        let own = [true, false].map(|write| world.ask(0, write));
+        world.settle();
+        assert_eq!(
+            world.nodes[0].log.len(),
+            world.nodes[2].log.len() + 2,
+            "two entries are in the old leader's log only"
+        );
+        let third = world.ask(1, true);
+        world.settle();
+
+        world.win(2, &[1, 2]);
+        world.settle();
+        CutOff { world, forwarded: [first, second, third], own }
+    }
+
+    /// Time passes for everybody; nothing of Raft passes between node 0 and the others.
+    fn pass(&mut self, steps: u64) {
+        for _ in 0..steps {
+            self.world.step += 1;
+            self.world.exchange(2, &[1]);
+            self.world.tick();
+        }
+    }
+}
+
+impl World {
+    /// A leader and some followers come to the same log, and what is committed is applied.
+    fn exchange(&mut self, leader: usize, followers: &[usize]) {
+        for _ in 0..2 {
+            for follower in followers {
+                while self.nodes[*follower].log.len() < self.nodes[leader].log.len() {
+                    self.replicate(leader, *follower);
+                }
+                self.replicate(leader, *follower);
+            }
+            self.advance_commit(leader);
+            self.settle();
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        for id in 0..NODES {
+            self.handle(id, Input::Tick);
+            let node = &mut self.nodes[id];
+            node.forwarder.tick(now.mono, &mut node.wanted);
+        }
+        self.settle();
+    }
+
+    fn replied(&self, ticket: Ticket) -> bool {
+        matches!(self.requests[&ticket].ended, Some((_, Outcome::Replies(_))))
+    }
+}
+
+#[test]
+fn a_cut_off_leader_costs_the_other_nodes_clients_nothing_but_time() {
+    for link_breaks in [false, true] {
+        let mut scene = CutOff::new(1);
+        scene.pass(5);
+        // The link still works: what was on it arrives at the old leader after the election.
+        if link_breaks {
+            scene.world.cut(0, 1);
+        }
+        while scene.world.deliver_from(1, 0) {
+            scene.world.settle();
+        }
+        assert!(!scene.forwarded.iter().any(|ticket| scene.world.requests[ticket].ended.is_some()), "nobody can know");
+        scene.world.nodes[1].forwarder.leader(GROUP, Some(NodeId(2)));
+        for _ in 0..5 {
+            scene.pass(1);
+            while scene.world.deliver_from(1, 2) || scene.world.deliver_from(2, 1) {
+                scene.world.settle();
+            }
+        }
+        for ticket in scene.forwarded {
+            assert!(scene.world.replied(ticket), "{ticket}: {:?}", scene.world.requests[&ticket].ended);
+        }
+        let list = scene.world.nodes[2].list();
+        let expected = [1, 2, 3].map(|at| scene.forwarded[at - 1].to_string());
+        assert_eq!(list[1..], expected, "once each, in their order");
+        // The old leader's own clients wait: it cannot have anything confirmed.
+        assert!(scene.own.iter().all(|ticket| scene.world.requests[ticket].ended.is_none()));
+        scene.world.heal();
+        scene.world.judge();
+        assert!(scene.own.iter().all(|ticket| scene.world.replied(*ticket)), "both ran at the new leader");
+        assert_eq!(scene.world.nodes[0].list().len(), 5);
+    }
+}
+
+#[test]
+fn a_cut_off_leaders_own_clients_are_told_what_is_known() {
+    let mut scene = CutOff::new(2);
+    // Longer than anybody waits.
+    scene.pass(200);
+    let [write, read] = scene.own;
+    let ended = |ticket: Ticket| scene.world.requests[&ticket].ended.as_ref().map(|(_, outcome)| outcome.clone());
+    assert_eq!(ended(write), Some(Outcome::Unknown), "its entry may yet be committed");
+    assert!(!matches!(ended(read), None | Some(Outcome::Replies(_))), "{:?}", ended(read));
+    // Nobody told node 1 of the new leader. What it sent may have run; what it kept has not.
+    let [first, second, third] = scene.forwarded.map(ended);
+    assert_eq!((first, second, third), (Some(Outcome::Unknown), Some(Outcome::Unknown), Some(Outcome::Unknown)));
+    scene.world.heal();
+    scene.world.judge();
+    let list = scene.world.nodes[0].list();
+    assert_eq!(list.len(), 2, "the first was in a majority's log, the others are gone with the old leader's: {list:?}");
 }
