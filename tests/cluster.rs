@@ -6,6 +6,8 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "support/info.rs"]
+mod info;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -17,7 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use resp::{Client, PATIENCE, Reply, free_ports, info};
+use info::info;
+use resp::{Client, PATIENCE, Reply, free_ports};
 
 /// One cluster at a time: they would fight for the cores and their elections would mean nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
