@@ -6,8 +6,6 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
-#[path = "support/info.rs"]
-mod info;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -19,8 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use info::info;
-use resp::{Client, PATIENCE, Reply, free_ports};
+use resp::{Client, PATIENCE, Reply, free_ports, info};
 
 /// One cluster at a time: they would fight for the cores and their elections would mean nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

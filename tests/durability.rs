@@ -46,7 +46,7 @@ impl Node {
         let mut machines = BTreeMap::new();
         for start in &mut starts {
             let slots = (start.group == GROUP).then_some(SlotRange::ALL);
-            let settings = Settings::new(Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 });
+            let settings = Settings::new(Thresholds::default());
             let machine = Machine::new(start.group, slots, start.epoch, engine.clone(), settings, 1).expect("a state");
             let State { applied, term, hash, conf_state, .. } = machine.state().clone();
             (start.applied, start.hash, start.conf_state) = ((applied, term), hash, conf_state);

@@ -6,8 +6,6 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
-#[path = "support/info.rs"]
-mod info;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -16,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use holdfast::base::NodeId;
 use holdfast::runtime::{Config, Running, start};
-use info::info;
-use resp::{Client, PATIENCE, Reply, free_ports};
+use resp::{Client, PATIENCE, Reply, free_ports, info};
 
 const KEYS: usize = 600;
 

@@ -171,7 +171,7 @@ mod tests {
     /// A leader that may evaluate.
     fn leader() -> (Arc<Disk>, Machine) {
         let disk = Arc::new(Disk::default());
-        let settings = Settings::new(Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64 });
+        let settings = Settings::new(Thresholds::default());
         let mut machine = Machine::new(GroupId(1), Some(SlotRange::ALL), 1, disk.clone(), settings, 1).unwrap();
         let (term, first) = (Term(1), LogIndex(1));
         let entry = Committed { index: first, term, data: Bytes::new(), conf_state: None };

@@ -1,4 +1,4 @@
-//! A tiny RESP2 client for tests that talk to real nodes.
+//! A tiny RESP2 client for tests that talk to real nodes, and what such tests ask of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -68,6 +68,14 @@ impl Client {
             _ => return Err(std::io::Error::other(format!("not a reply: {line:?}"))),
         })
     }
+}
+
+/// One value of a line `<line>:key=value,...` of `INFO raft`.
+pub fn info(port: u16, line: &str, key: &str) -> Option<String> {
+    let Reply::Bulk(Some(text)) = Client::connect(port).ok()?.call(&["INFO", "raft"]).ok()? else { return None };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let found = text.lines().filter_map(|found| found.split_once(':')).find(|(name, _)| *name == line)?.1;
+    found.split(',').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, v)| v.into())
 }
 
 /// Ports that nobody listens on now. All are held until the last is found, so they differ.
