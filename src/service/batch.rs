@@ -151,6 +151,7 @@ impl Service {
         let mut plan = std::mem::take(&mut session.plan);
         plan.now = self.node.monotonic();
         session.client.seen.store(plan.now.0, Relaxed);
+        self.stats.take_rates(plan.now);
         while !session.closing && out.len() < REPLY_BYTES_TARGET {
             let Some(args) = requests.pop_front() else { break };
             session.replies = match session.replies {

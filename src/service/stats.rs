@@ -23,6 +23,8 @@ pub struct Stats {
     shards: Vec<Shard>,
     errors: Mutex<BTreeMap<String, u64>>,
     rate: Mutex<Rate>,
+    /// When `rate` is to be renewed, in monotonic nanoseconds: looked at by every batch, written once a second.
+    rate_due: AtomicU64,
     /// Connections accepted.
     pub connections: AtomicU64,
     /// Connections refused because there were too many.
@@ -81,7 +83,7 @@ pub struct Totals {
     pub writes: u64,
 }
 
-/// Speed since the last look.
+/// Speed over the last second in which anything was done.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
     at: Nanos,
@@ -103,6 +105,7 @@ impl Stats {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             errors: Mutex::default(),
             rate: Mutex::default(),
+            rate_due: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
@@ -188,13 +191,28 @@ impl Stats {
         self.errors.lock().clone()
     }
 
-    /// Commands, input KiB and output KiB per second since the last call that was at least a second ago.
+    /// Takes the speed of the second that ended, if one did. Called with every batch of requests.
+    pub(super) fn take_rates(&self, now: Nanos) {
+        if now.0 >= self.rate_due.load(Relaxed)
+            && let Some(mut rate) = self.rate.try_lock()
+        {
+            self.renew(&mut rate, now);
+        }
+    }
+
+    /// Commands, input KiB and output KiB per second: of the last second or two, or since then if nothing was done.
     pub(super) fn rates(&self, now: Nanos) -> [f64; 3] {
         let mut rate = self.rate.lock();
+        self.renew(&mut rate, now);
+        rate.per_second
+    }
+
+    fn renew(&self, rate: &mut Rate, now: Nanos) {
         let seconds = now.since(rate.at).as_secs_f64();
         if seconds >= 1.0 {
             let totals = self.totals();
             let speed = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
+            self.rate_due.store(now.0 + 1_000_000_000, Relaxed);
             *rate = Rate {
                 at: now,
                 totals,
@@ -205,7 +223,6 @@ impl Stats {
                 ],
             };
         }
-        rate.per_second
     }
 
     /// Sets everything to zero (CONFIG RESETSTAT).
@@ -280,6 +297,24 @@ mod tests {
         assert_eq!(stats.totals().commands, 21);
         stats.reset();
         assert_eq!(stats.command(1), CommandTotal::default());
+    }
+
+    #[test]
+    fn rates_are_those_of_the_last_second() {
+        let stats = Stats::new(1);
+        let at = |millis: u64| Nanos(millis * 1_000_000);
+        let run = |calls: usize| (0..calls).for_each(|_| stats.ran(1, 0, Duration::ZERO, false));
+        stats.take_rates(at(10_000));
+        run(50);
+        stats.received(1, 2048);
+        stats.take_rates(at(10_500));
+        run(50);
+        stats.take_rates(at(11_000));
+        run(7);
+        assert_eq!(stats.rates(at(11_500)), [100.0, 2.0, 0.0], "a second that has not ended does not count");
+        assert_eq!(stats.rates(at(18_000))[0], 1.0, "nothing happened for long");
+        stats.reset();
+        assert_eq!(stats.rates(at(20_000))[0], 0.0);
     }
 
     #[test]

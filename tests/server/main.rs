@@ -4,7 +4,6 @@ mod connections;
 #[path = "../support/nodes.rs"]
 mod nodes;
 #[path = "../support/resp.rs"]
-#[expect(dead_code, reason = "the nodes of these tests find their own ports")]
 mod resp;
 mod settings;
 mod telemetry;

@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use holdfast::base::NodeId;
+use holdfast::runtime::Config;
+
 use crate::nodes::Nodes;
-use crate::resp::{Client, PATIENCE, Reply, info};
+use crate::resp::{Client, PATIENCE, Reply, free_ports, info};
 
 fn port(nodes: &Nodes) -> u16 {
     nodes.addresses()[0].rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("an address")
@@ -106,11 +109,31 @@ fn clients() {
 
     let mut client = Client::connect(port(&nodes)).expect("connected");
     assert_eq!(ask(&mut client, "AUTH secret"), ok());
-    let second = Client::connect(port(&nodes)).expect("connected");
+    let mut second = Client::connect(port(&nodes)).expect("connected");
+    assert_eq!(ask(&mut second, "AUTH secret"), ok());
     let mut third = Client::connect(port(&nodes)).expect("connected");
     assert_eq!(ask(&mut third, "PING"), error("ERR max number of clients reached"));
     drop(second);
     nodes.stop();
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a deadline of real time")]
+fn the_deadline_of_requests() {
+    let home = tempfile::tempdir().expect("a directory");
+    let ports = free_ports(3);
+    let members = ports.iter().zip(1..).map(|(port, id)| (NodeId(id), format!("127.0.0.1:{port}")));
+    let mut config = Config::new(NodeId(1), home.path());
+    config.initial_cluster = members.collect();
+    config.peer = Some(([127, 0, 0, 1], ports[0]).into());
+    config.request_timeout = Duration::from_millis(300);
+    // The other two do not exist: there is no majority, and nothing is written into a log.
+    let node = holdfast::runtime::start(config).expect("a node");
+    let mut client = Client::connect(node.resp.port()).expect("connected");
+    let asked = Instant::now();
+    assert_eq!(ask(&mut client, "SET k v"), error("CLUSTERDOWN The cluster is down"));
+    assert!(asked.elapsed() < Duration::from_millis(2_000), "{:?}", asked.elapsed());
+    node.shut_down().expect("an end in order");
 }
 
 #[test]
