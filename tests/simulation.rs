@@ -6,9 +6,13 @@ use holdfast::sim::{self, Options};
 /// Seeds of every test run. CI adds others by date with `holdfast sim --from`.
 const SEEDS: u64 = 120;
 
+fn options(seeds: u64, threads: usize) -> Options {
+    Options { from: 0, seeds, trace: false, threads, violations_max: usize::MAX }
+}
+
 #[test]
 fn seeds_keep_every_promise_and_meet_every_fault() {
-    let report = sim::run(&Options { from: 0, seeds: SEEDS, trace: false }, |_| {});
+    let report = sim::run(&options(SEEDS, 2), |_| {});
     let violated: Vec<String> = report.violated.iter().map(ToString::to_string).collect();
     assert!(violated.is_empty(), "{}", violated.join("\n\n"));
     assert_eq!(report.coverage.missing(), Vec::<&str>::new(), "these never happened; met: {}", report.coverage);
@@ -21,4 +25,16 @@ fn a_seed_repeats_itself() {
         let (first, second) = (sim::run_seed(seed, false), sim::run_seed(seed, false));
         assert_eq!((first.events, first.trace_hash), (second.events, second.trace_hash), "seed {seed}");
     }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let run = |threads| {
+        let mut seeds = Vec::new();
+        let report = sim::run(&options(12, threads), |seed| seeds.push((seed.seed, seed.trace_hash)));
+        (seeds, report.to_string())
+    };
+    let alone = run(1);
+    assert!(alone.0.is_sorted());
+    assert_eq!(alone, run(5));
 }

@@ -1,7 +1,9 @@
 //! `holdfast sim`: runs seeds of the simulator and tells what they met. A violation prints its story and how to repeat
 //! it, and makes the exit code 1.
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Args;
 
@@ -22,6 +24,9 @@ pub struct Flags {
     /// Print every event
     #[arg(long)]
     trace: bool,
+    /// How many seeds to run at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Stop after this many violated seeds
     #[arg(long, value_name = "N", default_value_t = 10)]
     violations: usize,
@@ -30,18 +35,14 @@ pub struct Flags {
 /// Runs the seeds.
 pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     let (from, seeds) = flags.seed.map_or((flags.from, flags.seeds), |seed| (seed, 1));
-    let mut report = sim::Report::default();
-    for seed in from..from.saturating_add(seeds) {
-        let one = sim::run(&Options { from: seed, seeds: 1, trace: flags.trace }, |seed| {
-            if !seed.violations.is_empty() || flags.seed.is_some() {
-                println!("{seed}");
-            }
-        });
-        report.merge(one);
-        if report.violated.len() >= flags.violations {
-            break;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = flags.threads.unwrap_or(cores);
+    let options = Options { from, seeds, trace: flags.trace, threads, violations_max: flags.violations.max(1) };
+    let report = sim::run(&options, |seed| {
+        if !seed.violations.is_empty() || flags.seed.is_some() {
+            println!("{seed}");
         }
-    }
+    });
     println!("{report}");
     println!("seeds that met: {}", report.coverage);
     let missing = report.coverage.missing();

@@ -4,6 +4,7 @@
 //! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
 //! the key they count.
 
+mod audit;
 mod counts;
 mod expiry;
 mod generic;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use crate::base::{GroupId, Millis, Rng, SlotRange, limits};
 use crate::store;
 
+pub use audit::audit;
 pub use counts::Counts;
 pub use head::{Head, Kind, peek};
 pub use usage::{Lookups, Manner, Usage};

@@ -1,12 +1,8 @@
 //! A keyspace over a plain map, for the tests of `data` and `command`.
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
-
-use super::{Counts, Head, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
+use super::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
-use crate::store::{Records, keys};
+use crate::store::Records;
 
 /// Everything a keyspace borrows.
 pub struct World {
@@ -55,26 +51,7 @@ impl World {
     /// Recounts everything: counts, expiry index and elements must be those of the heads.
     #[track_caller]
     pub fn audit(&self) {
-        let mut counts = Counts::default();
-        let (mut due, mut indexed, mut spread) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for (record, value) in self.store.iter() {
-            if let Some(place) = keys::parse_head(record) {
-                let head = Head::decode(value).unwrap();
-                counts.keys[usize::from(place.db)] += 1;
-                counts.expires[usize::from(place.db)] += u64::from(head.deadline.is_some());
-                due.extend(head.deadline.map(|deadline| (deadline, record.clone())));
-                if head.spread {
-                    spread.insert((place.db, place.key));
-                }
-            } else if keys::slot_of(record).is_none() {
-                let (deadline, head) = keys::parse_expiry(record).unwrap();
-                indexed.insert((deadline, Bytes::copy_from_slice(head)));
-            }
-        }
-        assert_eq!(self.counts, counts);
-        assert_eq!(indexed, due);
-        for element in self.store.iter().filter_map(|(record, _)| keys::parse_element(record)) {
-            assert!(spread.contains(&(element.db, element.key)), "an element without its head: {element:?}");
-        }
+        let wrong = super::audit(&self.store, GroupId(1), SlotRange::ALL, &self.counts).unwrap();
+        assert_eq!(wrong, Vec::<String>::new());
     }
 }

@@ -5,7 +5,7 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use protobuf::Message as _;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 
 const VERSION: u8 = 1;
 const LENGTH: usize = 2 + 5 * 8;
@@ -58,6 +58,37 @@ pub(super) fn decode(bytes: &Bytes) -> Option<(Header, Message)> {
     };
     let message = Message::parse_from_carllerche_bytes(&bytes.slice(LENGTH..)).ok()?;
     Some((header, message))
+}
+
+/// A message for people: kind, term and what matters of its kind.
+pub fn describe(bytes: &Bytes) -> String {
+    let Some((_, message)) = decode(bytes) else { return "malformed".to_owned() };
+    let kind = format!("{:?}", message.get_msg_type());
+    let mut line = format!("{} term={}", kind.trim_start_matches("Msg"), message.term);
+    line += &match message.get_msg_type() {
+        MessageType::MsgAppend => {
+            let entries = message.get_entries().iter().map(|entry| format!("{}/{}", entry.index, entry.term));
+            let entries = entries.collect::<Vec<_>>().join(" ");
+            format!(" after={}/{} commit={} [{entries}]", message.index, message.log_term, message.commit)
+        }
+        MessageType::MsgAppendResponse if message.reject => {
+            format!(" rejects {} hint={}", message.index, message.reject_hint)
+        }
+        MessageType::MsgAppendResponse => format!(" has={}", message.index),
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+            format!(" last={}/{}", message.index, message.log_term)
+        }
+        MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse => {
+            if message.reject { " no" } else { " yes" }.to_owned()
+        }
+        MessageType::MsgHeartbeat => format!(" commit={}", message.commit),
+        MessageType::MsgSnapshot => {
+            let metadata = message.get_snapshot().get_metadata();
+            format!(" at={}/{}", metadata.index, metadata.term)
+        }
+        _ => String::new(),
+    };
+    line
 }
 
 #[cfg(test)]

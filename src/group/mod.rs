@@ -47,6 +47,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{ConfState, Entry, Message, MessageType};
 use raft::{RawNode, StateRole};
 
+pub use header::describe;
 pub use start::{Start, StartError};
 pub use status::{Counters, PeerStatus, Status};
 

@@ -8,8 +8,9 @@ use std::mem;
 use bytes::Bytes;
 
 use super::check::{Operation, Outcome, Request, Words};
-use super::workload::{Kind, Step, is_read, kind};
-use crate::base::{Nanos, NodeId, Slot};
+use super::noise::{self, is_read};
+use super::workload::{Kind, NOISE_FROM, Step, kind};
+use crate::base::{Nanos, NodeId};
 use crate::command::batch::{Call, Unit, UnitReply, Watch};
 use crate::resp::{Protocol, Value, parse_reply};
 use crate::service::node::Outcome as Answer;
@@ -21,6 +22,10 @@ pub struct Client {
     pub id: u64,
     /// The node it is connected to.
     pub node: NodeId,
+    /// It only reads, and stays at its node.
+    pub is_reader: bool,
+    /// Counts its plans, so that only the newest one is carried out.
+    pub turn: u64,
     /// The request under way.
     pub waiting: Option<Waiting>,
     /// The family of which it watches keys, and the leader's tokens for them.
@@ -53,8 +58,8 @@ pub struct History {
 
 impl Client {
     /// A client that has not asked anything.
-    pub fn new(id: u64, node: NodeId) -> Client {
-        Client { id, node, waiting: None, watching: None, connection: 0, request: 0 }
+    pub fn new(id: u64, node: NodeId, is_reader: bool) -> Client {
+        Client { id, node, is_reader, turn: 0, waiting: None, watching: None, connection: 0, request: 0 }
     }
 
     /// The family whose transaction must come next because its keys are watched.
@@ -128,16 +133,16 @@ impl Client {
     }
 
     fn unit(&self, family: u64, request: &Request) -> Unit {
-        let db = database(family);
+        let call = |words: &Words| call(database(family, words), words);
         match request {
-            Request::Command(words) => Unit::Call(call(db, words)),
-            Request::Watch(keys) => Unit::Watch { db, keys: keys.clone() },
+            Request::Command(words) => Unit::Call(call(words)),
+            Request::Watch(keys) => Unit::Watch { db: family_database(family), keys: keys.clone() },
             Request::Transaction(commands) => {
                 let watches = match &self.watching {
                     Some((watched, watches)) if *watched == family => watches.clone(),
                     _ => Vec::new(),
                 };
-                Unit::Atomic { watches, calls: commands.iter().map(|words| call(db, words)).collect() }
+                Unit::Atomic { watches, calls: commands.iter().map(call).collect() }
             }
         }
     }
@@ -148,7 +153,7 @@ impl Client {
             (UnitReply::Atomic(Some(replies)), _) => Outcome::Replies(replies.into_iter().map(value).collect()),
             (UnitReply::Atomic(None), _) => Outcome::Aborted,
             (UnitReply::Watch { term, sequence }, Request::Watch(keys)) => {
-                let db = database(family);
+                let db = family_database(family);
                 let (_, mut watches) = mem::take(&mut self.watching).unwrap_or_default();
                 watches.extend(keys.iter().map(|key| Watch { db, key: key.clone(), term, sequence }));
                 self.watching = Some((family, watches));
@@ -159,11 +164,20 @@ impl Client {
     }
 }
 
-/// The database of a family: all sixteen are used.
-pub fn database(family: u64) -> u8 {
+/// The database of a family: together they use all sixteen.
+pub fn family_database(family: u64) -> u8 {
     match kind(family) {
-        Kind::Mixed => (family % 16) as u8,
+        Kind::Mixed => (family % u64::from(noise::DATABASES.start)) as u8,
         Kind::Tokens | Kind::Counter => 0,
+        Kind::Noise => (family - NOISE_FROM) as u8,
+    }
+}
+
+/// The database of a family's command.
+fn database(family: u64, words: &Words) -> u8 {
+    match kind(family) {
+        Kind::Noise => noise::database(family_database(family), words),
+        _ => family_database(family),
     }
 }
 
@@ -172,24 +186,23 @@ pub fn call(db: u8, words: &Words) -> Call {
     Call { db, protocol: Protocol::Resp2, args: words.clone() }
 }
 
-/// The slot that a step's keys belong to.
-pub fn slot(step: &Step) -> Slot {
+/// A key that a step names: all of its keys are of one group.
+pub fn key(step: &Step) -> &[u8] {
     let key = match step.requests.first() {
         Some(Request::Command(words)) => words.get(1),
         Some(Request::Watch(keys)) => keys.first(),
         Some(Request::Transaction(commands)) => commands.first().and_then(|words| words.get(1)),
         None => None,
     };
-    Slot::of(key.map_or(&[], |key| &key[..]))
+    key.map_or(&[], |key| &key[..])
 }
 
 /// The calls of a step that only reads, which a session answers at once where it can.
 pub fn reads(step: &Step) -> Option<Vec<Call>> {
-    let db = database(step.family);
     step.requests
         .iter()
         .map(|request| match request {
-            Request::Command(words) if is_read(words) => Some(call(db, words)),
+            Request::Command(words) if is_read(words) => Some(call(database(step.family, words), words)),
             _ => None,
         })
         .collect()

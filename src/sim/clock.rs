@@ -30,7 +30,12 @@ impl Clock {
     pub fn new(rng: &mut Rng, skewed: bool) -> Clock {
         let mut clock = Clock { boot: rng.range(1_000_000_000, 1_000_000_000_000), rate_ppm: 0, wall_ms: 0 };
         if skewed {
-            clock.rate_ppm = signed(rng, RATE_PPM_MAX);
+            // The ends of what is allowed as often as all between: that is where a lease is shortest of time.
+            clock.rate_ppm = match rng.below(4) {
+                0 => RATE_PPM_MAX as i64,
+                1 => -(RATE_PPM_MAX as i64),
+                _ => signed(rng, RATE_PPM_MAX),
+            };
             clock.set_wall(rng);
         }
         clock
@@ -39,6 +44,11 @@ impl Clock {
     /// Sets the wall clock anew, as an administrator or NTP would.
     pub fn set_wall(&mut self, rng: &mut Rng) {
         self.wall_ms = signed(rng, WALL_OFFSET_MS_MAX);
+    }
+
+    /// Sets the wall clock so many milliseconds ahead of true time, or behind it.
+    pub fn set_wall_to(&mut self, ahead_ms: i64) {
+        self.wall_ms = ahead_ms;
     }
 
     /// The monotonic clock at a true time.

@@ -25,6 +25,7 @@ pub const KINDS: &[&str] = &[
     "failing state",
     "leave",
     "wall clock set",
+    "preempted",
     "snapshot install",
     "log cut",
     "lease read",
@@ -35,11 +36,26 @@ pub const KINDS: &[&str] = &[
     "unknown outcome",
     "deadline",
     "transaction",
+    "noise block",
+    "noise probe",
     "watch aborted",
     "one node",
     "five nodes",
     "many partitions",
     "read-index mode",
+    "leader alone",
+    "leader mute",
+    "leader deaf",
+    "leader stopped",
+    "forgetful voters",
+    "late successor",
+    "failed transfer",
+    "lost acknowledgements",
+    "lost majority",
+    "slower clock",
+    "leader preempted",
+    "back and forth",
+    "forgotten votes",
 ];
 
 /// How many seeds met what.
@@ -59,13 +75,6 @@ impl Coverage {
     pub fn add_seed(&mut self, seed: &Coverage) {
         for kind in seed.seeds.keys() {
             *self.seeds.entry(kind).or_default() += 1;
-        }
-    }
-
-    /// Adds the counts of other seeds.
-    pub fn merge(&mut self, other: &Coverage) {
-        for (kind, count) in &other.seeds {
-            *self.seeds.entry(kind).or_default() += count;
         }
     }
 

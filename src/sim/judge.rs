@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::check::linear::{self, Verdict};
 use super::check::model::Family;
+use super::check::replay::{self, Ending};
 use super::check::{Operation, Outcome, Request, Violation, once};
+use super::client::family_database;
 use super::clock::{EPOCH, WALL_OFFSET_MS_MAX};
 use super::coverage::Coverage;
 use super::workload::{Kind, kind};
@@ -28,12 +30,24 @@ pub struct Judgement {
 }
 
 /// Judges everything that clients did. `last` holds the final values of the token and counter keys, by family.
-pub fn judge(history: &[Operation], last: &BTreeMap<u64, Value>, coverage: &mut Coverage) -> Judgement {
+pub fn judge(
+    history: &[Operation],
+    last: &BTreeMap<u64, Value>,
+    noise: Option<&Ending>,
+    coverage: &mut Coverage,
+) -> Judgement {
     let mut families: BTreeMap<u64, Vec<Operation>> = BTreeMap::new();
     // Positions change when a history is split: where each operation is within its family.
     let mut places = vec![usize::MAX; history.len()];
     for (position, operation) in history.iter().enumerate() {
         cover(operation, coverage);
+        if kind(operation.family) == Kind::Noise {
+            if operation.end.is_some() {
+                let is_block = matches!(operation.request, Request::Transaction(_));
+                coverage.saw(if is_block { "noise block" } else { "noise probe" });
+            }
+            continue;
+        }
         let family = families.entry(operation.family).or_default();
         if kind(operation.family) == Kind::Mixed && operation.outcome == Outcome::Refused {
             continue;
@@ -65,10 +79,21 @@ pub fn judge(history: &[Operation], last: &BTreeMap<u64, Value>, coverage: &mut 
                 Some(Value::Null) => once::check_counter(&operations, 0),
                 _ => Ok(()),
             },
+            Kind::Noise => Ok(()),
         };
         judgement.violations.extend(result.err());
     }
+    if let Some(end) = noise {
+        judgement.violations.extend(replay::check(&noise_steps(history), end).err());
+    }
     judgement
+}
+
+/// Blocks and probes, each with its database. What a client sends at once is one behind the other in a history.
+fn noise_steps(history: &[Operation]) -> Vec<(u8, &[Operation])> {
+    let steps = history.chunk_by(|_, next| next.after.is_some());
+    let noise = steps.filter(|step| kind(step[0].family) == Kind::Noise);
+    noise.map(|step| (family_database(step[0].family), step)).collect()
 }
 
 /// Promise 3: an answer within 2.5 s. `excused` says for how long the client's node did not run meanwhile.

@@ -1,13 +1,13 @@
-//! The other world: the same host, machine and forwarder as production, on one thread, with one seed, virtual time,
+//! The other world: the same host, machine and forwarder as production, on one thread per seed, with virtual time,
 //! a faulty network, faulty disks and clocks, and judges that know only what clients saw.
 //!
 //! Invariant: a seed decides everything. Two runs of a seed have the same events in the same order, which is what the
 //! trace hash says; a violation is repeated by its seed alone.
 //!
-//! - [`plan`]: what the seed decides beforehand: settings and faults.
+//! - [`plan`]: what the seed decides beforehand: settings and faults; [`drama`]: faults timed around a leader.
 //! - [`queue`], [`network`], [`clock`], [`disk`]: the world; [`shared`]: what its nodes share.
 //! - [`node`]: one node around the production parts; [`runtime`](crate::runtime) is its other shape, with threads.
-//! - [`workload`], [`client`]: what clients ask, and what they learn.
+//! - [`workload`], [`noise`], [`grammar`], [`client`]: what clients ask, and what they learn.
 //! - [`check`], [`judge`]: the judges and the way to them.
 //! - [`world`]: one seed from the first election to the last judgement.
 //! - [`trace`], [`coverage`]: what happened, and whether every kind of fault did.
@@ -17,9 +17,12 @@ pub mod client;
 pub mod clock;
 pub mod coverage;
 pub mod disk;
+pub mod drama;
+pub mod grammar;
 pub mod judge;
 pub mod network;
 pub mod node;
+pub mod noise;
 pub mod plan;
 pub mod queue;
 pub mod shared;
@@ -27,7 +30,12 @@ pub mod trace;
 pub mod workload;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use check::Violation;
@@ -42,8 +50,12 @@ pub struct Options {
     pub from: u64,
     /// How many seeds.
     pub seeds: u64,
-    /// Prints every event.
+    /// Prints every event; the seeds run on one thread then.
     pub trace: bool,
+    /// How many seeds run at a time. What is reported does not depend on it.
+    pub threads: usize,
+    /// Stops after so many violated seeds.
+    pub violations_max: usize,
 }
 
 /// What became of one seed.
@@ -90,14 +102,42 @@ pub struct Report {
     pub violated: Vec<SeedReport>,
 }
 
-/// Runs seeds one after the other; `each` is told of every one.
+/// Runs seeds; `each` is told of every one, in the order of seeds.
 pub fn run(options: &Options, mut each: impl FnMut(&SeedReport)) -> Report {
+    let end = options.from.saturating_add(options.seeds);
+    let threads = if options.trace { 1 } else { options.threads.max(1) };
+    let next = AtomicU64::new(options.from);
     let mut report = Report::default();
-    for seed in options.from..options.from.saturating_add(options.seeds) {
-        let seed = run_seed(seed, options.trace);
-        each(&seed);
-        report.add(seed);
-    }
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    // The other end is gone when enough was violated.
+                    if seed >= end || sender.send(run_safely(seed, options.trace)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut awaited = options.from;
+        for seed in receiver {
+            early.insert(seed.seed, seed);
+            while let Some(seed) = early.remove(&awaited) {
+                awaited += 1;
+                each(&seed);
+                report.add(seed);
+                if report.violated.len() >= options.violations_max {
+                    next.store(end, Ordering::Relaxed);
+                    return;
+                }
+            }
+        }
+    });
     report
 }
 
@@ -106,23 +146,32 @@ pub fn run_seed(seed: u64, trace: bool) -> SeedReport {
     run_plan(Plan::new(seed), trace)
 }
 
+/// A panic is a violation like others: a node would die of it.
+fn run_safely(seed: u64, trace: bool) -> SeedReport {
+    panic::catch_unwind(|| run_seed(seed, trace)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        let violation = Violation::new("no panic", vec![text.unwrap_or("a panic without words").to_owned()]);
+        SeedReport {
+            seed,
+            simulated: Duration::ZERO,
+            leader_changes: 0,
+            commands: 0,
+            undecided: 0,
+            events: 0,
+            trace_hash: 0,
+            coverage: Coverage::default(),
+            violations: vec![violation],
+            story: Vec::new(),
+        }
+    })
+}
+
 /// Runs a plan of one's own: a directed scenario.
 pub fn run_plan(plan: Plan, trace: bool) -> SeedReport {
     World::new(plan, trace).run()
 }
 
 impl Report {
-    /// Adds what another run met.
-    pub fn merge(&mut self, other: Report) {
-        self.seeds += other.seeds;
-        self.simulated += other.simulated;
-        self.leader_changes += other.leader_changes;
-        self.commands += other.commands;
-        self.undecided += other.undecided;
-        self.coverage.merge(&other.coverage);
-        self.violated.extend(other.violated);
-    }
-
     fn add(&mut self, seed: SeedReport) {
         self.seeds += 1;
         self.simulated += seed.simulated;

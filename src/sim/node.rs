@@ -6,8 +6,10 @@
 //! order, and a failed one ends the process (rule 5); a dead process leaves what `MemoryLog::crash` and
 //! `MemoryEngine::crash` leave, nothing else.
 
+mod machines;
 mod requests;
 mod snapshots;
+mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,20 +17,21 @@ use std::time::Duration;
 
 use requests::Requests;
 use snapshots::Snapshots;
+use worker::Effect;
 
 use super::check::Violation;
 use super::clock::Clock;
 use super::disk::Disk;
 use super::plan::Plan;
 use super::shared::{Frame, Shared};
-use crate::base::{GroupId, LogIndex, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
-use crate::data::{Thresholds, Usage};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
+use crate::data::{self, Counts, Head, Thresholds, Usage};
 use crate::host::meta::{self, Facts};
-use crate::host::{self, Effects, Host, Persist, View};
-use crate::machine::{self, Machine, Now, State, Version};
-use crate::service::forward::{Answer, Forwarder};
+use crate::host::{self, Host, Persist, View};
+use crate::machine::{self, Machine, State, Version};
+use crate::service::forward::Forwarder;
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
-use crate::store::{Engine as _, Log as _, Order, Read as _};
+use crate::store::{Engine as _, Log as _, Order, Read as _, keys};
 
 /// One tick of Raft's clock.
 const TICK: Duration = Duration::from_millis(10);
@@ -52,6 +55,8 @@ pub enum NodeEvent {
     Flush,
     /// The flush that it waits for is over.
     Flushed,
+    /// The host learns how far a flush made a group durable.
+    FlushKnown { group: GroupId, index: LogIndex },
     /// The stream of forwarded batches to a node broke.
     StreamEnded { to: NodeId },
     /// Time to open it (again).
@@ -83,6 +88,7 @@ impl NodeEvent {
             NodeEvent::LogSynced { number } => (5, *number),
             NodeEvent::Flush => (6, 0),
             NodeEvent::Flushed => (7, 0),
+            NodeEvent::FlushKnown { index, .. } => (17, index.get()),
             NodeEvent::StreamEnded { to } => (8, to.get()),
             NodeEvent::OpenStream { to } => (9, to.get()),
             NodeEvent::TakeView { snapshot, .. } => (10, *snapshot),
@@ -117,6 +123,8 @@ pub struct Node {
     dies_after: Option<(u64, Duration)>,
     /// It died in this event, and comes back after this long.
     death: Option<Duration>,
+    /// The raft worker is preempted after this many of its effects.
+    preempted_after: Option<(u64, Duration)>,
 }
 
 /// A process.
@@ -124,6 +132,10 @@ struct Life {
     host: Host,
     host_inbox: VecDeque<host::Input>,
     host_turn: bool,
+    /// What the host wanted and its thread has not done yet.
+    effects: VecDeque<Effect>,
+    /// The thread is preempted until then.
+    preempted_until: Nanos,
     machines: BTreeMap<GroupId, Slot>,
     views: BTreeMap<GroupId, View>,
     persists: VecDeque<Persist>,
@@ -141,6 +153,7 @@ struct Slot {
     inbox: VecDeque<MachineWork>,
     turn: bool,
     applied: LogIndex,
+    stamp: Millis,
     slots: Option<SlotRange>,
     version: Arc<Version>,
     thresholds: Thresholds,
@@ -178,6 +191,7 @@ impl Node {
             pauses: Vec::new(),
             dies_after: None,
             death: None,
+            preempted_after: None,
         }
     }
 
@@ -224,7 +238,8 @@ impl Node {
                 .map_err(|why| why.to_string())?;
             let version = machine.version();
             let inbox = VecDeque::new();
-            let slot = Slot { machine, inbox, turn: false, applied: state.applied, slots, version, thresholds, usage };
+            let State { applied, stamp, .. } = state;
+            let slot = Slot { machine, inbox, turn: false, applied, stamp, slots, version, thresholds, usage };
             machines.insert(start.group, slot);
         }
         let now = self.clock.monotonic(shared.now());
@@ -236,6 +251,8 @@ impl Node {
             host,
             host_inbox: VecDeque::new(),
             host_turn: true,
+            effects: VecDeque::new(),
+            preempted_until: Nanos(0),
             machines,
             views: BTreeMap::new(),
             persists: VecDeque::new(),
@@ -293,8 +310,20 @@ impl Node {
         let what = format_args!("dies with {unsynced} unsynced log writes and {unflushed} unflushed batches");
         shared.trace.note(now, Some(self.id), what);
         self.dies_after = None;
+        self.preempted_after = None;
         self.pauses.retain(|(_, until)| *until <= now);
         self.death = Some(down);
+    }
+
+    /// The raft worker will not be scheduled for a while between two of its next effects.
+    pub fn preempt(&mut self, effects: u64, length: Duration) {
+        self.preempted_after = Some((effects, length));
+    }
+
+    /// The term in which this node leads and serves a group, as its clients see it.
+    pub fn leads(&self, group: GroupId) -> Option<Term> {
+        let view = self.view(group).filter(|view| view.serving && view.leader == Some(self.id))?;
+        Some(view.term)
     }
 
     /// If the process died in this event: for how long it stays down.
@@ -305,6 +334,7 @@ impl Node {
     /// Everything is well from now on; only a process that is stopped now goes on when it would have.
     pub fn heal(&mut self) {
         self.dies_after = None;
+        self.preempted_after = None;
         self.disk.heal();
         self.engine.heal();
         self.log.heal();
@@ -320,6 +350,7 @@ impl Node {
             NodeEvent::LogSynced { number } => self.log_synced(shared, number),
             NodeEvent::Flush => self.flush(shared),
             NodeEvent::Flushed => self.flushed(shared),
+            NodeEvent::FlushKnown { group, index } => self.tell_host(shared, host::Input::Flushed { group, index }),
             NodeEvent::StreamEnded { to } => self.stream_ended(shared, to),
             NodeEvent::OpenStream { to } => self.open_stream(shared, to),
             NodeEvent::TakeView { group, snapshot } => self.take_view(shared, group, snapshot),
@@ -344,8 +375,7 @@ impl Node {
 
     /// An operator asks for a transfer; only the leader's host acts.
     pub fn transfer(&mut self, shared: &mut Shared, group: GroupId, to: NodeId) {
-        let leads = self.view(group).is_some_and(|view| view.serving && view.leader == Some(self.id));
-        if leads && to != self.id {
+        if self.leads(group).is_some() && to != self.id {
             shared.coverage.saw("transfer");
             self.tell_host(shared, host::Input::TransferLeader { group, to });
         }
@@ -396,6 +426,22 @@ impl Node {
         hash
     }
 
+    /// What is wrong with a group's records: counts, expiry index, elements.
+    pub fn audit(&self, group: GroupId, slots: SlotRange) -> Vec<String> {
+        let counts = self
+            .engine
+            .get(&keys::counts(group))
+            .and_then(|record| record.as_ref().map_or_else(|| Ok(Counts::default()), |record| Counts::decode(record)));
+        let audited = counts.and_then(|counts| data::audit(&self.engine, group, slots, &counts));
+        audited.unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    /// What is stored of a key.
+    pub fn head(&self, db: u8, key: &[u8]) -> Option<Head> {
+        let record = self.engine.get(&keys::head(db, key)).ok()??;
+        Head::decode(&record).ok()
+    }
+
     /// The node in one line, for a story.
     pub fn line(&self) -> String {
         let Some(life) = &self.life else { return format!("node {}: dead", self.id) };
@@ -425,93 +471,6 @@ impl Node {
         shared.coverage.saw("crash between effects");
         self.die(shared, down);
         true
-    }
-
-    fn tick(&mut self, shared: &mut Shared) {
-        let now = self.clock.monotonic(shared.now());
-        shared.plan(self.id, self.clock.sleep(TICK), NodeEvent::Tick);
-        let Some(life) = &mut self.life else { return };
-        life.host.handle(now, host::Input::Tick);
-        self.act(shared);
-        let Some(life) = &mut self.life else { return };
-        let groups: Vec<GroupId> = life.machines.keys().copied().collect();
-        for group in groups {
-            self.tell_machine(shared, group, MachineWork::Input(machine::Input::Tick));
-        }
-    }
-
-    fn tell_host(&mut self, shared: &mut Shared, input: host::Input) {
-        let Some(life) = &mut self.life else { return };
-        life.host_inbox.push_back(input);
-        if !life.host_turn {
-            life.host_turn = true;
-            shared.plan_soon(self.id, NodeEvent::HostTurn);
-        }
-    }
-
-    fn host_turn(&mut self, shared: &mut Shared) {
-        let now = self.clock.monotonic(shared.now());
-        let Some(life) = &mut self.life else { return };
-        life.host_turn = false;
-        for input in life.host_inbox.drain(..) {
-            life.host.handle(now, input);
-        }
-        self.act(shared);
-    }
-
-    /// Does what the host wants, in the order it must be done.
-    fn act(&mut self, shared: &mut Shared) {
-        let now = self.clock.monotonic(shared.now());
-        let Some(life) = &mut self.life else { return };
-        let Effects { publish, persist, send, machine, snapshots, faults } = life.host.ready(now);
-        for fault in faults {
-            shared.violated(Violation::new("no fault", vec![format!("node {}: {fault:?}", self.id)]));
-        }
-        for view in publish {
-            self.publish(shared, view);
-        }
-        if let Some(persist) = persist {
-            if self.effect(shared) {
-                return;
-            }
-            let Some(life) = &mut self.life else { return };
-            life.persists.push_back(persist);
-            if !life.writing {
-                life.writing = true;
-                shared.plan_soon(self.id, NodeEvent::LogTurn);
-            }
-        }
-        for envelope in send {
-            if self.effect(shared) {
-                return;
-            }
-            shared.send(self.id, envelope.to, Frame::Raft(envelope));
-        }
-        for (group, input) in machine {
-            if self.effect(shared) {
-                return;
-            }
-            self.tell_machine(shared, group, MachineWork::Input(input));
-        }
-        for effect in snapshots {
-            if self.effect(shared) {
-                return;
-            }
-            self.snapshot_effect(shared, effect);
-        }
-    }
-
-    fn publish(&mut self, shared: &mut Shared, view: View) {
-        let Some(life) = &mut self.life else { return };
-        let before = life.views.insert(view.group, view);
-        let led = |view: &View| view.serving.then_some(view.term);
-        if led(&view).is_some() && before.as_ref().and_then(led) != led(&view) {
-            self.leaderships += 1;
-            let now = shared.now();
-            let what = format_args!("group {}: leads and serves in term {}", view.group, view.term);
-            shared.trace.note(now, Some(self.id), what);
-        }
-        self.leader_known(shared, view);
     }
 
     fn log_turn(&mut self, shared: &mut Shared) {
@@ -584,91 +543,13 @@ impl Node {
             return;
         }
         let groups: Vec<GroupId> = life.machines.keys().copied().collect();
+        // The flusher is a thread of low priority: more may be applied when the host hears of it.
+        let late = if shared.rng.chance(1, 4) { 100_000 } else { 100 };
         for group in groups {
             if let Ok(index) = State::persisted(&self.engine, group) {
-                self.tell_host(shared, host::Input::Flushed { group, index });
+                let later = Duration::from_micros(shared.rng.below(late));
+                shared.plan(self.id, later, NodeEvent::FlushKnown { group, index });
             }
-        }
-    }
-
-    fn tell_machine(&mut self, shared: &mut Shared, group: GroupId, work: MachineWork) {
-        let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
-        slot.inbox.push_back(work);
-        if !slot.turn {
-            slot.turn = true;
-            shared.plan_soon(self.id, NodeEvent::MachineTurn(group));
-        }
-    }
-}
-
-impl Node {
-    /// The machine takes everything that came, then makes entries of what waits.
-    fn machine_turn(&mut self, shared: &mut Shared, group: GroupId) {
-        let now = Now { wall: self.clock.wall(shared.now()), mono: self.clock.monotonic(shared.now()) };
-        let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
-        slot.turn = false;
-        let mut outputs = Vec::new();
-        // Each input's outputs, with the rolling hash after it.
-        let mut done = Vec::new();
-        let mut result = Ok(());
-        while let Some(work) = slot.inbox.pop_front() {
-            match work {
-                MachineWork::Input(input) => result = slot.machine.handle(now, input, &mut outputs),
-                MachineWork::Install { snapshot, index, term } => {
-                    shared.plan_soon(self.id, NodeEvent::Install { group, snapshot, index, term });
-                }
-            }
-            let hash = slot.machine.state().hash;
-            done.extend(outputs.drain(..).map(|output| (hash, output)));
-            if result.is_err() {
-                break;
-            }
-        }
-        result = result.and_then(|()| slot.machine.turn(now, &mut outputs));
-        let State { applied, hash, .. } = *slot.machine.state();
-        done.extend(outputs.drain(..).map(|output| (hash, output)));
-        if let Err(machine::Error::Store(why @ crate::store::Error::Io(_))) = &result {
-            shared.coverage.saw("failing state");
-            return self.abort(shared, why);
-        }
-        if let Err(why) = result {
-            let story = vec![format!("node {}, group {group}: {why}", self.id)];
-            return shared.violated(Violation::new("a machine does not fail", story));
-        }
-        debug_assert!(slot.applied <= applied, "a state never goes back while its process lives");
-        for (hash, output) in done {
-            if self.effect(shared) {
-                return;
-            }
-            self.machine_output(shared, group, hash, output);
-        }
-    }
-
-    fn machine_output(&mut self, shared: &mut Shared, group: GroupId, hash: u64, output: machine::Output) {
-        match output {
-            machine::Output::Propose(proposal) => self.tell_host(shared, host::Input::Propose(proposal)),
-            machine::Output::ConfirmLeadership(number) => {
-                self.tell_host(shared, host::Input::ConfirmLeadership { group, number });
-            }
-            machine::Output::LeaseReleased(term) => {
-                self.tell_host(shared, host::Input::LeaseReleased { group, term });
-            }
-            machine::Output::Applied(index) => {
-                let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
-                slot.applied = index;
-                shared.trace.mix(shared.queue.now(), 6, index.get(), hash);
-                if let Err(violation) = shared.replicas.report(self.id, group, index, hash) {
-                    shared.violated(violation);
-                }
-                self.tell_host(shared, host::Input::Applied { group, index, hash });
-            }
-            machine::Output::Reply(ticket, replies) => {
-                self.machine_answered(shared, group, ticket, Answer::Replies(replies));
-            }
-            machine::Output::Refused(ticket, refusal) => {
-                self.machine_answered(shared, group, ticket, Answer::Refused(refusal));
-            }
-            machine::Output::Unknown(ticket) => self.machine_answered(shared, group, ticket, Answer::Unknown),
         }
     }
 }

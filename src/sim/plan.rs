@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::coverage::Coverage;
+use super::drama::{DRAMAS, Drama};
 use super::network::{Cut, Weather};
 use crate::base::{GroupId, Nanos, NodeId, Rng};
 use crate::data::Thresholds;
@@ -109,6 +110,8 @@ pub struct Plan {
     pub skewed_clocks: bool,
     /// Clients.
     pub clients: u64,
+    /// Clients beside them at each node that only read, and stay there.
+    pub readers_per_node: u64,
     /// What a client waits at most between two requests.
     pub think_max: Duration,
     /// Whether the engine's memory-only lookups miss now and then.
@@ -146,8 +149,16 @@ pub enum Fault {
     Leave { node: NodeId, down: Duration },
     /// The wall clock is set.
     SetWall { node: NodeId },
+    /// The wall clock is set to this far from true time.
+    SetWallTo { node: NodeId, ahead_ms: i64 },
     /// An operator moves leadership.
     Transfer { group: GroupId, to: NodeId },
+    /// Clients only read for a while.
+    Hush { length: Duration },
+    /// The raft worker is not scheduled for a while between two of its next effects; other threads are.
+    Preempt { node: NodeId, effects: u64, length: Duration },
+    /// A story around the group's leader of that moment.
+    Stage { drama: Drama, group: GroupId },
 }
 
 impl Plan {
@@ -172,12 +183,18 @@ impl Plan {
             bounds: Bounds::draw(rng),
             skewed_clocks: rng.chance(2, 3),
             clients: rng.range(3, 12),
+            readers_per_node: 1,
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
             cold_reads: rng.chance(1, 4),
             faults: Vec::new(),
             heal_at: Nanos(0) + Duration::from_secs(seconds),
         };
-        plan.draw_faults(rng);
+        plan.draw_dramas(rng);
+        // Dramas alone, faults alone, and both at once.
+        if plan.faults.is_empty() || rng.chance(1, 3) {
+            plan.draw_faults(rng);
+            plan.faults.sort_by_key(|(time, _)| *time);
+        }
         plan
     }
 
@@ -195,6 +212,7 @@ impl Plan {
             bounds: Bounds::WIDE,
             skewed_clocks: false,
             clients: 6,
+            readers_per_node: 0,
             think_max: Duration::from_millis(40),
             cold_reads: false,
             faults: Vec::new(),
@@ -254,10 +272,27 @@ impl Plan {
         }
     }
 
+    /// Half of the seeds see one to three kinds of dramas, one after the other.
+    fn draw_dramas(&mut self, rng: &mut Rng) {
+        if self.nodes == 1 || rng.chance(1, 2) {
+            return;
+        }
+        let kinds: Vec<Drama> = (0..rng.range(1, 4)).map(|_| rng.pick(DRAMAS).0).collect();
+        let mut time = Nanos(1_000_000_000);
+        loop {
+            time = time + Duration::from_millis(rng.range(500, 3_500));
+            if time >= self.heal_at {
+                return;
+            }
+            let group = GroupId(1 + rng.below(u64::from(self.partitions)));
+            self.faults.push((time, Fault::Stage { drama: *rng.pick(&kinds), group }));
+        }
+    }
+
     /// Each kind of fault is on or off for a seed as a whole: a run in which everything happens hides what a few
     /// faults do alone.
     fn draw_faults(&mut self, rng: &mut Rng) {
-        let kinds: Vec<u64> = (0..13).filter(|_| rng.chance(2, 5)).collect();
+        let kinds: Vec<u64> = (0..14).filter(|_| rng.chance(2, 5)).collect();
         if kinds.is_empty() {
             return;
         }
@@ -300,6 +335,7 @@ impl Plan {
             }
             11 if rng.chance(1, 2) => Fault::FailingState { node },
             12 => Fault::Leave { node, down },
+            13 => Fault::Preempt { node, effects: rng.below(40), length },
             _ => return None,
         })
     }

@@ -13,6 +13,7 @@ use super::node::NodeEvent;
 use super::queue::Queue;
 use super::trace::Trace;
 use crate::base::{GroupId, Nanos, NodeId, Rng, Ticket};
+use crate::group;
 use crate::host::Envelope;
 use crate::machine::Submission;
 use crate::service::forward;
@@ -21,8 +22,8 @@ use crate::service::node::Outcome as Answer;
 /// Everything that can happen.
 #[derive(Debug)]
 pub enum Event {
-    /// A client thinks of something to do.
-    Client(u64),
+    /// A client thinks of something to do, unless it has planned anew since.
+    Client { client: u64, turn: u64 },
     /// A client gets the answer to its request of this number.
     Answer { client: u64, request: u64, answer: Answer },
     /// Something happens inside a node, if it still lives the life in which it was planned.
@@ -54,6 +55,35 @@ pub enum Frame {
     Reply { stream: u64, reply: Forwarded },
     /// A part of a snapshot; `stream` is the sender's name for it.
     Snapshot { stream: u64, part: SnapshotPart },
+}
+
+impl Frame {
+    /// In one line, for a trace.
+    fn line(&self) -> String {
+        match self {
+            Frame::Raft(envelope) => format!("group {} {}", envelope.group, group::describe(&envelope.message)),
+            Frame::Batch { stream, group, submission: Submission { ticket, origin, units } } => {
+                let origin = origin.map_or("reads".to_owned(), |origin| {
+                    format!("number {} of session {}", origin.number, origin.session)
+                });
+                format!("group {group} stream {stream}: batch {ticket}, {origin}, {} units", units.len())
+            }
+            Frame::Reply { stream, reply: Forwarded { group, ticket, answer } } => {
+                let answer = match answer {
+                    forward::Answer::Replies(replies) => format!("{} replies", replies.len()),
+                    other => format!("{other:?}"),
+                };
+                format!("group {group} stream {stream}: answer to batch {ticket}: {answer}")
+            }
+            Frame::Snapshot { stream, part } => match part {
+                SnapshotPart::Announcement(envelope) => {
+                    format!("snapshot stream {stream}: {}", group::describe(&envelope.message))
+                }
+                SnapshotPart::Chunk(bytes) => format!("snapshot stream {stream}: {} bytes", bytes.len()),
+                SnapshotPart::Done(whole) => format!("snapshot stream {stream}: done, whole: {whole}"),
+            },
+        }
+    }
 }
 
 /// The answer of a machine to a forwarded batch.
@@ -144,10 +174,13 @@ impl Shared {
     /// Sends a Raft message or a part of a snapshot; whether it will arrive if both nodes live on.
     pub fn send(&mut self, from: NodeId, to: NodeId, frame: Frame) -> bool {
         let (life, alive) = self.lives[place(to)];
-        if !alive {
-            return false;
+        let arrival = if alive { self.network.send(self.now(), from, to) } else { None };
+        if self.trace.prints() {
+            let now = self.now();
+            let fate = arrival.map_or("lost".to_owned(), |at| format!("{:.3} ms", (at.0 - now.0) as f64 / 1e6));
+            self.trace.detail(now, Some(from), format_args!("-> node {to} ({fate}): {}", frame.line()));
         }
-        let Some(arrival) = self.network.send(self.now(), from, to) else { return false };
+        let Some(arrival) = arrival else { return false };
         self.queue.at(arrival, Event::Frame { from, to, life, frame });
         true
     }

@@ -48,11 +48,16 @@ impl Trace {
         self.story.push_back(line);
     }
 
+    /// Whether lines are printed: what is costly to say need not be worked out otherwise.
+    pub fn prints(&self) -> bool {
+        self.print
+    }
+
     /// Like [`Trace::note`] for frequent events: formatted only when lines are printed.
     pub fn detail(&mut self, now: Nanos, node: Option<NodeId>, what: fmt::Arguments<'_>) {
         if self.print {
             let who = node.map_or_else(|| "world".to_owned(), |node| format!("node {node}"));
-            println!("{:>13.6} s  {who:<7} . {what}", now.0 as f64 / 1e9);
+            println!("{:>13.6} s  {who:<7}   {what}", now.0 as f64 / 1e9);
         }
     }
 

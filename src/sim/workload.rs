@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::check::once::TOKEN_BYTES;
 use super::check::{Request, Words};
 use super::clock::true_wall;
+use super::noise::Noise;
 use crate::base::{Nanos, Rng};
 
 /// Operations after which a family is replaced.
@@ -25,6 +26,8 @@ const COUNTER_KEYS: u64 = 2;
 const TOKENS_FROM: u64 = 1 << 32;
 /// Family numbers at or above this are counters, one each.
 const COUNTERS_FROM: u64 = 2 << 32;
+/// Family numbers at or above this are noise, one per database.
+pub const NOISE_FROM: u64 = 3 << 32;
 
 /// What kind of history a family has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,14 @@ pub enum Kind {
     Tokens,
     /// Increments and reads of one key.
     Counter,
+    /// Blocks and probes of noise; those of all databases are judged together.
+    Noise,
 }
 
 /// A generator of requests.
 pub struct Workload {
     rng: Rng,
+    noise: Noise,
     families: Vec<Family>,
     next_family: u64,
     next_token: u64,
@@ -64,6 +70,7 @@ pub struct Step {
 /// What kind a family is.
 pub fn kind(family: u64) -> Kind {
     match family {
+        NOISE_FROM.. => Kind::Noise,
         COUNTERS_FROM.. => Kind::Counter,
         TOKENS_FROM.. => Kind::Tokens,
         _ => Kind::Mixed,
@@ -75,7 +82,7 @@ pub fn single_key(family: u64) -> Bytes {
     match kind(family) {
         Kind::Tokens => format!("tokens:{}", family - TOKENS_FROM).into(),
         Kind::Counter => format!("counter:{}", family - COUNTERS_FROM).into(),
-        Kind::Mixed => format!("{{f{family}}}a").into(),
+        Kind::Mixed | Kind::Noise => format!("{{f{family}}}a").into(),
     }
 }
 
@@ -86,19 +93,23 @@ pub fn single_families() -> impl Iterator<Item = u64> {
 
 impl Workload {
     /// A generator.
-    pub fn new(rng: Rng) -> Workload {
+    pub fn new(mut rng: Rng) -> Workload {
+        let noise = Noise::new(&mut rng);
         let families = (0..FAMILIES as u64).map(Family::new).collect();
-        Workload { rng, families, next_family: FAMILIES as u64, next_token: 0 }
+        Workload { rng, noise, families, next_family: FAMILIES as u64, next_token: 0 }
     }
 
     /// What a client does next. `watching`: the family that the client has watched keys of, whose transaction comes now.
-    pub fn next(&mut self, now: Nanos, watching: Option<u64>) -> Step {
+    /// In a hurry, mostly what can be judged however much of it there is.
+    pub fn next(&mut self, now: Nanos, watching: Option<u64>, hurry: bool) -> Step {
         if let Some(family) = watching {
             return Step { family, requests: vec![self.transaction(now, family)] };
         }
+        let (tokens, counters, noise) = if hurry { (20, 80, 83) } else { (15, 25, 50) };
         match self.rng.below(100) {
-            0..20 => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
-            20..35 => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
+            draw if draw < tokens => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
+            draw if draw < counters => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
+            draw if draw < noise => self.noise(now),
             _ => {
                 let family = self.family();
                 let requests = match self.rng.below(100) {
@@ -113,6 +124,16 @@ impl Workload {
                 Step { family, requests }
             }
         }
+    }
+
+    /// What a client that only reads does next: it looks where a stale answer shows.
+    pub fn read(&mut self) -> Step {
+        let (from, keys, name) = match self.rng.below(4) {
+            0 => (TOKENS_FROM, TOKEN_KEYS, "STRLEN"),
+            _ => (COUNTERS_FROM, COUNTER_KEYS, "GET"),
+        };
+        let family = from + self.rng.below(keys);
+        Step { family, requests: vec![Request::Command(vec![word(name), single_key(family)])] }
     }
 
     /// An operation of this family ended without its outcome being known.
@@ -143,6 +164,17 @@ impl Workload {
             _ => vec![word("GET"), key],
         };
         Step { family, requests: vec![Request::Command(words)] }
+    }
+
+    fn noise(&mut self, now: Nanos) -> Step {
+        let family = NOISE_FROM + u64::from(self.noise.database());
+        let requests = if self.rng.chance(2, 3) {
+            let token = self.token();
+            self.noise.block(now, &token)
+        } else {
+            self.noise.probe(now)
+        };
+        Step { family, requests }
     }
 
     fn token(&mut self) -> Bytes {
@@ -284,34 +316,12 @@ fn word(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// Whether a command changes nothing: what a session may try as a fast read.
-pub fn is_read(words: &[Bytes]) -> bool {
-    const READS: &[&[u8]] = &[
-        b"GET",
-        b"STRLEN",
-        b"GETRANGE",
-        b"MGET",
-        b"EXISTS",
-        b"TYPE",
-        b"PTTL",
-        b"TTL",
-        b"PEXPIRETIME",
-        b"HGET",
-        b"HMGET",
-        b"HGETALL",
-        b"HLEN",
-        b"HKEYS",
-        b"HEXISTS",
-    ];
-    READS.contains(&&words[0][..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::check::linear::{Verdict, check};
     use super::super::check::model::Family as Model;
     use super::super::check::{Operation, Outcome};
-    use super::super::client::{call, database};
+    use super::super::client::{call, family_database};
     use super::super::clock::EPOCH;
     use super::*;
     use bytes::BytesMut;
@@ -334,7 +344,7 @@ mod tests {
                 time = time + std::time::Duration::from_millis(workload.rng.below(300));
                 let wall = Millis(EPOCH.0 + time.0 / 1_000_000);
                 world.moment = Moment { stamp: wall, clock: wall };
-                let step = workload.next(time, None);
+                let step = workload.next(time, None, false);
                 for request in step.requests {
                     time.0 += 1;
                     let commands = match &request {
@@ -345,7 +355,7 @@ mod tests {
                     if kind(step.family) != Kind::Mixed {
                         continue;
                     }
-                    let db = database(step.family);
+                    let db = family_database(step.family);
                     // As a client sees it: a map of RESP3 is a flat array to the simulated ones.
                     let run = |words: &Words, world: &mut World| {
                         let call = call(db, words);

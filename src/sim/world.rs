@@ -4,19 +4,23 @@
 //! A run has four parts: faults and clients; healed, with clients; healed, without new requests, while everything
 //! under way must finish and the final values are read; quiet, until all replicas are equal.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::SeedReport;
-use super::check::{Request, Violation};
+use super::check::once::TOKEN_BYTES;
+use super::check::replay::Ending;
+use super::check::{Request, Violation, show_request};
 use super::client::{self, Client, History};
 use super::judge;
-use super::network::{Cut, Weather};
 use super::node::Node;
-use super::plan::{Fault, Plan, random};
+use super::noise;
+use super::plan::{Plan, random};
 use super::shared::{Event, Shared, place};
 use super::workload::{Step, Workload, single_families, single_key};
-use crate::base::{GroupId, NodeId, Rng, SlotRange};
+use crate::base::{GroupId, Nanos, NodeId, Rng, Slot, SlotRange};
 use crate::resp::Value;
 use crate::service::node::Outcome as Answer;
 
@@ -37,8 +41,14 @@ pub struct World {
     history: History,
     /// Final values of token and counter keys.
     last: BTreeMap<u64, Value>,
+    /// What the replicas hold of the noise in the end.
+    noise: Option<Ending>,
     phase: Phase,
     final_attempts: u64,
+    /// Clients think faster until then.
+    hurry_until: Nanos,
+    /// Clients only read until then.
+    hush_until: Nanos,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +66,11 @@ impl World {
         let mut rng = Rng::new(plan.seed);
         let mut shared = Shared::new(plan.nodes, &mut rng, print);
         let nodes = (1..=plan.nodes).map(|id| Node::new(NodeId(id), &plan, &mut rng)).collect();
-        let clients = (0..plan.clients).map(|id| Client::new(id, NodeId(1 + rng.below(plan.nodes)))).collect();
+        let mut clients: Vec<Client> =
+            (0..plan.clients).map(|id| Client::new(id, NodeId(1 + rng.below(plan.nodes)), false)).collect();
+        for reader in 0..plan.readers_per_node * plan.nodes {
+            clients.push(Client::new(plan.clients + reader, NodeId(1 + reader % plan.nodes), true));
+        }
         plan.cover(&mut shared.coverage);
         for (number, (time, _)) in plan.faults.iter().enumerate() {
             shared.queue.at(*time, Event::Fault(number));
@@ -67,9 +81,9 @@ impl World {
             let delay = Duration::from_micros(rng.below(20_000));
             shared.queue.after(delay, Event::Restart(NodeId(id)));
         }
-        for id in 0..plan.clients {
+        for client in &clients {
             let delay = Duration::from_micros(rng.below(1_000_000));
-            shared.queue.after(delay, Event::Client(id));
+            shared.queue.after(delay, Event::Client { client: client.id, turn: client.turn });
         }
         let workload = Workload::new(rng.fork());
         World {
@@ -80,8 +94,11 @@ impl World {
             workload,
             history: History::default(),
             last: BTreeMap::new(),
+            noise: None,
             phase: Phase::Faults,
             final_attempts: 0,
+            hurry_until: Nanos(0),
+            hush_until: Nanos(0),
         }
     }
 
@@ -96,7 +113,8 @@ impl World {
         }
         let mut undecided = 0;
         if self.shared.violations.is_empty() {
-            let judgement = judge::judge(&self.history.operations, &self.last, &mut self.shared.coverage);
+            let judgement =
+                judge::judge(&self.history.operations, &self.last, self.noise.as_ref(), &mut self.shared.coverage);
             undecided = judgement.undecided;
             self.shared.violations = judgement.violations;
         }
@@ -143,7 +161,7 @@ impl World {
                 }
             }
             Event::Restart(node) => self.restart(node),
-            Event::Client(id) => self.client(id),
+            Event::Client { client, turn } => self.client(client, turn),
             Event::Answer { client, request, answer } => self.answer(client, request, answer),
             Event::Fault(number) => self.fault(number),
             Event::FaultOver(number) => self.fault_over(number),
@@ -168,13 +186,12 @@ impl World {
             let down = if self.phase >= Phase::Healed { Duration::from_millis(50) } else { down };
             self.shared.queue.after(down, Event::Restart(node));
             for at in 0..self.clients.len() {
-                if self.clients[at].node == node {
-                    let id = self.clients[at].id;
-                    if let Some(waiting) = self.clients[at].disconnect() {
-                        self.workload.note_unknown(waiting.step.family);
-                        let pause = random(&mut self.shared.rng, Duration::from_millis(50));
-                        self.shared.queue.after(pause, Event::Client(id));
-                    }
+                if self.clients[at].node == node
+                    && let Some(waiting) = self.clients[at].disconnect()
+                {
+                    self.workload.note_unknown(waiting.step.family);
+                    let pause = random(&mut self.shared.rng, Duration::from_millis(50));
+                    self.plan_client(at, pause);
                 }
             }
         }
@@ -191,25 +208,50 @@ impl World {
         self.nodes[at].start(&mut self.shared, &self.plan, life);
     }
 
-    fn client(&mut self, id: u64) {
+    fn client(&mut self, id: u64, turn: u64) {
         let now = self.shared.now();
-        self.shared.trace.mix(now, 3, id, 0);
+        self.shared.trace.mix(now, 3, id, turn);
         let at = id as usize;
-        if self.clients[at].waiting.is_some() || self.phase > Phase::Healed {
+        let client = &self.clients[at];
+        if client.turn != turn || client.waiting.is_some() || self.phase > Phase::Healed {
             return;
         }
+        let (is_reader, watching) = (client.is_reader, client.watching());
         if !self.connect(at) {
-            self.shared.queue.after(Duration::from_millis(20), Event::Client(id));
-            return;
+            return self.plan_client(at, Duration::from_millis(20));
         }
-        let watching = self.clients[at].watching();
-        let step = self.workload.next(now, watching);
+        let (hurry, hush) = (now < self.hurry_until, now < self.hush_until);
+        let step = match is_reader || hush {
+            true => self.workload.read(),
+            false => self.workload.next(now, watching, hurry),
+        };
         self.send(at, step);
     }
 
-    /// Makes sure that the client's node lives: a client whose node died takes another one.
+    fn plan_client(&mut self, at: usize, pause: Duration) {
+        let client = &mut self.clients[at];
+        client.turn += 1;
+        self.shared.queue.after(pause, Event::Client { client: client.id, turn: client.turn });
+    }
+
+    /// Lets a client think for a while.
+    fn think(&mut self, at: usize) {
+        let most = match (self.clients[at].is_reader, self.shared.now() < self.hurry_until) {
+            (true, true) => Duration::from_millis(3),
+            (false, true) => self.plan.think_max / 6,
+            (true, false) => self.plan.think_max * 4,
+            (false, false) => self.plan.think_max,
+        };
+        let pause = random(&mut self.shared.rng, most);
+        self.plan_client(at, pause);
+    }
+
+    /// Makes sure that the client's node lives: a client whose node died takes another one, but for readers.
     fn connect(&mut self, at: usize) -> bool {
         let alive = |node: NodeId, shared: &Shared| shared.lives[place(node)].1;
+        if self.clients[at].is_reader {
+            return alive(self.clients[at].node, &self.shared);
+        }
         if !alive(self.clients[at].node, &self.shared) || self.shared.rng.chance(1, 100) {
             let other = NodeId(1 + self.shared.rng.below(self.plan.nodes));
             if self.clients[at].node != other {
@@ -226,6 +268,15 @@ impl World {
         let group = group_of(&self.plan, &step);
         let reads = client::reads(&step);
         let units = client.begin(now, step, &mut self.history);
+        if self.shared.trace.prints()
+            && let Some(waiting) = &client.waiting
+        {
+            for &at in &waiting.operations {
+                let asked = show_request(&self.history.operations[at].request);
+                let what = format_args!("client {id}, request {}: {asked}", client.request, id = client.id);
+                self.shared.trace.detail(now, Some(client.node), what);
+            }
+        }
         let node = &mut self.nodes[place(client.node)];
         node.request(&mut self.shared, (client.id, client.request), group, units, reads);
     }
@@ -261,123 +312,16 @@ impl World {
         }
         let operations = waiting.operations.clone();
         client.learn(now, answer, &mut self.history);
+        let prints = self.shared.trace.prints();
+        for &at in operations.iter().filter(|_| prints) {
+            let what = format_args!("{}", self.history.operations[at].line());
+            self.shared.trace.detail(now, Some(client.node), what);
+        }
         if final_read {
             self.note_final(family, operations);
             self.read_final_values();
         } else {
-            let pause = random(&mut self.shared.rng, self.plan.think_max);
-            self.shared.queue.after(pause, Event::Client(id));
-        }
-    }
-
-    fn fault(&mut self, number: usize) {
-        if self.phase != Phase::Faults {
-            return;
-        }
-        let now = self.shared.now();
-        let fault = self.plan.faults[number].1.clone();
-        self.shared.trace.mix(now, 5, number as u64, 0);
-        self.shared.trace.note(now, None, format_args!("fault: {fault:?}"));
-        let coverage = &mut self.shared.coverage;
-        let over = |shared: &mut Shared, length| shared.queue.after(length, Event::FaultOver(number));
-        match fault {
-            Fault::Crash { node, down } => self.crash(node, down),
-            Fault::CrashAtEffect { node, effects, down } => self.nodes[place(node)].die_after(effects, down),
-            Fault::CrashAll { down } => {
-                coverage.saw("crash of all nodes");
-                for id in 1..=self.plan.nodes {
-                    let down = random(&mut self.shared.rng, down);
-                    self.crash(NodeId(id), down);
-                }
-            }
-            Fault::Pause { node, length } => {
-                coverage.saw("pause");
-                self.nodes[place(node)].pause(now, length);
-            }
-            Fault::Partition { cut, length } => {
-                let partial = match &cut {
-                    Cut::Sides(left, right) | Cut::OneWay(left, right) => left.len() + right.len() < self.nodes.len(),
-                };
-                coverage.saw(match &cut {
-                    _ if partial => "partial partition",
-                    Cut::Sides(..) => "partition",
-                    Cut::OneWay(..) => "one-way partition",
-                });
-                self.shared.network.cut(&cut);
-                over(&mut self.shared, length);
-            }
-            Fault::Weather { links, weather, length } => {
-                for (bad, kind) in [
-                    (weather.loss > 0, "loss"),
-                    (weather.delay > Weather::FAIR.delay, "delay"),
-                    (weather.reorder, "reorder"),
-                ] {
-                    if bad {
-                        coverage.saw(kind);
-                    }
-                }
-                for (from, to) in links {
-                    self.shared.network.set_weather(from, to, weather);
-                }
-                over(&mut self.shared, length);
-            }
-            Fault::SlowDisk { node, length } => {
-                coverage.saw("slow disk");
-                self.nodes[place(node)].disk.slow(now + length);
-            }
-            Fault::FullDisk { node, length } => {
-                coverage.saw("full disk");
-                self.nodes[place(node)].disk.fill(now + length);
-            }
-            Fault::FailingDisk { node } => self.nodes[place(node)].disk.fail_next(),
-            Fault::FailingState { node } => self.nodes[place(node)].fail_state(),
-            Fault::Leave { node, down } => {
-                coverage.saw("leave");
-                self.nodes[place(node)].leave(&mut self.shared, down);
-            }
-            Fault::SetWall { node } => {
-                coverage.saw("wall clock set");
-                let node = &mut self.nodes[place(node)];
-                node.clock.set_wall(&mut self.shared.rng);
-            }
-            Fault::Transfer { group, to } => {
-                for node in &mut self.nodes {
-                    node.transfer(&mut self.shared, group, to);
-                }
-            }
-        }
-    }
-
-    fn crash(&mut self, node: NodeId, down: Duration) {
-        if self.shared.lives[place(node)].1 {
-            self.shared.coverage.saw("crash");
-            self.nodes[place(node)].die(&mut self.shared, down);
-        }
-    }
-
-    fn fault_over(&mut self, number: usize) {
-        if self.phase != Phase::Faults {
-            return;
-        }
-        match &self.plan.faults[number].1 {
-            Fault::Partition { cut, .. } => self.shared.network.join(cut),
-            Fault::Weather { links, .. } => {
-                for &(from, to) in links {
-                    self.shared.network.set_weather(from, to, Weather::FAIR);
-                }
-            }
-            _ => return,
-        }
-        let now = self.shared.now();
-        self.shared.trace.note(now, None, format_args!("over: {:?}", self.plan.faults[number].1));
-    }
-
-    fn heal(&mut self) {
-        self.phase = Phase::Healed;
-        self.note("everything is healed");
-        self.shared.network.heal();
-        for node in &mut self.nodes {
-            node.heal();
+            self.think(at);
         }
     }
 
@@ -403,6 +347,7 @@ impl World {
         }
         if self.phase == Phase::Quiet && self.last.len() == single_families().count() && self.is_settled() {
             self.compare_states();
+            self.noise = self.noise_ending();
             self.phase = Phase::Over;
             return;
         }
@@ -455,7 +400,31 @@ impl World {
                 let story = format!("group {group}: hashes over all records, by node: {hashes:016x?}");
                 self.violated("replicas equal at equal index", story);
             }
+            if let Some(slots) = slots {
+                let wrong: Vec<String> = self.nodes.iter().flat_map(|node| node.audit(group, slots)).collect();
+                if !wrong.is_empty() {
+                    self.shared.violated(Violation::new("counts are those of the records", wrong));
+                }
+            }
         }
+    }
+
+    fn noise_ending(&self) -> Option<Ending> {
+        let group = group_of_key(&self.plan, noise::ORDER);
+        let head = |key: &[u8]| self.nodes[0].head(noise::ORDER_DATABASE, key);
+        let order = head(noise::ORDER).map(|head| head.payload).unwrap_or_default();
+        let moments = order.chunks_exact(TOKEN_BYTES).filter_map(|token| {
+            let deadline = head(&noise::moment_key(token))?.deadline?;
+            Some((order.slice_ref(token), noise::moment(deadline)))
+        });
+        let thresholds = self.plan.machine_settings().thresholds;
+        Some(Ending {
+            group,
+            slots: slots(&self.plan, group)?,
+            thresholds,
+            moments: moments.collect(),
+            order: order.clone(),
+        })
     }
 
     fn note(&mut self, what: &str) {
@@ -475,7 +444,11 @@ pub fn slots(plan: &Plan, group: GroupId) -> Option<SlotRange> {
 }
 
 fn group_of(plan: &Plan, step: &Step) -> GroupId {
-    let slot = client::slot(step);
+    group_of_key(plan, client::key(step))
+}
+
+fn group_of_key(plan: &Plan, key: &[u8]) -> GroupId {
+    let slot = Slot::of(key);
     let ranges = SlotRange::divide(plan.partitions);
     let at = ranges.iter().position(|range| range.contains(slot)).unwrap_or(0);
     GroupId(at as u64 + 1)

@@ -5,8 +5,9 @@
 use std::fmt;
 
 use bytes::Bytes;
+use holdfast::sim::grammar;
 
-use crate::grammar::{self, Act, Step};
+use crate::steps::{Act, Step};
 use crate::support::client::Client;
 use crate::support::reply::Reply;
 use crate::support::{Target, notation, words};

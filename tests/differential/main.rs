@@ -1,6 +1,6 @@
 //! The same random commands to a real redis-server and to Holdfast; every reply must be the same.
 //!
-//! The commands are drawn from the grammar in `grammar.rs`, which has a line for every command that works on keys;
+//! The commands are drawn from `holdfast::sim::grammar`, which has a line for every command that works on keys;
 //! a wrong reply is shrunk to the few commands that still cause it and printed as a dialogue. Unordered, random and
 //! time-dependent replies are compared as such (`compare.rs`). Holdfast is asked in three ways: its evaluation
 //! in this process, one node, and three nodes with every connection at another one; a node also gets MULTI, EXEC,
@@ -29,21 +29,20 @@
 
 mod compare;
 mod facts;
-mod grammar;
 #[path = "../support/nodes.rs"]
 mod nodes;
 mod server;
 mod shrink;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 
 use compare::Difference;
-use grammar::{Generator, Step};
 use holdfast::base::Rng;
-use holdfast::command::{Handler, table};
 use holdfast::store::memory::MemoryEngine;
 use nodes::Nodes;
 use server::{RedisServer, THRESHOLDS};
+use steps::{Generator, Step};
 use support::Target;
 use support::client::Client;
 use support::local::Local;
@@ -118,15 +117,6 @@ fn compare_with_redis(commands: usize, connect: impl FnOnce() -> Vec<Box<dyn Tar
     println!("difference at command {at} of {commands}:\n{difference}\nlooking for the shortest way there ...");
     let short = shrink::shrink(&steps[..=at], |steps| run(steps, &mut holdfast, &mut redis));
     panic!("HOLDFAST_DIFFERENTIAL_SEED={seed}\n{short}");
-}
-
-#[test]
-fn every_command_on_keys_is_drawn() {
-    for spec in table::all().filter(|spec| !matches!(spec.handler, Handler::Session)) {
-        let name = spec.name.to_uppercase();
-        let known = grammar::SYNTAX.iter().any(|line| line.split(' ').next() == Some(&name));
-        assert!(known, "the grammar has no line for {name}");
-    }
 }
 
 /// Runs the steps from an empty keyspace; returns the first difference and where it was seen.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::compare::Difference;
-use crate::grammar::Step;
+use crate::steps::Step;
 
 /// Shrinking ends after this; what is left is printed.
 const TIME_MAX: Duration = Duration::from_secs(60);

@@ -19,7 +19,7 @@ use holdfast::machine::{self, Committed, Proposal, Role};
 use holdfast::store::memory::MemoryLog;
 use holdfast::store::{Log, LogState};
 use protobuf::Message as _;
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::Message;
 
 pub const TICK: Duration = Duration::from_millis(10);
 /// The only partition of most tests.
@@ -528,38 +528,7 @@ pub fn kind(envelope: &Envelope) -> String {
 }
 
 fn describe(envelope: &Envelope) -> String {
-    let message = decode(envelope);
-    let kind = format!("{:?}", message.get_msg_type());
-    let mut line = format!("{}->{} {} term={}", envelope.from, envelope.to, &kind[3..], message.term);
-    match message.get_msg_type() {
-        MessageType::MsgAppend => {
-            let entries: Vec<_> = message.get_entries().iter().map(|e| format!("{}/{}", e.index, e.term)).collect();
-            line += &format!(
-                " after={}/{} commit={} [{}]",
-                message.index,
-                message.log_term,
-                message.commit,
-                entries.join(" ")
-            );
-        }
-        MessageType::MsgAppendResponse if message.reject => {
-            line += &format!(" rejects {} hint={}", message.index, message.reject_hint);
-        }
-        MessageType::MsgAppendResponse => line += &format!(" has={}", message.index),
-        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-            line += &format!(" last={}/{}", message.index, message.log_term);
-        }
-        MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse => {
-            line += if message.reject { " no" } else { " yes" };
-        }
-        MessageType::MsgHeartbeat => line += &format!(" commit={}", message.commit),
-        MessageType::MsgSnapshot => {
-            let metadata = message.get_snapshot().get_metadata();
-            line += &format!(" at={}/{}", metadata.index, metadata.term);
-        }
-        _ => {}
-    }
-    line
+    format!("{}->{} {}", envelope.from, envelope.to, holdfast::group::describe(&envelope.message))
 }
 
 /// A message as if it came from a node's replica.

@@ -4,7 +4,8 @@
 //! - [`linear`]: a history of a family of keys has an order that explains every reply (linearizability).
 //! - [`model`]: what the commands mean, written a second time and as small as possible, for `linear`.
 //! - [`once`]: every acknowledged token is there exactly once, an unknown one at most once, a refused one never.
-//! - [`replicas`]: equal index, equal state.
+//! - [`replay`]: noise runs again in the order in which it ran, and every reply is compared.
+//! - [`replicas`]: equal index, equal state; stamps.
 //!
 //! Invariant: a judge may miss a bug, but never accuses a correct system: where time or outcome are uncertain, every
 //! explanation is allowed.
@@ -12,6 +13,7 @@
 pub mod linear;
 pub mod model;
 pub mod once;
+pub mod replay;
 pub mod replicas;
 
 use bytes::Bytes;
@@ -86,14 +88,7 @@ impl Operation {
     pub fn line(&self) -> String {
         let seconds = |time: Nanos| format!("{:.6}", time.0 as f64 / 1e9);
         let end = self.end.map_or_else(|| "never".to_owned(), seconds);
-        let request = match &self.request {
-            Request::Command(words) => show_words(words),
-            Request::Watch(keys) => format!("WATCH {}", show_words(keys)),
-            Request::Transaction(commands) => {
-                let commands: Vec<_> = commands.iter().map(|words| show_words(words)).collect();
-                format!("MULTI [{}]", commands.join("; "))
-            }
-        };
+        let request = show_request(&self.request);
         let outcome = match &self.outcome {
             Outcome::Replies(replies) => replies.iter().map(show_value).collect::<Vec<_>>().join("; "),
             Outcome::Aborted => "aborted by a watch".to_owned(),
@@ -101,6 +96,18 @@ impl Operation {
             Outcome::Unknown => "unknown".to_owned(),
         };
         format!("{:>10} .. {end:<10} client {:<3} {request} -> {outcome}", seconds(self.start), self.client)
+    }
+}
+
+/// A request on one line.
+pub fn show_request(request: &Request) -> String {
+    match request {
+        Request::Command(words) => show_words(words),
+        Request::Watch(keys) => format!("WATCH {}", show_words(keys)),
+        Request::Transaction(commands) => {
+            let commands: Vec<_> = commands.iter().map(|words| show_words(words)).collect();
+            format!("MULTI [{}]", commands.join("; "))
+        }
     }
 }
 

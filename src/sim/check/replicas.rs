@@ -1,9 +1,13 @@
-//! Equal index, equal state: what each replica says of its rolling hash at an index must be what every other says.
+//! Equal index, equal state: what each replica says of its rolling hash at an index must be what every other says. And
+//! the time of a log: it never goes back from one entry to the next.
 
 use std::collections::BTreeMap;
 
 use super::Violation;
-use crate::base::{GroupId, LogIndex, NodeId};
+use bytes::Bytes;
+
+use crate::base::{GroupId, LogIndex, Millis, NodeId};
+use crate::group::entry::Entry;
 
 /// Hashes remembered per group: lagging replicas are compared as long as they are within this many indexes.
 const REMEMBERED_MAX: usize = 100_000;
@@ -13,9 +17,27 @@ const REMEMBERED_MAX: usize = 100_000;
 pub struct Replicas {
     hashes: BTreeMap<GroupId, BTreeMap<LogIndex, (u64, NodeId)>>,
     compared: u64,
+    /// Place and stamp of the newest committed entry that anybody has seen.
+    newest: BTreeMap<GroupId, (LogIndex, Millis)>,
 }
 
 impl Replicas {
+    /// An entry was committed: stamps never go back along a log. Replicas that come later are not asked again, for
+    /// their entries are the same, which their hashes say.
+    pub fn committed(&mut self, group: GroupId, index: LogIndex, data: &Bytes) -> Result<(), Violation> {
+        let (newest, stamp) = self.newest.get(&group).copied().unwrap_or_default();
+        if index <= newest {
+            return Ok(());
+        }
+        let Ok(entry) = Entry::decode(data) else { return Ok(()) };
+        self.newest.insert(group, (index, entry.stamp));
+        if entry.stamp < stamp {
+            let line = format!("group {group}: the stamp is {} at {index} after {stamp} at {newest}", entry.stamp);
+            return Err(Violation::new("stamps never go back", vec![line]));
+        }
+        Ok(())
+    }
+
     /// A replica applied up to `index` and its rolling hash is `hash`.
     pub fn report(&mut self, node: NodeId, group: GroupId, index: LogIndex, hash: u64) -> Result<(), Violation> {
         let hashes = self.hashes.entry(group).or_default();
@@ -44,6 +66,16 @@ impl Replicas {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rule_39_time_that_goes_back_is_found() {
+        let mut replicas = Replicas::default();
+        let entry = |stamp| Entry { stamp: Millis(stamp), epoch: 1, mutations: Vec::new() }.encode();
+        let mut committed = |index, stamp| replicas.committed(GroupId(1), LogIndex(index), &entry(stamp)).is_ok();
+        assert!(committed(4, 100) && committed(5, 100) && committed(7, 103));
+        assert!(committed(4, 100), "another replica");
+        assert!(!committed(8, 102));
+    }
 
     #[test]
     fn a_difference_is_found() {

@@ -1,16 +1,14 @@
 //! Random commands: one line of syntax per command, and small pools of words for its parameters, so that commands
 //! meet each other's keys, types and limits. One in twenty is then broken: a word too many, too few, or another.
+//! The simulator's noise is drawn from it, and the differential test against a redis-server.
 //!
-//! In a line, capital words stand for themselves, small words are parameters ([`Generator::parameter`]), `[a|b]` is
+//! In a line, capital words stand for themselves, small words are parameters ([`Grammar::parameter`]), `[a|b]` is
 //! optional, `(a b)` is a group, and `+` repeats what stands before it one to four times. All keys carry the same
 //! hash tag, so that commands with several keys work on a cluster as well.
 
-use std::fmt;
-
 use bytes::Bytes;
-use holdfast::base::Rng;
 
-use crate::support::notation;
+use crate::base::{Millis, Rng};
 
 /// Commands on keys, as documented by Redis.
 pub const SYNTAX: &[&str] = &[
@@ -79,50 +77,31 @@ pub const SYNTAX: &[&str] = &[
     "UNLINK key+",
 ];
 
-/// Commands that belong to a session, for where there are several.
-const SESSION_SYNTAX: &[&str] = &["DISCARD", "EXEC", "EXEC", "EXEC", "MULTI", "MULTI", "UNWATCH", "WATCH key+"];
-
-/// One step of a run, the same for both sides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The connection that takes it.
-    pub on: usize,
-    /// What it does.
-    pub act: Act,
+/// What depends on who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// Words for the number of a database.
+    pub databases: &'static [&'static str],
+    /// Where deadlines are.
+    pub deadlines: Deadlines,
 }
 
-/// What a connection does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// A command.
-    Call(Vec<Bytes>),
-    /// Selects a database.
-    Select(u8),
-    /// Switches the protocol.
-    Protocol(u8),
+/// Where deadlines are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadlines {
+    /// Clearly past or far away, so that nobody's clock matters.
+    Far,
+    /// Mostly within a few seconds: clocks matter all the time.
+    Near,
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The first connection's lines are those of a dialogue.
-        if self.on > 0 {
-            write!(f, "{}", self.on + 1)?;
-        }
-        match &self.act {
-            Act::Call(args) => write!(f, "> {}", notation::command(args)),
-            Act::Select(db) => write!(f, ": db {db}"),
-            Act::Protocol(version) => write!(f, ": protocol {version}"),
-        }
-    }
-}
-
-/// Draws steps; the same generator and number of connections give the same steps.
-pub struct Generator {
+/// Draws commands; the same generator and lines give the same commands.
+pub struct Grammar {
     rng: Rng,
+    dialect: Dialect,
     lines: Vec<Node>,
-    connections: usize,
-    /// The connection of the last step.
-    on: usize,
+    /// Moments in deadlines are counted from here.
+    now: Millis,
 }
 
 /// A parsed piece of syntax.
@@ -135,28 +114,15 @@ enum Node {
     Repeat(Box<Node>),
 }
 
-impl Generator {
-    /// For so many connections; with more than one also transactions.
-    pub fn new(rng: Rng, connections: usize) -> Generator {
-        let session = if connections > 1 { SESSION_SYNTAX } else { &[] };
-        let lines = SYNTAX.iter().chain(session).map(|line| parse(line)).collect();
-        Generator { rng, lines, connections, on: 0 }
+impl Grammar {
+    /// Draws from these lines, each as often as the others.
+    pub fn new<'a>(rng: Rng, dialect: Dialect, lines: impl IntoIterator<Item = &'a str>) -> Grammar {
+        Grammar { rng, dialect, lines: lines.into_iter().map(parse).collect(), now: Millis(0) }
     }
 
-    /// The next step. A connection mostly says a few things before another one speaks.
-    pub fn step(&mut self) -> Step {
-        if self.rng.chance(1, 3) {
-            self.on = self.rng.below(self.connections as u64) as usize;
-        }
-        let act = match self.rng.below(400) {
-            0 => Act::Select(*self.rng.pick(&[0, 0, 1, 2])),
-            1 => Act::Protocol(*self.rng.pick(&[2, 3])),
-            _ => Act::Call(self.call()),
-        };
-        Step { on: self.on, act }
-    }
-
-    fn call(&mut self) -> Vec<Bytes> {
+    /// The next command.
+    pub fn command(&mut self, now: Millis) -> Vec<Bytes> {
+        self.now = now;
         let lines = std::mem::take(&mut self.lines);
         let mut args = Vec::new();
         let at = self.rng.below(lines.len() as u64) as usize;
@@ -171,6 +137,11 @@ impl Generator {
             self.damage(&mut args);
         }
         args
+    }
+
+    /// Chance, for what is drawn beside commands.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
     }
 
     fn write(&mut self, node: &Node, args: &mut Vec<Bytes>) {
@@ -221,27 +192,36 @@ impl Generator {
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
             "type" => self.word(&["string", "hash", "HASH", "list", "nothing"]),
-            "db" => self.word(&["0", "1", "2", "15", "16", "-1", "x"]),
+            "db" => self.word(self.dialect.databases),
             "junk" => {
                 self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
             }
-            "seconds" | "millis" => self.moment(name == "millis", 0),
-            "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", 33_177_117_420),
-            _ => panic!("the grammar has no words for {name:?}"),
+            "seconds" | "millis" => self.moment(name == "millis", false),
+            "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", true),
+            _ => unreachable!("the grammar has no words for {name:?}"),
         }
     }
 
-    /// A deadline that is clearly past or far away, so that neither side's clock matters. Distances are all
-    /// different: two equal ones, a millisecond apart, would make GT and LT a matter of chance.
-    fn moment(&mut self, millis: bool, base: u64) -> Bytes {
+    fn moment(&mut self, millis: bool, is_absolute: bool) -> Bytes {
         if self.rng.chance(1, 10) {
-            return self.word(if base == 0 { &["-5", "-1", "0"] } else { &["1", "0", "-1"] });
+            return self.word(if is_absolute { &["1", "0", "-1"] } else { &["-5", "-1", "0"] });
         }
         if self.rng.chance(1, 10) {
             return self.word(&["9223372036854775807", "-9223372036854775807", "9223372036854775", "x", "1.5", ""]);
         }
-        let seconds = base + self.rng.range(10_000, 10_000_000);
-        if millis { (seconds * 1000).to_string().into() } else { seconds.to_string().into() }
+        let milliseconds = match self.dialect.deadlines {
+            // Distances are all different: two equal ones, a millisecond apart, would make GT and LT a matter of
+            // chance.
+            Deadlines::Far => self.rng.range(10_000, 10_000_000) * 1_000,
+            Deadlines::Near => self.rng.range(1, 3_000),
+        };
+        let base = match (is_absolute, self.dialect.deadlines) {
+            (false, _) => 0,
+            (true, Deadlines::Far) => 33_177_117_420_000,
+            (true, Deadlines::Near) => self.now.0,
+        };
+        let number = base + milliseconds;
+        if millis { number.to_string().into() } else { number.div_ceil(1_000).to_string().into() }
     }
 
     fn word(&mut self, words: &[&'static str]) -> Bytes {
@@ -328,6 +308,7 @@ const PATTERNS: &[&str] = &[
     "*h*1",
 ];
 
+/// The lines are constants, and a test reads every one of them: a wrong one cannot be met later.
 fn parse(line: &str) -> Node {
     let mut rest = line;
     let node = parse_choice(&mut rest);
@@ -367,7 +348,7 @@ fn parse_sequence(rest: &mut &str) -> Node {
 fn parse_enclosed(rest: &mut &str, close: char) -> Node {
     *rest = &rest[1..];
     let node = parse_choice(rest);
-    *rest = rest.strip_prefix(close).unwrap_or_else(|| panic!("{close:?} expected before {rest:?}"));
+    *rest = rest.strip_prefix(close).unwrap_or(rest);
     node
 }
 
@@ -379,5 +360,33 @@ fn parse_word(rest: &mut &str) -> Node {
         Node::Parameter(word.into())
     } else {
         Node::Literal(word.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Handler, check, table};
+
+    fn grammar(deadlines: Deadlines) -> Grammar {
+        Grammar::new(Rng::new(1), Dialect { databases: &["0", "1", "x"], deadlines }, SYNTAX.iter().copied())
+    }
+
+    #[test]
+    fn every_command_on_keys_is_drawn() {
+        let mut drawn = crate::base::HashSet::default();
+        for deadlines in [Deadlines::Far, Deadlines::Near] {
+            let mut grammar = grammar(deadlines);
+            for number in 0..20_000 {
+                let words = grammar.command(Millis(number));
+                if check(&words).is_ok() {
+                    drawn.insert(words[0].to_ascii_uppercase());
+                }
+            }
+        }
+        for spec in table::all().filter(|spec| !matches!(spec.handler, Handler::Session)) {
+            let name = spec.name.to_uppercase();
+            assert!(drawn.contains(name.as_bytes()), "the grammar never draws a sound {name}");
+        }
     }
 }
