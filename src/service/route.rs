@@ -66,21 +66,26 @@ impl Routes {
 
     /// The group of a call.
     pub fn of_call(&self, spec: &Spec, args: &[Bytes]) -> Result<GroupId, Value> {
+        self.place(spec, args).map(|(group, _)| group)
+    }
+
+    /// The group of a call, and whether it must be that one: what has no keys, or is wrong in itself, may go anywhere.
+    pub fn place(&self, spec: &Spec, args: &[Bytes]) -> Result<(GroupId, bool), Value> {
         match self.only() {
-            Some(only) => Ok(only),
+            Some(only) => Ok((only, true)),
             // Their keys are those of a slot. What is no slot is refused by whichever group is asked.
             None if matches!(spec.name, "cluster|countkeysinslot" | "cluster|getkeysinslot") => {
                 match args.get(2).and_then(|slot| integer(slot)).and_then(|slot| Slot::new(u16::try_from(slot).ok()?)) {
-                    Some(slot) => self.of_slot(slot),
-                    None => self.of_keys(std::iter::empty()),
+                    Some(slot) => self.of_slot(slot).map(|group| (group, true)),
+                    None => self.of_keys(std::iter::empty()).map(|group| (group, false)),
                 }
             }
             None => {
                 let keys = || spec.keys_of(args).filter_map(|(position, _)| args.get(position));
                 match self.of_keys(keys()) {
                     // Any of the groups finds the words for a call that is wrong wherever it runs.
-                    Err(_) if command::mistake(args).is_some() => self.of_keys(keys().take(1)),
-                    group => group,
+                    Err(_) if command::mistake(args).is_some() => Ok((self.of_keys(keys().take(1))?, false)),
+                    group => Ok((group?, keys().next().is_some())),
                 }
             }
         }

@@ -27,6 +27,8 @@ pub(super) struct Transaction {
     pub aborted: bool,
     /// The group of the queued calls, once one has keys.
     group: Option<GroupId>,
+    /// Where they may go while none has.
+    anywhere: Option<GroupId>,
     bytes: usize,
 }
 
@@ -130,14 +132,15 @@ impl Service {
             // Over all groups nothing is atomic.
             Handler::Spread(..) if routes.only().is_none() => return Err(Value::error(CROSS_SLOT)),
             Handler::Spread(..) | Handler::Data(_) => {
-                let group = routes.of_call(spec, &args)?;
-                let has_keys = spec.keys_of(&args).next().is_some();
-                let elsewhere = has_keys && transaction.group.is_some_and(|other| other != group);
-                if elsewhere && command::mistake(&args).is_none() {
-                    return Err(Value::error(CROSS_SLOT));
-                }
-                if !elsewhere && (has_keys || transaction.group.is_none()) {
-                    transaction.group = Some(group);
+                let (group, bound) = routes.place(spec, &args)?;
+                transaction.anywhere.get_or_insert(group);
+                match transaction.group {
+                    // What is wrong in itself is told so wherever it runs.
+                    Some(other) if bound && other != group && command::mistake(&args).is_none() => {
+                        return Err(Value::error(CROSS_SLOT));
+                    }
+                    None if bound => transaction.group = Some(group),
+                    _ => {}
                 }
             }
         }
@@ -206,7 +209,7 @@ impl Service {
         }
         let group = match (transaction.group, watched.group) {
             (Some(calls), Some(watches)) if calls != watches => return Err(Value::error(CROSS_SLOT)),
-            (calls, watches) => watches.or(calls),
+            (calls, watches) => watches.or(calls).or(transaction.anywhere),
         };
         match group {
             Some(group) if !(calls.is_empty() && watched.watches.is_empty()) => {

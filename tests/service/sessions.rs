@@ -370,7 +370,25 @@ fn blocks_stay_in_one_group() {
         ("set foo 1", "+QUEUED"),
         ("set a 2", "+QUEUED"),
         ("exec", "*2 +OK +OK"),
+        // What is wrong in itself belongs to no group, before and after a call that does.
+        ("multi", "+OK"),
+        ("mset bar 1 foo", "+QUEUED"),
+        ("set foo 1", "+QUEUED"),
+        ("mset bar 1 foo", "+QUEUED"),
+        (
+            "exec",
+            "*3 -ERR wrong number of arguments for 'mset' command +OK -ERR wrong number of arguments for 'mset' command",
+        ),
+        ("multi", "+OK"),
+        ("mset bar 1 foo", "+QUEUED"),
+        ("exec", "*1 -ERR wrong number of arguments for 'mset' command"),
+        // Nor does what has no keys.
+        ("multi", "+OK"),
+        ("object help", "+QUEUED"),
+        ("get foo", "+QUEUED"),
     ]);
+    let reply = talk.say("exec");
+    assert!(reply.starts_with("*2 *13 +OBJECT <subcommand>") && reply.ends_with(" $1 1"), "{reply}");
 }
 
 #[test]
