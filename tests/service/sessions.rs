@@ -388,7 +388,7 @@ fn blocks_stay_in_one_group() {
         ("get foo", "+QUEUED"),
     ]);
     let reply = talk.say("exec");
-    assert!(reply.starts_with("*2 *13 +OBJECT <subcommand>") && reply.ends_with(" $1 1"), "{reply}");
+    assert!(reply.starts_with("*2 *15 +OBJECT <subcommand>") && reply.ends_with(" $1 1"), "{reply}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The forwarder through leader changes, refusals, lost links and late answers, one story at a time.
+
 use bytes::Bytes;
 
 use super::*;
