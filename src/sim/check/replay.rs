@@ -301,7 +301,7 @@ mod tests {
 
     fn block(number: usize, replies: Option<Vec<Value>>) -> Operation {
         let commands =
-            ["APPEND {t}order #", "SET {t}at:# x PX 9", "PEXPIRETIME {t}at:#", "INCR {t}s1", "SET {t}s2 v PX 50"];
+            ["APPEND {t}order #", "SET {t}at:# x PX 900", "PEXPIRETIME {t}at:#", "INCR {t}s1", "SET {t}s2 v PX 50"];
         let commands = commands.map(|line| words(&line.replace('#', TOKENS[number])));
         let outcome = replies.map_or(Outcome::Unknown, |noise| {
             let mut replies = vec![Value::Integer(10 * (number as i64 + 1)), Value::OK, Value::Integer(0)];
