@@ -43,7 +43,7 @@ pub(super) struct Noticing<'a> {
 
 impl Read for Noticing<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.engine.get_in_memory(key) {
+        match self.engine.peek_in_memory(key) {
             Err(Error::WouldBlock) => {
                 self.cold.looks.set(LOOKS);
                 self.engine.get(key)
@@ -65,7 +65,7 @@ impl Machine {
         if self.cold.looks.get() == 0 || self.waiting.is_empty() {
             return records;
         }
-        let is_cold = |record: &Bytes| self.engine.get_in_memory(record) == Err(Error::WouldBlock);
+        let is_cold = |record: &Bytes| self.engine.peek_in_memory(record) == Err(Error::WouldBlock);
         let units = self.waiting.iter().flat_map(|waiting| &waiting.submission.units);
         records.extend(units.flat_map(heads).filter(is_cold).take(RECORDS_MAX));
         self.cold.looks.set(if records.is_empty() { self.cold.looks.get() - 1 } else { LOOKS });

@@ -20,7 +20,7 @@ use foldhash::quality::FixedState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use self::cells::{Begun, Cells};
+use self::cells::{Begun, Cells, Seen};
 use super::{Batch, Engine, Figures, Mutation, Order, Read, Result, Snapshot, Visit, keys};
 use crate::base::SlotRange;
 
@@ -93,10 +93,7 @@ impl CachedEngine {
     fn get_through(&self, key: &[u8], read: impl FnOnce() -> Result<Option<Bytes>>) -> Result<Option<Bytes>> {
         let Some(cell) = cells::of_key(key) else { return read() };
         let seen = self.cells.look(cell);
-        if let Some(generation) = seen.sure_generation()
-            && let Some(copied) = self.cache.get(key)
-            && copied.generation == generation
-        {
+        if let Some(copied) = self.copy(&seen, key) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(copied.value);
         }
@@ -114,9 +111,18 @@ impl CachedEngine {
         OVERHEAD_BYTES + key.len() + value.map_or(0, Bytes::len) <= self.record_bytes_max
     }
 
+    /// The copy of a record, if there is one that may be believed.
+    fn copy(&self, seen: &Seen, key: &[u8]) -> Option<Copied> {
+        let generation = seen.sure_generation()?;
+        self.cache.get(key).filter(|copied| copied.generation == generation)
+    }
+
     /// After the engine holds them: brings the copies of one cell's mutations up to date.
-    fn update(&self, cell: usize, mutations: &[&Mutation]) {
-        if mutations.iter().any(|mutation| matches!(mutation, Mutation::DeleteRange(..))) {
+    fn update<'a>(&self, cell: usize, mutations: impl Iterator<Item = &'a Mutation> + Clone) {
+        if !self.cells.is_used(cell) {
+            return;
+        }
+        if mutations.clone().any(|mutation| matches!(mutation, Mutation::DeleteRange(..))) {
             self.cells.new_generation(cell);
             return;
         }
@@ -148,24 +154,22 @@ impl CachedEngine {
     }
 }
 
-/// The mutations by cell, each cell's in their order. A removed range is in every cell it may touch.
-fn by_cell(batch: &Batch) -> BTreeMap<usize, Vec<&Mutation>> {
-    let mut cells: BTreeMap<usize, Vec<&Mutation>> = BTreeMap::new();
-    for mutation in &batch.mutations {
+/// Cell and place of every mutation, sorted: those of a cell lie together, in their order. A removed range is in every
+/// cell it may touch.
+fn by_cell(batch: &Batch) -> Vec<(usize, usize)> {
+    let mut places = Vec::with_capacity(batch.mutations.len());
+    for (place, mutation) in batch.mutations.iter().enumerate() {
         match mutation {
             Mutation::Put(key, _) | Mutation::Delete(key) => {
-                if let Some(cell) = cells::of_key(key) {
-                    cells.entry(cell).or_default().push(mutation);
-                }
+                places.extend(cells::of_key(key).map(|cell| (cell, place)));
             }
             Mutation::DeleteRange(start, end) => {
-                for cell in cells::of_range(start, end) {
-                    cells.entry(cell).or_default().push(mutation);
-                }
+                places.extend(cells::of_range(start, end).map(|cell| (cell, place)));
             }
         }
     }
-    cells
+    places.sort_unstable();
+    places
 }
 
 impl Read for CachedEngine {
@@ -180,19 +184,20 @@ impl Read for CachedEngine {
 
 impl Engine for CachedEngine {
     fn write(&self, batch: &Batch) -> Result<()> {
-        let cells = by_cell(batch);
-        let begun: Vec<Begun> = cells.keys().map(|cell| self.cells.begin(*cell)).collect();
+        let places = by_cell(batch);
+        let cells = || places.chunk_by(|one, other| one.0 == other.0);
+        let begun: Vec<Begun> = cells().map(|of_cell| self.cells.begin(of_cell[0].0)).collect();
         if let Err(error) = self.engine.write(batch) {
             self.forget(&begun);
             return Err(error);
         }
-        for (begun, (cell, mutations)) in begun.iter().zip(&cells) {
+        for (begun, of_cell) in begun.iter().zip(cells()) {
             self.cells.end(begun, |alone| {
                 if alone {
-                    self.update(*cell, mutations);
+                    self.update(begun.cell, of_cell.iter().map(|(_, place)| &batch.mutations[*place]));
                 } else {
                     // Which of two writes came last only the engine knows.
-                    self.cells.new_generation(*cell);
+                    self.cells.new_generation(begun.cell);
                 }
             });
         }
@@ -201,6 +206,13 @@ impl Engine for CachedEngine {
 
     fn get_in_memory(&self, key: &[u8]) -> Result<Option<Bytes>> {
         self.get_through(key, || self.engine.get_in_memory(key))
+    }
+
+    fn peek_in_memory(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match cells::of_key(key).and_then(|cell| self.copy(&self.cells.look(cell), key)) {
+            Some(copied) => Ok(copied.value),
+            None => self.engine.get_in_memory(key),
+        }
     }
 
     fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>> {

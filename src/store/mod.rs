@@ -105,6 +105,12 @@ pub trait Engine: Read + Send + Sync {
     /// Like [`Read::get`], but answers [`Error::WouldBlock`] instead of waiting for the disk.
     fn get_in_memory(&self, key: &[u8]) -> Result<Option<Bytes>>;
 
+    /// Like [`Engine::get_in_memory`], but leaves no copy in a cache: for lookups of commands that write, whose record
+    /// is about to change.
+    fn peek_in_memory(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        self.get_in_memory(key)
+    }
+
     /// The value that would survive a crash now (`ReadTier::Persisted`).
     fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>>;
 

@@ -8,7 +8,7 @@
 //! Invariant: between `begin` and `end` of a write nothing is stored for the cell but by that write, and only if it
 //! was alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -27,6 +27,8 @@ pub(super) struct Cells(Box<[Cell]>);
 struct Cell {
     state: AtomicU64,
     generation: AtomicU64,
+    /// A copy was ever stored: without one a write has nothing to bring up to date.
+    used: AtomicBool,
     /// Held to change the state and to store a copy, never while the engine works.
     lock: Mutex<()>,
 }
@@ -53,7 +55,12 @@ impl Seen {
 
 impl Cells {
     pub(super) fn new() -> Cells {
-        let cell = || Cell { state: AtomicU64::new(0), generation: AtomicU64::new(0), lock: Mutex::new(()) };
+        let cell = || Cell {
+            state: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+            lock: Mutex::new(()),
+        };
         Cells((0..CELLS).map(|_| cell()).collect())
     }
 
@@ -80,8 +87,14 @@ impl Cells {
         }
         let _locked = self.0[seen.cell].lock.lock();
         if self.0[seen.cell].state.load(Ordering::SeqCst) == seen.state {
+            self.0[seen.cell].used.store(true, Ordering::Relaxed);
             store(seen.generation);
         }
+    }
+
+    /// Whether the cell may have copies. Exact only within `end`: the lock is the one that copies are stored under.
+    pub(super) fn is_used(&self, cell: usize) -> bool {
+        self.0[cell].used.load(Ordering::Relaxed)
     }
 
     /// From now on lookups in the cell ask the engine. Comes before the engine is written.

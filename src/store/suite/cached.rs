@@ -53,6 +53,18 @@ fn a_second_lookup_does_not_ask_the_engine() {
 }
 
 #[test]
+fn a_peek_sees_copies_and_leaves_none() {
+    let engine = MemoryEngine::new();
+    let cached = cached(engine.clone(), Policy::TinyLfu);
+    cached.write(&batch([put("a", "1"), put("b", "1")])).unwrap();
+    assert_eq!((cached.get(b"a"), cached.peek_in_memory(b"b")), (Ok(Some(b("1"))), Ok(Some(b("1")))));
+    cached.write(&batch([put("a", "2"), put("b", "2")])).unwrap();
+    engine.fail_until_healed(Operation::Read, Fault::io());
+    assert_eq!(cached.peek_in_memory(b"a"), Ok(Some(b("2"))));
+    assert!(cached.peek_in_memory(b"b").is_err() && cached.get(b"b").is_err(), "nothing was kept of it");
+}
+
+#[test]
 fn rule_38_removed_ranges_ingestion_and_new_leaders_void_copies() {
     let engine = MemoryEngine::new();
     let cached = cached(engine.clone(), Policy::TinyLfu);
@@ -181,10 +193,11 @@ fn nothing_newer_is_followed_by_something_older(cached: &dyn Engine, rounds: u64
             let writer = rng.below(WRITERS);
             let n = rng.below(KEYS);
             let wanted = if rng.chance(1, 3) { marker(writer) } else { key(writer, n) };
-            let found = match rng.below(4) {
+            let found = match rng.below(5) {
                 0 => cached.get_in_memory(&wanted).or_else(|_| cached.get(&wanted)).unwrap(),
-                1 if reads.is_multiple_of(8) => cached.snapshot().unwrap().get(&wanted).unwrap(),
-                2 if reads.is_multiple_of(8) => {
+                1 => cached.peek_in_memory(&wanted).or_else(|_| cached.get(&wanted)).unwrap(),
+                2 if reads.is_multiple_of(8) => cached.snapshot().unwrap().get(&wanted).unwrap(),
+                3 if reads.is_multiple_of(8) => {
                     all(&cached, &wanted, &keys::after(&wanted), Order::Forward).pop().map(|(_, value)| value)
                 }
                 _ => cached.get(&wanted).unwrap(),
