@@ -28,6 +28,11 @@ pub const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 << 10;
 pub const ENTRY_BYTES_TARGET: usize = 1 << 20;
 /// Entries a machine may have proposed and not yet applied.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 16;
+/// Entries on their way after which the next one waits until it is worth its price: whatever arrives while one is made
+/// durable shares the next.
+pub const SMALL_ENTRIES_IN_FLIGHT_MAX: usize = 1;
+/// Bytes of submissions that make an entry worth its price: then what it costs per command is what the commands cost.
+pub const ENTRY_BYTES_WORTHWHILE: usize = 16 << 10;
 /// Bytes of submissions that may wait at one machine.
 pub const MACHINE_QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of peer messages that may wait for one peer.
@@ -45,6 +50,8 @@ pub const UNCOMMITTED_BYTES_MAX: u64 = 512 << 20;
 /// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
 pub const WATCHED_KEYS_MAX: usize = 100_000;
 
+const _: () = assert!(SMALL_ENTRIES_IN_FLIGHT_MAX <= ENTRIES_IN_FLIGHT_MAX);
+const _: () = assert!(ENTRY_BYTES_WORTHWHILE < ENTRY_BYTES_TARGET);
 const _: () = assert!(ENTRY_BYTES_TARGET < BULK_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX < PEER_QUEUE_BYTES_MAX + 1);
 const _: () = assert!(QUERY_BUFFER_BYTES_MAX < PEER_FRAME_BYTES_MAX);

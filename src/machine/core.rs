@@ -179,13 +179,26 @@ impl Machine {
         if self.stale && !self.start_generation()? {
             return Ok(());
         }
-        while self.flights.len() < self.settings.entries_in_flight_max
-            && (!self.waiting.is_empty() || self.housekeeping)
-        {
+        while self.has_room() && (!self.waiting.is_empty() || self.housekeeping) {
             self.fill_entry(term, slots, now, out)?;
         }
         self.release(now, out);
         Ok(())
+    }
+
+    /// Whether the next entry may go now. Every entry costs each replica a message and several hand-overs between
+    /// threads, whatever is in it; so while some are on their way, only one that is worth it joins them. Nobody waits
+    /// longer for it: the log makes one entry durable after the other.
+    fn has_room(&self) -> bool {
+        let settings = &self.settings;
+        let worthwhile = self.waiting_bytes >= settings.entry_bytes_worthwhile;
+        let most = if worthwhile { usize::MAX } else { settings.small_entries_in_flight_max };
+        self.flights.len() < settings.entries_in_flight_max.min(most)
+    }
+
+    /// Whether a small submission that comes now would only wait for entries on their way: it need not be told at once.
+    pub fn is_patient(&self) -> bool {
+        self.evaluates().is_some() && !self.flights.is_empty() && !self.has_room()
     }
 
     /// The term to evaluate in: only as leader, and after the term's first entry is applied (rules 25, 32).

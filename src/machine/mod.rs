@@ -71,6 +71,10 @@ pub struct Settings {
     pub entry_bytes_target: usize,
     /// Entries proposed and not yet applied.
     pub entries_in_flight_max: usize,
+    /// Entries in flight beyond which a small one waits for company; at least 1.
+    pub small_entries_in_flight_max: usize,
+    /// Bytes of waiting submissions with which an entry is not small.
+    pub entry_bytes_worthwhile: usize,
     /// Bytes of submissions that may wait.
     pub queue_bytes_max: usize,
     /// Keys whose watches are remembered.
@@ -86,6 +90,8 @@ impl Settings {
             thresholds,
             entry_bytes_target: limits::ENTRY_BYTES_TARGET,
             entries_in_flight_max: limits::ENTRIES_IN_FLIGHT_MAX,
+            small_entries_in_flight_max: limits::SMALL_ENTRIES_IN_FLIGHT_MAX,
+            entry_bytes_worthwhile: limits::ENTRY_BYTES_WORTHWHILE,
             queue_bytes_max: limits::MACHINE_QUEUE_BYTES_MAX,
             watched_keys_max: limits::WATCHED_KEYS_MAX,
             usage: Arc::default(),

@@ -33,7 +33,8 @@ impl World {
 
     fn on(engine: Arc<MemoryEngine>) -> World {
         let thresholds = Thresholds::default();
-        let settings = Settings::new(thresholds);
+        // Most stories are about several small entries on their way.
+        let settings = Settings { small_entries_in_flight_max: usize::MAX, ..Settings::new(thresholds) };
         let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, 1).unwrap();
         let last = machine.state().applied;
         let now = Now { wall: Millis(1_000), mono: Nanos(1_000) };
@@ -736,6 +737,32 @@ fn entries_are_bounded_in_bytes_and_in_number() {
     world.commit();
     world.settle();
     assert_eq!(world.told().len(), 5);
+}
+
+#[test]
+fn small_entries_wait_for_company_while_others_are_on_their_way() {
+    let mut world = World::leader();
+    world.machine.settings.small_entries_in_flight_max = 1;
+    world.told();
+    let mut proposed = Vec::new();
+    for n in 0..6 {
+        world.submit(call(&format!("SET k{n} v")));
+        world.turn();
+        proposed.push(world.accept());
+    }
+    assert_eq!(proposed, [1, 0, 0, 0, 0, 0], "one is on its way, the rest waits");
+    world.commit();
+    world.turn();
+    assert_eq!(world.accept(), 1, "what waited is one entry");
+    let large = format!("SET large {}", "v".repeat(world.machine.settings.entry_bytes_worthwhile));
+    for (line, entries) in [("SET a v", 0), (&large[..], 1)] {
+        world.submit(call(line));
+        world.turn();
+        assert_eq!(world.accept(), entries, "{}: one that is worth it goes, and takes what waits along", &line[..5]);
+    }
+    world.commit();
+    world.settle();
+    assert_eq!(world.told().len(), 8);
 }
 
 #[test]

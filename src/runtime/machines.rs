@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -69,12 +70,18 @@ pub enum ReplyTo {
 /// The queues of all machine threads.
 pub struct Machines {
     threads: Vec<Queue<Event>>,
+    /// Groups whose machine has entries on their way and would only let a small submission wait for them: the thread
+    /// sleeps on until it is told of a commit. Written by the group's thread before it sleeps.
+    patient: BTreeMap<GroupId, AtomicBool>,
 }
 
 impl Machines {
-    /// Queues for so many threads.
-    pub fn new(threads: usize) -> Machines {
-        Machines { threads: (0..threads).map(|_| Queue::new(limits::MACHINE_QUEUE_BYTES_MAX)).collect() }
+    /// Queues for so many threads, and for machines of these groups.
+    pub fn new(threads: usize, groups: impl Iterator<Item = GroupId>) -> Machines {
+        Machines {
+            threads: (0..threads).map(|_| Queue::new(limits::MACHINE_QUEUE_BYTES_MAX)).collect(),
+            patient: groups.map(|group| (group, AtomicBool::new(false))).collect(),
+        }
     }
 
     /// Appends an event for a group, whatever waits already: what the host says is bounded by the host.
@@ -82,28 +89,34 @@ impl Machines {
         self.of(group).push_unbounded(event);
     }
 
-    /// Appends what the host wants told, one lock and wake-up per thread. Leaves the vector empty.
+    /// Appends what the host wants told, one lock and at most one wake-up per thread. Leaves the vector empty.
+    ///
+    /// Where an entry was appended is worth no wake-up: a machine needs it when the entry, or another one in its
+    /// place, is committed, which is told later and wakes it.
     pub fn tell(&self, inputs: &mut Vec<(GroupId, Input)>) {
-        if inputs.is_empty() {
-            return;
-        }
-        if let [only] = self.threads.as_slice() {
-            let mut events = inputs.drain(..).map(|(group, input)| Event::Input(group, input)).collect();
-            return only.extend_unbounded(&mut events);
-        }
-        let mut events: Vec<Vec<Event>> = self.threads.iter().map(|_| Vec::new()).collect();
+        let mut told: Vec<(Vec<Event>, bool)> = self.threads.iter().map(|_| (Vec::new(), false)).collect();
         for (group, input) in inputs.drain(..) {
-            events[self.index(group)].push(Event::Input(group, input));
+            let (events, wakes) = &mut told[self.index(group)];
+            *wakes |= !matches!(input, Input::Proposed { .. });
+            events.push(Event::Input(group, input));
         }
-        for (queue, events) in self.threads.iter().zip(&mut events) {
-            queue.extend_unbounded(events);
+        for (queue, (mut events, wakes)) in self.threads.iter().zip(told) {
+            if wakes {
+                queue.extend_unbounded(&mut events);
+            } else {
+                queue.extend_quietly(&mut events);
+            }
         }
     }
 
     /// Hands work to a group's machine; false when the queue is full, and then nothing happened.
     pub fn submit(&self, group: GroupId, origin: Option<Origin>, units: Vec<Unit>, reply_to: ReplyTo) -> bool {
         let bytes = wire::units_weight(&units);
-        self.of(group).push(Event::Submit { group, origin, units, reply_to }, bytes).is_ok()
+        let patient = self.patient.get(&group);
+        let wakes = |waiting: usize| {
+            waiting >= limits::ENTRY_BYTES_WORTHWHILE || !patient.is_some_and(|patient| patient.load(Ordering::Relaxed))
+        };
+        self.of(group).push_waking_if(Event::Submit { group, origin, units, reply_to }, bytes, wakes).is_ok()
     }
 
     /// Tells all machines their new thresholds.
@@ -238,10 +251,20 @@ impl Thread {
             if let Err(why) = slot.machine.turn(now, &mut self.outputs) {
                 self.core.die(&format!("group {group}: {why}"));
             }
+            if let Some(patient) = self.core.machines.patient.get(&group) {
+                patient.store(slot.machine.is_patient(), Ordering::Relaxed);
+            }
             self.sort_out(group);
         }
         let core = &self.core;
-        core.worker.extend_unbounded(&mut self.for_worker);
+        // How far a machine has applied moves no message: the worker hears of it at its next turn, a tick from now at
+        // the latest.
+        let applied = |event: &worker::Event| matches!(event, worker::Event::Input(host::Input::Applied { .. }));
+        if self.for_worker.iter().all(applied) {
+            core.worker.extend_quietly(&mut self.for_worker);
+        } else {
+            core.worker.extend_unbounded(&mut self.for_worker);
+        }
         core.forwarding.answered(core, &mut self.for_here);
         let mut answers = mem::take(&mut self.for_peers);
         // Answers of one turn mostly go to one stream after the other: one lock and one frame per run of them.

@@ -44,6 +44,21 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// [`Queue::push`], but a sleeping consumer is only woken when `wakes` says so: it is asked under the queue's lock,
+    /// with the bytes that wait now, so that what the consumer made known before it fell asleep is what it sees.
+    pub fn push_waking_if(&self, item: T, bytes: usize, wakes: impl FnOnce(usize) -> bool) -> Result<(), Full<T>> {
+        let mut inner = self.inner.lock();
+        if inner.closed || (inner.bytes > 0 && inner.bytes + bytes > self.bytes_max) {
+            return Err(Full(item));
+        }
+        inner.bytes += bytes;
+        inner.items.push(item);
+        if inner.sleeping && wakes(inner.bytes) {
+            self.wake(&mut inner);
+        }
+        Ok(())
+    }
+
     /// Appends an item past the bound. For what must not be lost and is bounded elsewhere: answers to work that was
     /// admitted, ticks, stop signs. Nothing happens once the queue is closed.
     pub fn push_unbounded(&self, item: T) {
@@ -65,6 +80,20 @@ impl<T> Queue<T> {
         }
         inner.items.append(items);
         self.wake(&mut inner);
+    }
+
+    /// Appends many items past the bound and leaves the consumer asleep: for what nobody waits for, which is taken with
+    /// whatever comes next. The consumer must not rely on it to arrive before its patience ends.
+    pub fn extend_quietly(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            items.clear();
+            return;
+        }
+        inner.items.append(items);
     }
 
     fn append(&self, inner: &mut Inner<T>, item: T, bytes: usize) {
@@ -164,6 +193,33 @@ mod tests {
         producer.join().expect("the producer ends");
         assert_eq!(all, (0..10_000).collect::<Vec<_>>());
         assert_eq!(queue.push(1, 1), Err(Full(1)));
+    }
+
+    #[test]
+    fn a_quiet_item_wakes_nobody_and_keeps_its_place() {
+        let queue = Queue::new(10);
+        queue.extend_quietly(&mut vec!['a']);
+        queue.push_unbounded('b');
+        let mut taken = Vec::new();
+        assert!(queue.take(&mut taken, None));
+        assert_eq!(taken, ['a', 'b']);
+        queue.inner.lock().sleeping = true;
+        queue.extend_quietly(&mut vec!['c']);
+        assert!(queue.inner.lock().sleeping, "who sleeps is not woken for it");
+        queue.push_unbounded('d');
+        assert!(!queue.inner.lock().sleeping);
+    }
+
+    #[test]
+    fn only_who_sleeps_is_woken_and_only_if_it_is_worth_it() {
+        let queue = Queue::new(10);
+        assert_eq!(queue.push_waking_if('a', 2, |_| unreachable!("nobody sleeps")), Ok(()));
+        queue.inner.lock().sleeping = true;
+        assert_eq!(queue.push_waking_if('b', 3, |bytes| bytes > 5), Ok(()));
+        assert!(queue.inner.lock().sleeping, "5 bytes wait");
+        assert_eq!(queue.push_waking_if('c', 1, |bytes| bytes > 5), Ok(()));
+        assert!(!queue.inner.lock().sleeping);
+        assert_eq!(queue.push_waking_if('d', 5, |_| true), Err(Full('d')));
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(super) fn start_on(
         engine: stores.engine.clone(),
         worker: Queue::new(limits::PEER_QUEUE_BYTES_MAX),
         log_queue: Arc::new(Queue::new(usize::MAX)),
-        machines: Machines::new(machine_threads),
+        machines: Machines::new(machine_threads, parts.groups.keys().copied()),
         peers: peers.clone(),
         forwarding: Forwarding::new(config.node, session, deadline(&config)),
         snapshots: Snapshots::default(),

@@ -29,6 +29,8 @@ pub struct Bounds {
     pub entry_bytes: usize,
     /// Entries proposed and not applied.
     pub entries_in_flight: usize,
+    /// Bytes of waiting submissions that are worth an entry of their own while others are in flight.
+    pub worthwhile_bytes: usize,
     /// Bytes of submissions that wait at a machine.
     pub machine_queue_bytes: usize,
     /// Keys whose watches a leader remembers.
@@ -52,6 +54,7 @@ impl Bounds {
     pub const WIDE: Bounds = Bounds {
         entry_bytes: 1 << 20,
         entries_in_flight: 16,
+        worthwhile_bytes: 16 << 10,
         machine_queue_bytes: 256 << 20,
         watched_keys: 100_000,
         frame_bytes: 1 << 20,
@@ -81,6 +84,7 @@ impl Bounds {
         narrow(&mut |bounds, how| bounds.appends_in_flight = [1, 2, 4][how as usize]);
         narrow(&mut |bounds, how| bounds.uncommitted_bytes = [1, 1_000, 5_000][how as usize]);
         narrow(&mut |bounds, how| bounds.unapplied_bytes = [1, 200, 2_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.worthwhile_bytes = [1, 100, 1_000][how as usize]);
         bounds
     }
 }
@@ -242,6 +246,7 @@ impl Plan {
         machine::Settings {
             entry_bytes_target: self.bounds.entry_bytes,
             entries_in_flight_max: self.bounds.entries_in_flight,
+            entry_bytes_worthwhile: self.bounds.worthwhile_bytes,
             queue_bytes_max: self.bounds.machine_queue_bytes,
             watched_keys_max: self.bounds.watched_keys,
             ..machine::Settings::new(thresholds)
