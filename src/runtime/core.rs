@@ -24,9 +24,9 @@ use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
-use crate::store::Engine;
 use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
+use crate::store::{Engine, Log};
 
 /// The shared middle of a node. Every thread holds it; none owns it.
 pub struct Core {
@@ -36,6 +36,8 @@ pub struct Core {
     pub node: NodeId,
     /// The state, with the record cache before it.
     pub engine: Arc<dyn Engine>,
+    /// The Raft log, for what metrics tell of it.
+    pub log: Arc<dyn Log>,
     /// What wakes the raft worker.
     pub worker: Queue<worker::Event>,
     /// What wakes the log writer.

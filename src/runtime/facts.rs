@@ -1,7 +1,7 @@
 //! What a node tells about itself: sections of INFO, points of readiness, gauges for Prometheus.
 
 use super::core::Core;
-use super::metrics::GroupFacts;
+use super::metrics::{GroupFacts, Observed};
 use super::process;
 use crate::base::GroupId;
 use crate::data::Counts;
@@ -43,25 +43,19 @@ pub fn metrics(core: &Core) -> String {
         }
     });
     let (pending, pending_bytes) = core.forwarding.pending();
-    let queues = [
-        ("machines", core.machines.queued_bytes() as u64),
-        ("worker", core.worker.bytes() as u64),
-        ("peers", core.peers.queued_bytes() as u64),
-        ("submissions", pending_bytes as u64),
-    ];
-    let figures = core.engine.figures();
-    let numbers = [
-        ("unflushed_bytes", figures.unflushed_bytes),
-        ("disk_bytes", figures.disk_bytes),
-        ("block_cache_bytes", figures.cache_bytes),
-        ("stalled", figures.stalled.into()),
-        ("l1_hits", figures.l1_hits),
-        ("l1_misses", figures.l1_misses),
-        ("l1_bytes", figures.l1_bytes),
-        ("pending_submissions", pending as u64),
-        ("resident_bytes", process::memory().resident),
-    ];
-    core.metrics.observe(groups, &queues, &numbers);
+    let observed = Observed {
+        queues: vec![
+            ("machines", core.machines.queued_bytes() as u64),
+            ("worker", core.worker.bytes() as u64),
+            ("peers", core.peers.queued_bytes() as u64),
+            ("submissions", pending_bytes as u64),
+        ],
+        pending_submissions: pending as u64,
+        resident_bytes: process::memory().resident,
+        state: core.engine.figures(),
+        log_stalls: core.log.stalls(),
+    };
+    core.metrics.observe(groups, &observed);
     core.metrics.render()
 }
 
@@ -173,6 +167,8 @@ fn storage(core: &Core) -> Section {
         ("state_block_cache_bytes", figures.cache_bytes.to_string()),
         ("state_records", figures.records.to_string()),
         ("state_stalled", u8::from(figures.stalled).to_string()),
+        ("state_writes_delayed", figures.stalls.delays.to_string()),
+        ("state_writes_stopped", figures.stalls.stops.to_string()),
     ]);
     ("Storage", lines)
 }

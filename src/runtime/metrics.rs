@@ -1,6 +1,6 @@
 //! What a node counts, for Prometheus. Counters are bumped where things happen; gauges are read when somebody asks.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::service::node;
+use crate::store::{Figures, Stalls};
 
 /// Everything that is counted. Cheap to bump from any thread.
 pub struct Metrics {
@@ -53,7 +54,16 @@ pub struct Metrics {
     group_apply_lag: Family<Group, Gauge<u64, AtomicU64>>,
     group_leads: Family<Group, Gauge<u64, AtomicU64>>,
     queue_bytes: Family<Queue, Gauge<u64, AtomicU64>>,
-    store: Family<Figure, Gauge<u64, AtomicU64>>,
+    pending_submissions: Gauge<u64, AtomicU64>,
+    resident_bytes: Gauge<u64, AtomicU64>,
+    l1_hits: Counter,
+    l1_misses: Counter,
+    l1_bytes: Gauge<u64, AtomicU64>,
+    rocksdb_stalls: Family<Stall, Counter>,
+    rocksdb_stalled: Gauge<u64, AtomicU64>,
+    state_unflushed_bytes: Gauge<u64, AtomicU64>,
+    state_disk_bytes: Gauge<u64, AtomicU64>,
+    state_block_cache_bytes: Gauge<u64, AtomicU64>,
 }
 
 /// Why a read took the long way.
@@ -81,8 +91,24 @@ struct Queue {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Figure {
-    figure: &'static str,
+struct Stall {
+    database: &'static str,
+    kind: &'static str,
+}
+
+/// What is looked up when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Bytes that wait, by queue.
+    pub queues: Vec<(&'static str, u64)>,
+    /// Submissions without an outcome.
+    pub pending_submissions: u64,
+    /// Memory of the process.
+    pub resident_bytes: u64,
+    /// The state and its record cache.
+    pub state: Figures,
+    /// Stalls of the log's database.
+    pub log_stalls: Stalls,
 }
 
 /// What is read from a group when somebody asks.
@@ -132,7 +158,16 @@ impl Metrics {
             group_apply_lag: Family::default(),
             group_leads: Family::default(),
             queue_bytes: Family::default(),
-            store: Family::default(),
+            pending_submissions: Gauge::default(),
+            resident_bytes: Gauge::default(),
+            l1_hits: Counter::default(),
+            l1_misses: Counter::default(),
+            l1_bytes: Gauge::default(),
+            rocksdb_stalls: Family::default(),
+            rocksdb_stalled: Gauge::default(),
+            state_unflushed_bytes: Gauge::default(),
+            state_disk_bytes: Gauge::default(),
+            state_block_cache_bytes: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -162,16 +197,20 @@ impl Metrics {
         registry.register("group_apply_lag", "Committed but not applied", self.group_apply_lag.clone());
         registry.register("group_leads", "1 where this node leads", self.group_leads.clone());
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
-        registry.register("store", "Figures of the state database and L1", self.store.clone());
+        registry.register("pending_submissions", "Without an outcome yet", self.pending_submissions.clone());
+        registry.register("resident_bytes", "Memory of the process", self.resident_bytes.clone());
+        registry.register("l1_hits", "Lookups that the record cache answered", self.l1_hits.clone());
+        registry.register("l1_misses", "Lookups that it could not answer", self.l1_misses.clone());
+        registry.register("l1_bytes", "Bytes in the record cache", self.l1_bytes.clone());
+        registry.register("rocksdb_stalls", "Writes delayed or stopped by RocksDB", self.rocksdb_stalls.clone());
+        registry.register("rocksdb_stalled", "1 while writes of the state are", self.rocksdb_stalled.clone());
+        registry.register("state_unflushed_bytes", "In memory, not on disk", self.state_unflushed_bytes.clone());
+        registry.register("state_disk_bytes", "Files of the state", self.state_disk_bytes.clone());
+        registry.register("state_block_cache_bytes", "Cached blocks", self.state_block_cache_bytes.clone());
     }
 
     /// Sets what is read rather than counted, just before [`Metrics::render`].
-    pub fn observe(
-        &self,
-        groups: impl Iterator<Item = GroupFacts>,
-        queues: &[(&'static str, u64)],
-        figures: &[(&'static str, u64)],
-    ) {
+    pub fn observe(&self, groups: impl Iterator<Item = GroupFacts>, observed: &Observed) {
         for facts in groups {
             let label = Group { group: facts.group };
             self.group_term.get_or_create(&label).set(facts.term);
@@ -179,12 +218,26 @@ impl Metrics {
             self.group_apply_lag.get_or_create(&label).set(facts.commit.saturating_sub(facts.applied));
             self.group_leads.get_or_create(&label).set(facts.leads.into());
         }
-        for &(queue, bytes) in queues {
+        for &(queue, bytes) in &observed.queues {
             self.queue_bytes.get_or_create(&Queue { queue }).set(bytes);
         }
-        for &(figure, number) in figures {
-            self.store.get_or_create(&Figure { figure }).set(number);
+        self.pending_submissions.set(observed.pending_submissions);
+        self.resident_bytes.set(observed.resident_bytes);
+        let state = &observed.state;
+        // Counted where they happen; here the sums are only shown.
+        let show = |counter: &Counter, sum: u64| counter.inner().store(sum, Ordering::Relaxed);
+        show(&self.l1_hits, state.l1_hits);
+        show(&self.l1_misses, state.l1_misses);
+        self.l1_bytes.set(state.l1_bytes);
+        for (database, stalls) in [("state", state.stalls), ("log", observed.log_stalls)] {
+            for (kind, sum) in [("delayed", stalls.delays), ("stopped", stalls.stops)] {
+                show(&self.rocksdb_stalls.get_or_create(&Stall { database, kind }), sum);
+            }
         }
+        self.rocksdb_stalled.set(state.stalled.into());
+        self.state_unflushed_bytes.set(state.unflushed_bytes);
+        self.state_disk_bytes.set(state.disk_bytes);
+        self.state_block_cache_bytes.set(state.cache_bytes);
     }
 
     /// The OpenMetrics text.
@@ -229,14 +282,16 @@ mod tests {
         metrics.foreign_refused.inc();
         metrics.slow("disk");
         let facts = GroupFacts { group: 1, term: 2, commit: 10, applied: 7, leads: true };
-        metrics.observe([facts].into_iter(), &[("machine", 5)], &[("l1_hits", 9)]);
+        let state = Figures { l1_hits: 9, stalls: Stalls { delays: 4, stops: 0 }, ..Figures::default() };
+        metrics.observe([facts].into_iter(), &Observed { queues: vec![("machine", 5)], state, ..Observed::default() });
         let text = metrics.render();
         for line in [
             "holdfast_foreign_refused_total 1",
             "holdfast_reads_slow_total{cause=\"disk\"} 1",
             "holdfast_group_apply_lag{group=\"1\"} 3",
             "holdfast_queue_bytes{queue=\"machine\"} 5",
-            "holdfast_store{figure=\"l1_hits\"} 9",
+            "holdfast_l1_hits_total 9",
+            "holdfast_rocksdb_stalls_total{database=\"state\",kind=\"delayed\"} 4",
         ] {
             assert!(text.lines().any(|it| it == line), "no line {line} in:\n{text}");
         }

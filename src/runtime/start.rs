@@ -114,6 +114,7 @@ pub(super) fn start_on(
     let core = Arc::new(Core {
         node: config.node,
         engine: stores.engine.clone(),
+        log: stores.log.clone(),
         worker: Queue::new(limits::PEER_QUEUE_BYTES_MAX),
         log_queue: Arc::new(Queue::new(usize::MAX)),
         machines: Machines::new(machine_threads, parts.groups.keys().copied()),

@@ -1,4 +1,6 @@
 //! Clients and commands as Prometheus metrics: the counters of INFO, in OpenMetrics text without its end mark.
+//!
+//! A request is `ok`, an `error` (it ran, or the cluster could not run it) or `rejected` before anything was tried.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,19 +31,23 @@ impl Service {
             let prefix: String = prefix.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
             let _ = writeln!(out, "holdfast_error_replies_total{{prefix=\"{prefix}\"}} {count}");
         }
-        let called: Vec<_> = self
+        let asked: Vec<_> = self
             .commands()
             .enumerate()
             .map(|(index, spec)| (spec.name, stats.command(index)))
-            .filter(|(_, total)| total.calls > 0)
+            .filter(|(_, total)| total.calls + total.rejected > 0)
             .collect();
-        out += "# TYPE holdfast_command_failures counter\n";
-        for (name, total) in &called {
-            let _ = writeln!(out, "holdfast_command_failures_total{{command=\"{name}\"}} {}", total.failed);
+        out += "# TYPE holdfast_requests counter\n";
+        for (name, total) in &asked {
+            // Counters of one command are read one after the other: what runs meanwhile may be in the second only.
+            let ok = total.calls.saturating_sub(total.failed);
+            for (result, count) in [("ok", ok), ("error", total.failed), ("rejected", total.rejected)] {
+                let _ = writeln!(out, "holdfast_requests_total{{command=\"{name}\",result=\"{result}\"}} {count}");
+            }
         }
         // What the client waited for once its request was complete, a majority's fsync included.
         out += "# TYPE holdfast_command_seconds histogram\n# UNIT holdfast_command_seconds seconds\n";
-        for (name, total) in &called {
+        for (name, total) in asked.iter().filter(|(_, total)| total.calls > 0) {
             let mut sum = 0;
             for (index, count) in total.buckets.iter().enumerate() {
                 sum += count;

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, Result};
+use super::{Error, Result, Stalls};
 use crate::base::{GroupId, LogIndex, Term};
 
 /// Raft's persistent scalars (Raft paper, figure 2), plus the commit index.
@@ -136,4 +136,9 @@ pub trait Log: Send + Sync {
 
     /// All groups that have a log here. Checks the log: a torn tail was cut by then, other damage is an error (rule 6).
     fn load(&self) -> Result<Vec<LogState>>;
+
+    /// How often writes were held back, for metrics; none where a log has no such thing.
+    fn stalls(&self) -> Stalls {
+        Stalls::default()
+    }
 }

@@ -129,6 +129,15 @@ pub trait Engine: Read + Send + Sync {
     fn figures(&self) -> Figures;
 }
 
+/// How often a database held back its writers because flushing or compacting could not keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stalls {
+    /// Times they were slowed down.
+    pub delays: u64,
+    /// Times they were stopped.
+    pub stops: u64,
+}
+
 /// What an engine tells about itself. Zero where an engine has no such thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -142,6 +151,8 @@ pub struct Figures {
     pub cache_bytes: u64,
     /// Whether writes are being slowed down or stopped now.
     pub stalled: bool,
+    /// How often they were since the engine was opened.
+    pub stalls: Stalls,
     /// Lookups answered by the record cache.
     pub l1_hits: u64,
     /// Lookups that the record cache could not answer.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use super::rocks_log::{LogOptions, RocksLog};
 pub use super::rocks_state::{RocksEngine, StateOptions};
-use super::{Error, Result};
+use super::{Error, Result, Stalls};
 
 /// Names the layout of keys and values in a database directory, one word and a number.
 const FORMAT_FILE: &str = "FORMAT";
@@ -30,6 +30,19 @@ pub(super) fn error(error: rocksdb::Error) -> Error {
         }
         _ => Error::Io(message.into()),
     }
+}
+
+/// How often RocksDB held back writers since the database was opened. It counts this itself, without statistics.
+pub(super) fn stalls(db: &rocksdb::DB) -> Stalls {
+    let text = db.property_value("rocksdb.cf-write-stall-stats").ok().flatten().unwrap_or_default();
+    Stalls { delays: stall_count(&text, "total-delays"), stops: stall_count(&text, "total-stops") }
+}
+
+/// The number behind a name in `Write Stall (count): cause: n, ..., total-delays: n, total-stops: n, ...`.
+fn stall_count(text: &str, name: &str) -> u64 {
+    let after = text.split_once(&format!(" {name}: ")).map_or("", |(_, after)| after);
+    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    after[..digits].parse().unwrap_or(0)
 }
 
 /// A directory that this opening, in this or any process, has to itself until it is dropped.
@@ -102,4 +115,30 @@ fn write_format(directory: &Path, kind: &str) -> std::io::Result<()> {
     file.sync_all()?;
     fs::rename(&draft, directory.join(FORMAT_FILE))?;
     File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalls_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = rocksdb::Options::default();
+        options.create_if_missing(true);
+        options.set_level_zero_file_num_compaction_trigger(1);
+        options.set_level_zero_slowdown_writes_trigger(1);
+        let db = rocksdb::DB::open(&options, directory.path()).unwrap();
+        assert_eq!(stalls(&db), Stalls::default());
+        for n in 0..4 {
+            db.put([n], b"v").unwrap();
+            db.flush().unwrap();
+        }
+        let counted = stalls(&db);
+        assert!(counted.delays > 0 && counted.stops == 0, "{counted:?}");
+        let text =
+            "Write Stall (count): a-total-delays: 7, total-delays: 12, total-stops: 3, interval: 0 total count\n";
+        assert_eq!((stall_count(text, "total-delays"), stall_count(text, "total-stops")), (12, 3));
+        assert_eq!(stall_count("something else", "total-stops"), 0);
+    }
 }

@@ -22,9 +22,9 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use super::rocks::{Claim, claim, error, refused};
+use super::rocks::{Claim, claim, error, refused, stalls};
 use super::rocks_state::{bound_info_log, scan};
-use super::{Error, HardState, Log, LogRecord, LogState, LogWrite, Order, Result, rocks_wal};
+use super::{Error, HardState, Log, LogRecord, LogState, LogWrite, Order, Result, Stalls, rocks_wal};
 use crate::base::{GroupId, LogIndex, Term};
 
 const STATE: u8 = 0;
@@ -185,6 +185,10 @@ impl Log for RocksLog {
             }
         }
         Ok(states.into_values().collect())
+    }
+
+    fn stalls(&self) -> Stalls {
+        stalls(&self.db)
     }
 }
 

@@ -23,7 +23,7 @@ use rocksdb::{
     ReadTier, SnapshotWithThreadMode, SstFileWriter, WriteBatch, WriteOptions, properties,
 };
 
-use super::rocks::{Claim, claim, error, refuse, refused};
+use super::rocks::{Claim, claim, error, refuse, refused, stalls};
 use super::{Batch, Engine, Error, Figures, Mutation, Order, Read, Result, Snapshot, Visit};
 
 /// Sorted records that wait to be written to a file while a snapshot is ingested.
@@ -371,6 +371,7 @@ impl Engine for RocksEngine {
             records: self.number(properties::ESTIMATE_NUM_KEYS),
             cache_bytes: self.number(properties::BLOCK_CACHE_USAGE),
             stalled: self.number(properties::IS_WRITE_STOPPED) + self.number(properties::ACTUAL_DELAYED_WRITE_RATE) > 0,
+            stalls: stalls(&self.db),
             ..Figures::default()
         }
     }
