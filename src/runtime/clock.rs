@@ -16,9 +16,14 @@ pub fn boottime() -> Nanos {
 }
 
 /// Wall clock. A clock before 1970 counts as 1970: stamps of a group never go back anyway (rule 39).
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn wall() -> Millis {
-    Millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+    Millis(moment().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// Wall clock to the nanosecond, for spans.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn moment() -> SystemTime {
+    SystemTime::now()
 }
 
 /// 64 bits that no other process has: seeds, session ids, the id of a cluster of one.

@@ -160,9 +160,13 @@ impl Node for RuntimeNode {
     }
 
     fn read(&self, group: GroupId, call: &Call, out: &mut BytesMut) -> FastRead {
+        let began = self.core.sampler.begin();
         match self.try_read(group, call, out) {
             Ok(()) => {
                 self.core.metrics.reads_fast.inc();
+                if let Some(began) = began {
+                    self.core.sampler.served_here(began, self.core.node, group);
+                }
                 FastRead::Done
             }
             Err(cause) => {

@@ -126,7 +126,7 @@ pub(super) fn start_on(
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),
-        sampler: Sampler::new(&config.telemetry),
+        sampler: Sampler::new(&config.telemetry, &telemetry),
         cache: stores.cache.clone(),
         status: Mutex::default(),
         seeds: AtomicU64::new(rng.next()),

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+    Span as _, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
+    TracerProvider as _,
 };
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::filter::Targets;
@@ -26,12 +28,14 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::config::{LogFormat, Telemetry};
 use super::metrics::Metrics;
-use super::{Error, Result};
-use crate::base::NodeId;
+use super::{Error, Result, clock};
+use crate::base::{GroupId, NodeId};
 
 /// Spans of requests have this target; log filters never show them, the exporter takes nothing else.
 pub const SPANS: &str = "holdfast::span";
 
+/// Who makes the spans, as collectors show it.
+const TRACER: &str = "holdfast";
 /// Lines that may wait for the writer.
 const LINES_MAX: usize = 8192;
 /// How long the end of the process waits for lines and spans that are still on their way.
@@ -42,14 +46,29 @@ pub struct Sampler {
     /// 0 for none.
     every: u64,
     seen: AtomicU64,
+    tracer: Option<SdkTracer>,
 }
 
 impl Sampler {
     /// The share that `config` asks for, nothing without an endpoint.
-    pub fn new(config: &Telemetry) -> Sampler {
-        let ratio = if config.otlp_endpoint.is_some() { config.trace_ratio } else { 0.0 };
+    pub fn new(config: &Telemetry, guard: &Guard) -> Sampler {
+        let tracer = guard.provider.as_ref().map(|provider| provider.tracer(TRACER));
+        let ratio = if tracer.is_some() { config.trace_ratio } else { 0.0 };
         let every = if ratio > 0.0 { (1.0 / ratio.min(1.0)).round() as u64 } else { 0 };
-        Sampler { every, seen: AtomicU64::new(0) }
+        Sampler { every, seen: AtomicU64::new(0), tracer }
+    }
+
+    /// When something begins that may turn out to be a whole request, if any are traced.
+    pub fn begin(&self) -> Option<SystemTime> {
+        (self.every > 0).then(clock::moment)
+    }
+
+    /// Something that began then was a whole request, served where it came in: one span, if it is one of the traced.
+    pub fn served_here(&self, began: SystemTime, node: NodeId, group: GroupId) {
+        if let (Some(tracer), true) = (&self.tracer, self.take()) {
+            let attributes = [KeyValue::new("node", node.to_string()), KeyValue::new("group", group.to_string())];
+            tracer.span_builder("request").with_start_time(began).with_attributes(attributes).start(tracer).end();
+        }
     }
 
     /// Whether the request at hand is one of them.
@@ -107,7 +126,7 @@ pub fn install(config: &Telemetry, node: NodeId, metrics: &Arc<Metrics>) -> Resu
     };
     let spans = provider.as_ref().map(|provider| {
         let only_spans = Targets::new().with_target(SPANS, tracing::Level::INFO);
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("holdfast")).with_filter(only_spans)
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(TRACER)).with_filter(only_spans)
     });
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter)).with(spans);
     // Only the first subscriber of a process stands; its writer thread then serves both.
@@ -125,7 +144,7 @@ fn exporter(endpoint: &str, node: NodeId) -> Result<SdkTracerProvider> {
         .map_err(|why| Error::Config(format!("the OTLP endpoint \"{endpoint}\": {why}")))?;
     let resource = Resource::builder()
         .with_service_name("holdfast")
-        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", node.to_string()))
+        .with_attribute(KeyValue::new("service.instance.id", node.to_string()))
         .build();
     // The share of requests that become spans is decided where a request enters, before a span is made.
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
