@@ -120,16 +120,29 @@ fn unknown(path: &str) -> String {
     format!("there is no setting \"{path}\"; the nearest is \"{nearest}\"")
 }
 
-/// Line (from 1) where a key of a section stands. The three formats share that the section's name comes first.
+/// Line (from 1) where a key of a section stands, in any of the formats: what they share is that the section's name
+/// comes first, and that a name is followed by `:`, `=`, `]` or `.`. The libraries tell lines of broken syntax only.
 fn line_of(text: &str, section: &str, key: Option<&str>) -> Option<usize> {
-    let names = |line: &str, word: &str| {
-        let line = line.split('#').next().unwrap_or("");
-        line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).any(|token| token == word)
-    };
     let lines: Vec<&str> = text.lines().collect();
     let start = lines.iter().position(|line| names(line, section))?;
     let Some(key) = key else { return Some(start + 1) };
-    lines[start..].iter().position(|line| names(line, key)).map(|offset| start + offset + 1)
+    let others = || ROWS.iter().filter_map(|row| row.path.split_once('.')).map(|(other, _)| other);
+    // A section ends where another one begins; it may begin on the same line (JSON).
+    let is_another = |line: &str| others().any(|other| other != section && names(line, other));
+    let end = lines[start + 1..].iter().position(|line| is_another(line) && !names(line, key));
+    let end = end.map_or(lines.len(), |offset| start + 1 + offset);
+    let found = lines[start..end].iter().position(|line| names(line, key));
+    found.map(|offset| start + offset + 1)
+}
+
+/// Whether a line has this word as a name, not in a value or a remark.
+fn names(line: &str, word: &str) -> bool {
+    let line = line.split('#').next().unwrap_or("");
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].trim_start_matches(['"', '\'']).trim_start();
+        before.is_none_or(|c| c.is_whitespace() || "\"'{[,.".contains(c)) && after.starts_with([':', '=', ']', '.'])
+    })
 }
 
 fn as_text(row: &Row, value: Value) -> Result<String, String> {
@@ -312,6 +325,25 @@ mod tests {
         assert!(why.contains("line 3") && why.contains("\"cache.bytse\"") && why.contains("\"cache.bytes\""), "{why}");
         let why = from_file(".yaml", "cache:\n  polcy: lru\n").expect_err("no such key");
         assert!(why.contains("line 2") && why.contains("\"cache.policy\""), "{why}");
+    }
+
+    #[test]
+    fn lines_are_those_of_names_in_their_section() {
+        let toml = "# cache: max\n[node]\ndata_dir = \"/var/cache\"\nid = 1\n[clients]\nmax = 5\n[cache]\nmax = 7\n";
+        let yaml = "node:\n  data_dir: cache\nclients:\n  max: 5\ncache:\n  max: 7\n";
+        let json = "{\n\"node\": {\"data_dir\": \"cache\"},\n\"clients\": {\n\"max\": 5},\n\"cache\": {\n\"max\": 7}}";
+        for (suffix, text, line) in [(".toml", toml, 8), (".yaml", yaml, 6), (".json", json, 6)] {
+            let why = from_file(suffix, text).expect_err("no such key");
+            assert!(why.contains(&format!("line {line}: there is no setting \"cache.max\"")), "{why}");
+        }
+        let why =
+            from_file(".json", r#"{"cache": {"policy": "lru"}, "log": {"policy": "x"}}"#).expect_err("no such key");
+        assert!(why.contains("line 1: there is no setting \"log.policy\""), "{why}");
+        let why =
+            from_file(".toml", "[log]\nlevel = \"info\"\n\n[lgo]\nlevel = \"info\"\n").expect_err("no such section");
+        assert!(why.contains("line 5: there is no setting \"lgo.level\"; the nearest is \"log.level\""), "{why}");
+        let why = from_file(".toml", "id = 3\n").expect_err("no section");
+        assert!(why.contains("line 1: there is no setting \"id\""), "{why}");
     }
 
     #[test]
