@@ -87,6 +87,7 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) 
         read_bytes: READ_BYTES_MIN,
         requests: VecDeque::new(),
         out: BytesMut::new(),
+        handshake: Instant::now() + HANDSHAKE_TIMEOUT,
     };
     if let Err(error) = connection.run().await {
         tracing::debug!(client = id, %error, "connection ended");
@@ -103,11 +104,12 @@ struct Connection {
     read_bytes: usize,
     requests: VecDeque<Vec<Bytes>>,
     out: BytesMut,
+    /// Until then a client must have authenticated, and have read what it was told until then.
+    handshake: Instant,
 }
 
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
-        let handshake = Instant::now() + HANDSHAKE_TIMEOUT;
         loop {
             if self.answer().await? == Flow::Close {
                 return self.stream.shutdown().await;
@@ -121,7 +123,7 @@ impl Connection {
                 return Ok(());
             }
             let deadline = match (authenticated, self.service.idle_timeout_seconds()) {
-                (false, _) => Some(handshake),
+                (false, _) => Some(self.handshake),
                 (true, 0) => None,
                 (true, seconds) => Some(Instant::now() + Duration::from_secs(seconds)),
             };
@@ -183,9 +185,12 @@ impl Connection {
         if limit == OutputLimit::Exceeded {
             return Err(too_many());
         }
+        // A stranger gets one short answer at a time; who does not take it in time is not waited for.
+        let handshake = (!self.session.is_authenticated()).then_some(self.handshake);
         let patience = async {
-            match limit {
-                OutputLimit::Within(patience) => tokio::time::sleep(patience).await,
+            match (limit, handshake) {
+                (OutputLimit::Within(patience), _) => tokio::time::sleep(patience).await,
+                (_, Some(handshake)) => tokio::time::sleep_until(handshake).await,
                 _ => std::future::pending().await,
             }
         };

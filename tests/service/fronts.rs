@@ -1,7 +1,7 @@
 //! The listeners over real sockets, on a node that is a table: what a hostile or odd client gets, and that the others
 //! notice nothing.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -147,6 +147,21 @@ fn a_stranger_who_says_nothing_is_closed_in_time() {
     let mut stranger = connect(server.resp);
     stranger.write_all(b"PING\r\n").unwrap();
     assert_eq!(rest(&mut stranger), "-NOAUTH Authentication required.\r\n");
+}
+
+#[test]
+fn a_stranger_who_reads_nothing_is_closed_in_time() {
+    let server = start(Options { password: Some("pw".into()), ..Options::default() });
+    let mut stranger = connect(server.resp);
+    // Far more questions than the sockets hold answers for: the server waits for the client to read.
+    let ended = loop {
+        if let Err(error) = stranger.write_all("PING\r\n".repeat(1000).as_bytes()) {
+            break error.kind();
+        }
+    };
+    // Had it waited longer, the write would have run out of time instead.
+    assert!(matches!(ended, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{ended:?}");
+    assert_eq!(server.service.stats().output_limit_disconnections.load(Relaxed), 1);
 }
 
 #[test]
