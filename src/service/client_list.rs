@@ -38,6 +38,8 @@ pub struct Client {
     pub(super) watching: AtomicBool,
     pub(super) no_evict: AtomicBool,
     pub(super) no_touch: AtomicBool,
+    /// CLIENT TRACKING ON, in mode OPTIN.
+    pub(super) tracking: AtomicBool,
     /// Bytes of input that wait to become a request, bytes of replies that wait to be sent.
     pub input_waiting: AtomicUsize,
     /// See `input_waiting`.
@@ -102,6 +104,7 @@ impl Clients {
             watching: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            tracking: AtomicBool::new(false),
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
             labels: Mutex::new(Labels::default()),
@@ -192,7 +195,7 @@ impl Client {
             line,
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={input} \
              qbuf-free=0 argv-mem=0 multi-mem=0 rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={} \
-             user=default redir=-1 resp={} lib-name={} lib-ver={}",
+             user=default redir={} resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.local,
@@ -204,6 +207,7 @@ impl Client {
             self.queued.load(Relaxed),
             input + output + std::mem::size_of::<Client>(),
             if labels.last_command.is_empty() { "NULL" } else { labels.last_command },
+            if self.tracking.load(Relaxed) { 0 } else { -1 },
             if self.resp3.load(Relaxed) { 3 } else { 2 },
             String::from_utf8_lossy(&labels.library),
             String::from_utf8_lossy(&labels.library_version),
@@ -211,11 +215,12 @@ impl Client {
         line
     }
 
-    /// Redis's letters: x in MULTI, e no-evict, T no-touch, A ending, N none.
+    /// Redis's letters: x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
     fn flags(&self) -> String {
         let mut flags = String::new();
         for (set, letter) in [
             (self.queued.load(Relaxed) >= 0, 'x'),
+            (self.tracking.load(Relaxed), 't'),
             (self.is_ending(), 'A'),
             (self.no_evict.load(Relaxed), 'e'),
             (self.no_touch.load(Relaxed), 'T'),

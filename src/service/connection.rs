@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Service;
 use super::client_list::Filter;
 use super::session::{Replies, Session};
+use super::tracking;
 use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, wrong_words};
 use crate::base::limits;
 use crate::resp::{Protocol, Value};
@@ -194,17 +195,10 @@ impl Service {
                 // No command blocks here.
                 _ => Value::Integer(0),
             },
-            (b"getredir", []) => Value::Integer(-1),
-            (b"trackinginfo", []) => Value::Map(vec![
-                (Value::bulk("flags"), Value::Set(vec![Value::bulk("off")])),
-                (Value::bulk("redirect"), Value::Integer(-1)),
-                (Value::bulk("prefixes"), Value::Array(Vec::new())),
-            ]),
-            (b"caching", [_]) => Value::error(
-                "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-            ),
-            (b"tracking", [word, ..]) if is(word, "off") => Value::OK,
-            (b"tracking", [word, ..]) if is(word, "on") => Value::error("ERR client tracking is not supported"),
+            (b"getredir", []) => tracking::redirection(session),
+            (b"trackinginfo", []) => tracking::info(session),
+            (b"caching", [mode]) => tracking::caching(session, mode),
+            (b"tracking", [mode, options @ ..]) => tracking::tracking(session, mode, options),
             (b"pause", [timeout, ..]) => match integer(timeout) {
                 Some(millis) if millis >= 0 => Value::error("ERR pausing clients is not supported"),
                 Some(_) => Value::error("ERR timeout is negative"),
@@ -212,7 +206,6 @@ impl Service {
             },
             (b"unpause", []) => Value::OK,
             (b"help", _) => help("CLIENT", HELP),
-            (b"tracking", _) => syntax_error(),
             _ => wrong_words(args),
         }
     }

@@ -126,7 +126,7 @@ impl Service {
             ("client_recent_max_input_buffer", most(|client| client.input_waiting.load(Relaxed)).to_string()),
             ("client_recent_max_output_buffer", most(|client| client.output_waiting.load(Relaxed)).to_string()),
             ("blocked_clients", "0".into()),
-            ("tracking_clients", "0".into()),
+            ("tracking_clients", clients.iter().filter(|client| client.tracking.load(Relaxed)).count().to_string()),
             ("clients_in_timeout_table", "0".into()),
             ("total_blocking_keys", "0".into()),
             ("total_blocking_keys_on_nokey", "0".into()),

@@ -25,6 +25,7 @@ pub mod session;
 mod slowlog;
 mod spread;
 mod stats;
+mod tracking;
 mod transaction;
 mod words;
 

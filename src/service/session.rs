@@ -109,5 +109,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.clients.remove(self.client.id);
+        self.client.tracking.store(false, Relaxed);
     }
 }
