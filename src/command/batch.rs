@@ -15,8 +15,17 @@ pub struct Call {
     pub db: u8,
     /// Protocol of the connection at this point.
     pub protocol: Protocol,
+    /// Whether its lookups move the access clocks of keys (they do not after CLIENT NO-TOUCH).
+    pub touches: bool,
     /// Name and arguments; never empty.
     pub args: Vec<Bytes>,
+}
+
+impl Call {
+    /// A call of a connection that asked for nothing special.
+    pub fn new(db: u8, protocol: Protocol, args: Vec<Bytes>) -> Call {
+        Call { db, protocol, touches: true, args }
+    }
 }
 
 /// Keys that must not have changed since a moment of the leader's evaluation.

@@ -66,7 +66,7 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
         }
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
-    (spec, Call { db: rng.below(3) as u8, protocol, args })
+    (spec, Call::new(rng.below(3) as u8, protocol, args))
 }
 
 /// Keys whose records differ.

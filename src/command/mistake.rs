@@ -13,7 +13,7 @@ use crate::store::Records;
 
 /// The error line of a call that is wrong in itself.
 pub fn mistake(args: &[Bytes]) -> Option<Value> {
-    let call = Call { db: 0, protocol: Protocol::Resp2, args: args.to_vec() };
+    let call = Call::new(0, Protocol::Resp2, args.to_vec());
     let mut keyspace = Keyspace {
         store: &mut Records::default(),
         group: GroupId::META,

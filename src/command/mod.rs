@@ -77,6 +77,8 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
         return Ok(Value::error("ERR DB index is out of range"));
     }
     keys.manner = spec.manner();
+    // TOUCH means what it says, whoever sends it.
+    keys.manner.touches &= call.touches || spec.name == "touch";
     let mut context = Context { keys, db: call.db, protocol: call.protocol };
     run(&mut context, &call.args).or_else(Failure::into_reply)
 }

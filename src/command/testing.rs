@@ -43,7 +43,7 @@ impl Session {
     /// One reply, without its last line end.
     pub fn run(&mut self, words: &[&str]) -> String {
         let args = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        let call = Call { db: 0, protocol: self.protocol, args };
+        let call = Call::new(0, self.protocol, args);
         let mut out = BytesMut::new();
         self.world.keys(|keys| execute_encoded(keys, &call, &mut out)).unwrap();
         let text = String::from_utf8_lossy(&out).into_owned();

@@ -6,7 +6,7 @@
 //! unit      0 | call                     one command
 //!           1 | count | watch... | count | call...    MULTI ... EXEC
 //!           2 | db u8 | count | bytes...              WATCH
-//! call      db u8 | protocol u8 (2, 3) | count, at least 1 | bytes...
+//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing) | count, at least 1 | bytes...
 //! watch     db u8 | bytes | term | sequence
 //!
 //! replies   version u8 = 1 | count | reply...
@@ -37,6 +37,9 @@ const REPLY: u8 = 0;
 const REPLIES: u8 = 1;
 const STOPPED: u8 = 2;
 const TOKEN: u8 = 3;
+
+/// Bit of a call's protocol: the call leaves the access clocks of keys alone.
+const UNTOUCHING: u8 = 0x80;
 
 /// Bytes that are no units or no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,10 +177,11 @@ fn put_all_bytes(out: &mut BytesMut, all: &[Bytes]) {
 
 fn put_call(out: &mut BytesMut, call: &Call) {
     out.put_u8(call.db);
-    out.put_u8(match call.protocol {
+    let protocol = match call.protocol {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
-    });
+    };
+    out.put_u8(if call.touches { protocol } else { protocol | UNTOUCHING });
     put_all_bytes(out, &call.args);
 }
 
@@ -241,13 +245,18 @@ impl Reader {
 
     fn call(&mut self) -> Result<Call> {
         let db = self.db()?;
-        let protocol = match self.byte()? {
+        let byte = self.byte()?;
+        let protocol = match byte & !UNTOUCHING {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
             _ => return Err(Malformed("an unknown protocol")),
         };
         let args = self.many(Reader::bytes)?;
-        if args.is_empty() { Err(Malformed("a call without a name")) } else { Ok(Call { db, protocol, args }) }
+        if args.is_empty() {
+            Err(Malformed("a call without a name"))
+        } else {
+            Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args })
+        }
     }
 
     fn watch(&mut self) -> Result<Watch> {
@@ -261,11 +270,7 @@ mod tests {
     use crate::base::Rng;
 
     fn call(words: &[&'static str]) -> Call {
-        Call {
-            db: 3,
-            protocol: Protocol::Resp3,
-            args: words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect(),
-        }
+        Call::new(3, Protocol::Resp3, words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect())
     }
 
     fn units() -> Vec<Unit> {
@@ -292,6 +297,8 @@ mod tests {
             b"\x01\x03\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a";
         assert_eq!(&encode_units(&units())[..], golden);
         assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
+        let untouching = Unit::Call(Call { touches: false, ..call(&["GET", "k"]) });
+        assert_eq!(&encode_units(&[untouching])[..], b"\x01\x01\x00\x03\x83\x02\x03GET\x01k");
         let golden: &[u8] = b"\x01\x04\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05";
         assert_eq!(&encode_replies(&replies())[..], golden);
         assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
@@ -347,6 +354,7 @@ mod tests {
         let call = |rng: &mut Rng| Call {
             db: rng.below(16) as u8,
             protocol: *rng.pick(&[Protocol::Resp2, Protocol::Resp3]),
+            touches: rng.chance(1, 2),
             args: (0..rng.range(1, 4)).map(|_| bytes(rng)).collect(),
         };
         match rng.below(3) {

@@ -187,7 +187,7 @@ mod tests {
 
     fn call(line: &str) -> Call {
         let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        Call { db: 0, protocol: Protocol::Resp2, args }
+        Call::new(0, Protocol::Resp2, args)
     }
 
     fn submit(machine: &mut Machine, units: Vec<Unit>) {

@@ -167,7 +167,7 @@ fn whole(world: &World) -> crate::store::snapshot::Receiver<Vec<Bytes>> {
 
 fn words(line: &str) -> Call {
     let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-    Call { db: 0, protocol: Protocol::Resp2, args }
+    Call::new(0, Protocol::Resp2, args)
 }
 
 fn call(line: &str) -> Vec<Unit> {

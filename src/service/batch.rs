@@ -21,7 +21,7 @@ use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
 use crate::base::{GroupId, Nanos};
-use crate::command::batch::{Call, Unit, UnitReply, Watch};
+use crate::command::batch::{Unit, UnitReply, Watch};
 use crate::command::{self, Flags, Handler, Spec};
 use crate::resp::Value;
 
@@ -203,7 +203,7 @@ impl Service {
                 Some(group) => self.handle_call(session, group, spec, args, plan, out),
                 None => {
                     self.flush(session, plan, out).await;
-                    let call = Call { db: session.db, protocol: session.protocol, args };
+                    let call = session.call(args);
                     let value = self.spread(routes, spec, merge, call).await;
                     self.write(session, &value, plan, out);
                     self.count(session, spec, plan, value.is_error());
@@ -222,7 +222,7 @@ impl Service {
         plan: &mut Plan,
         out: &mut BytesMut,
     ) {
-        let call = Call { db: session.db, protocol: session.protocol, args };
+        let call = session.call(args);
         if spec.flags.has(READS) && !plan.has_run(group) {
             let quiet = is_quiet(session);
             let answered = plan.write(out, |sink| {

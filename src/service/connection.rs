@@ -331,7 +331,7 @@ const HELP: &[&str] = &[
     "NO-EVICT (ON|OFF)",
     "    Shown by LIST; no client is evicted here.",
     "NO-TOUCH (ON|OFF)",
-    "    Shown by LIST.",
+    "    Whether the connection's commands leave the idle times of keys alone.",
     "REPLY (ON|OFF|SKIP)",
     "    Whether replies are sent.",
     "SETINFO (LIB-NAME|LIB-VER) <value>",

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::batch::Plan;
 use super::client_list::{Client, Clients};
 use super::transaction::{Transaction, Watched};
+use crate::command::Call;
 use crate::resp::Protocol;
 
 /// The state of one connection.
@@ -72,6 +73,11 @@ impl Session {
         self.protocol
     }
 
+    /// A call as this connection makes it now.
+    pub(super) fn call(&self, args: Vec<Bytes>) -> Call {
+        Call { db: self.db, protocol: self.protocol, touches: !self.client.no_touch.load(Relaxed), args }
+    }
+
     pub(super) fn set_db(&mut self, db: u8) {
         self.db = db;
         self.client.db.store(db, Relaxed);
@@ -103,12 +109,12 @@ impl Session {
         self.authenticated = authenticated;
         self.client.no_evict.store(false, Relaxed);
         self.client.no_touch.store(false, Relaxed);
+        self.client.tracking.store(false, Relaxed);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.clients.remove(self.client.id);
-        self.client.tracking.store(false, Relaxed);
     }
 }

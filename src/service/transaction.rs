@@ -10,7 +10,7 @@ use super::Service;
 use super::batch::{Plan, What};
 use super::route::{CROSS_SLOT, Routes};
 use super::session::{Replies, Session};
-use super::words::integer;
+use super::words::{integer, is};
 use crate::base::{GroupId, limits};
 use crate::command::batch::{Call, Unit, Watch};
 use crate::command::{self, Flags, Handler, Spec};
@@ -186,24 +186,26 @@ impl Service {
             return Err(Value::NullArray);
         }
         let (mut db, mut protocol) = (session.db, session.protocol);
+        let mut touches = !session.client.no_touch.load(std::sync::atomic::Ordering::Relaxed);
         let mut items = Vec::with_capacity(transaction.queued.len());
         let mut calls = Vec::with_capacity(transaction.queued.len());
         let mut has_words = false;
         for Queued { spec, args } in transaction.queued {
             if matches!(spec.handler, Handler::Session) {
-                // What follows in the block sees the database and protocol that the word will have chosen.
+                // What follows in the block sees the database, protocol and manner that the word will have chosen.
                 match (spec.name, &args[1..]) {
                     ("select", [number]) => {
                         let number = integer(number).and_then(|number| u8::try_from(number).ok());
                         db = number.filter(|number| *number < limits::DATABASES).unwrap_or(db);
                     }
+                    ("client|no-touch", [_, word]) => touches = if touches { !is(word, "on") } else { is(word, "off") },
                     ("hello", _) => protocol = self.foresee_hello(&args).unwrap_or(protocol),
                     _ => {}
                 }
                 has_words = true;
                 items.push(Item::Session(spec, args));
             } else {
-                calls.push(Call { db, protocol, args });
+                calls.push(Call { db, protocol, touches, args });
                 items.push(Item::Call);
             }
         }

@@ -183,7 +183,7 @@ fn database(family: u64, words: &Words) -> u8 {
 
 /// A command as a session hands it on.
 pub fn call(db: u8, words: &Words) -> Call {
-    Call { db, protocol: Protocol::Resp2, args: words.clone() }
+    Call::new(db, Protocol::Resp2, words.clone())
 }
 
 /// A key that a step names: all of its keys are of one group.

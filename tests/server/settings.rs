@@ -229,6 +229,16 @@ fn what_commands_did_is_counted() {
         assert_eq!(ask(&mut client, "EXISTS k"), Reply::Integer(1));
         matches!(ask(&mut client, "OBJECT IDLETIME k"), Reply::Integer(seconds) if seconds >= 2)
     });
-    check(&mut client, &[("GET k", bulk("wx")), ("OBJECT IDLETIME k", Reply::Integer(0))]);
+    check(&mut client, &[("CLIENT NO-TOUCH ON", ok()), ("GET k", bulk("wx"))]);
+    assert!(matches!(ask(&mut client, "OBJECT IDLETIME k"), Reply::Integer(2..)), "nor does one of NO-TOUCH");
+    let block = [("MULTI", ok()), ("GET k", Reply::Simple("QUEUED".into()))];
+    check(&mut client, &block);
+    check(&mut client, &[("EXEC", Reply::Array(Some(vec![bulk("wx")])))]);
+    assert!(matches!(ask(&mut client, "OBJECT IDLETIME k"), Reply::Integer(2..)), "nor within a block");
+    check(&mut client, &[("TOUCH k", Reply::Integer(1)), ("OBJECT IDLETIME k", Reply::Integer(0))]);
+    check(
+        &mut client,
+        &[("CLIENT NO-TOUCH OFF", ok()), ("GET k", bulk("wx")), ("OBJECT IDLETIME k", Reply::Integer(0))],
+    );
     nodes.stop();
 }

@@ -274,7 +274,7 @@ impl World {
             vec!["GET".into(), "list".into()]
         };
         let args = words.into_iter().map(Bytes::from).collect();
-        let units = vec![Unit::Call(Call { db: 0, protocol: Protocol::Resp2, args })];
+        let units = vec![Unit::Call(Call::new(0, Protocol::Resp2, args))];
         self.requests.insert(ticket, Request { began: self.step, write, ended: None });
         let node = &mut self.nodes[id];
         node.forwarder.submit(now.mono, GROUP, ticket, units, &mut node.wanted);

@@ -87,6 +87,24 @@ fn client_lines_have_all_fields() {
 }
 
 #[test]
+fn marks_of_a_connection_are_shown_and_end_with_reset() {
+    let mut talk = talk();
+    let flags = |talk: &mut Talk| {
+        let line = talk.say("client list");
+        line.split(" flags=").nth(1).and_then(|rest| rest.split(' ').next()).map(String::from)
+    };
+    assert_eq!(flags(&mut talk).as_deref(), Some("N"));
+    talk.check(&[("client no-evict on", "+OK"), ("client no-touch ON", "+OK")]);
+    assert_eq!(flags(&mut talk).as_deref(), Some("eT"));
+    talk.check(&[("client no-evict OFF", "+OK")]);
+    assert_eq!(flags(&mut talk).as_deref(), Some("T"));
+    talk.check(&[("client no-evict on", "+OK"), ("reset", "+RESET")]);
+    assert_eq!(flags(&mut talk).as_deref(), Some("N"));
+    // New in 7.2 as well.
+    assert!(talk.say("cluster myshardid").starts_with("$40 "));
+}
+
+#[test]
 fn hello_switches_the_protocol() {
     let mut talk = talk();
     talk.check(&[

@@ -137,7 +137,7 @@ impl<E: Engine> Local<E> {
 
 impl<E: Engine> Target for Local<E> {
     fn call(&mut self, args: &[Bytes]) -> Reply {
-        let call = Call { db: self.db, protocol: self.protocol, args: args.to_vec() };
+        let call = Call::new(self.db, self.protocol, args.to_vec());
         let reply = self.lead(&call);
         if let Ok(spec) = command::check(args)
             && !spec.is_write()

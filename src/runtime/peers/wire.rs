@@ -160,7 +160,7 @@ mod tests {
 
     fn batch() -> Batch {
         let args = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k")];
-        let units = vec![Unit::Call(Call { db: 3, protocol: Protocol::Resp3, args })];
+        let units = vec![Unit::Call(Call::new(3, Protocol::Resp3, args))];
         let origin = Some(Origin { session: SessionId(9), number: 4, acknowledged_below: 2 });
         let submission = Submission { ticket: Ticket(7), origin, units };
         Batch { group: GroupId(2), submission, trace: String::new() }

@@ -15,7 +15,7 @@ fn at(ms: u64) -> Nanos {
 
 fn call(word: &'static str) -> Vec<Unit> {
     let args = vec![Bytes::from_static(b"INCR"), Bytes::from_static(word.as_bytes())];
-    vec![Unit::Call(Call { db: 0, protocol: Protocol::Resp2, args })]
+    vec![Unit::Call(Call::new(0, Protocol::Resp2, args))]
 }
 
 fn replies(texts: &[&'static str]) -> Vec<UnitReply> {
@@ -184,7 +184,7 @@ fn reads_travel_without_a_number_and_leave_no_doubt() {
     let mut bench = Bench::led_by(2);
     let get = || {
         let args = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"a")];
-        vec![Unit::Call(Call { db: 0, protocol: Protocol::Resp2, args })]
+        vec![Unit::Call(Call::new(0, Protocol::Resp2, args))]
     };
     bench.0.submit(at(0), GROUP, Ticket(10), get(), &mut bench.1);
     bench.submit(0, 11, "a");

@@ -193,7 +193,7 @@ impl Shadow {
     }
 
     fn run(&mut self, moment: Millis, db: u8, words: &Words) -> Result<Value, Violation> {
-        let call = Call { db, protocol: Protocol::Resp2, args: words.clone() };
+        let call = Call::new(db, Protocol::Resp2, words.clone());
         let mut bytes = BytesMut::new();
         let done = self.keys(moment, |keys| command::execute_encoded(keys, &call, &mut bytes));
         match (done, parse_reply(&bytes.freeze())) {
