@@ -1,12 +1,17 @@
-//! What COMMAND INFO tells of each command, compared with what a redis-server tells of it.
+//! What COMMAND tells of each command, compared with what a redis-server tells of it: INFO whole, LIST, GETKEYS and
+//! GETKEYSANDFLAGS of random calls, and of DOCS everything but the prose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use holdfast::command::introspect;
+use holdfast::base::{Millis, Rng};
+use holdfast::command::spec::Categories;
+use holdfast::command::{introspect, table};
 use holdfast::resp::Protocol;
+use holdfast::sim::grammar::{Grammar, SYNTAX};
 
 use crate::server::RedisServer;
+use crate::steps::{DIALECT, SESSION_SYNTAX};
 use crate::support::reply::Reply;
 use crate::support::{Target, words};
 
@@ -39,6 +44,17 @@ fn fact(reply: &Reply) -> String {
     }
 }
 
+/// What Holdfast answers to a COMMAND that passed the table's own check, or what that said.
+fn ask(question: &[Bytes]) -> Reply {
+    let answer = match holdfast::command::check(question) {
+        Ok(_) => introspect::command(question),
+        Err(refusal) => refusal,
+    };
+    let mut encoded = BytesMut::new();
+    answer.encode(Protocol::Resp2, &mut encoded);
+    Reply::read(&mut &Bytes::from(encoded)[..]).expect("a reply")
+}
+
 #[test]
 fn command_info_is_that_of_redis() {
     let Some(server) = RedisServer::start() else {
@@ -47,12 +63,9 @@ fn command_info_is_that_of_redis() {
     };
     let mut redis = server.connect();
     let (mut ours, mut theirs) = (BTreeMap::new(), BTreeMap::new());
-    for name in holdfast::command::table::all().map(|spec| spec.name) {
+    for name in table::all().map(|spec| spec.name) {
         let question = words(&format!("COMMAND INFO {name}"));
-        let mut encoded = BytesMut::new();
-        introspect::command(&question).encode(Protocol::Resp2, &mut encoded);
-        let answer = Reply::read(&mut &Bytes::from(encoded)[..]).expect("a reply");
-        answer.elements().iter().for_each(|reply| facts(reply, &mut ours));
+        ask(&question).elements().iter().for_each(|reply| facts(reply, &mut ours));
         redis.call(&question).elements().iter().for_each(|reply| facts(reply, &mut theirs));
     }
     assert!(theirs.len() > 100, "{theirs:?}");
@@ -65,4 +78,114 @@ fn command_info_is_that_of_redis() {
             None => assert!(SINCE_7_2.contains(&name.as_str()), "Redis has no {name}"),
         }
     }
+}
+
+/// Names in a reply.
+fn names(reply: &Reply) -> BTreeSet<String> {
+    let name = |reply: &Reply| match reply {
+        Reply::Bulk(name) => String::from_utf8_lossy(name).into_owned(),
+        other => panic!("{other:?}"),
+    };
+    reply.elements().iter().map(name).collect()
+}
+
+#[test]
+fn command_list_is_that_of_redis() {
+    let Some(server) = RedisServer::start() else {
+        println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
+        return;
+    };
+    let mut redis = server.connect();
+    let all = names(&ask(&words("COMMAND LIST")));
+    let common = |names: BTreeSet<String>| -> BTreeSet<String> {
+        names.into_iter().filter(|name| all.contains(name) && !SINCE_7_2.contains(&name.as_str())).collect()
+    };
+    let categories = Categories::ALL.words().map(|category| format!("FILTERBY ACLCAT {category}"));
+    let others =
+        ["", "FILTERBY PATTERN *", "FILTERBY PATTERN [gs]?t*", "FILTERBY PATTERN CLIENT|*", "FILTERBY MODULE x"];
+    for filter in others.into_iter().map(String::from).chain(categories) {
+        let question = words(&format!("COMMAND LIST {filter}"));
+        let (ours, theirs) = (names(&ask(&question)), names(&redis.call(&question)));
+        let mut theirs = common(theirs);
+        if filter.ends_with(" blocking") || filter.ends_with(" write") {
+            // WAIT: see command_info_is_that_of_redis.
+            theirs.remove("wait");
+        }
+        let mut ours = common(ours);
+        if filter.ends_with(" blocking") {
+            ours.remove("wait");
+        }
+        assert_eq!(ours, theirs, "{filter}");
+    }
+    for wrong in ["FILTERBY", "FILTERBY X", "FILTERBY X y", "X", "FILTERBY PATTERN a b", "FILTERBY ACLCAT nosuch"] {
+        let question = words(&format!("COMMAND LIST {wrong}"));
+        assert_eq!(ask(&question), redis.call(&question), "{wrong}");
+    }
+}
+
+#[test]
+fn keys_of_calls_are_those_of_redis() {
+    let Some(server) = RedisServer::start() else {
+        println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
+        return;
+    };
+    let mut redis = server.connect();
+    let mut grammar = Grammar::new(Rng::new(1), DIALECT, SYNTAX.iter().chain(SESSION_SYNTAX).copied());
+    for _ in 0..4_000 {
+        let call = grammar.command(Millis(0));
+        for word in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            let question: Vec<Bytes> = words(&format!("COMMAND {word}")).into_iter().chain(call.clone()).collect();
+            let (ours, theirs) = (ask(&question), redis.call(&question));
+            let sorted = |reply: &Reply| match reply {
+                Reply::Array(items) => items.iter().map(fact).collect(),
+                other => vec![format!("{other:?}")],
+            };
+            assert_eq!(sorted(&ours), sorted(&theirs), "{question:?}");
+        }
+    }
+}
+
+/// Everything in a map of COMMAND DOCS but sentences and names: those are our own, or were renamed in 7.2 (#11051).
+fn structure(reply: &Reply) -> BTreeMap<String, String> {
+    let elements = reply.elements();
+    let pairs = elements.chunks(2).filter_map(|pair| match pair {
+        [Reply::Bulk(name), value] => Some((String::from_utf8_lossy(name).into_owned(), value)),
+        _ => None,
+    });
+    let told = |(name, value): (String, &Reply)| {
+        let text = match name.as_str() {
+            "summary" | "complexity" | "name" | "display_text" | "replaced_by" | "history" => return None,
+            "subcommands" => return None,
+            "arguments" => {
+                let arguments = value.elements();
+                arguments.iter().map(|argument| format!("{:?}", structure(argument))).collect::<Vec<_>>().join(" ")
+            }
+            _ => fact(value),
+        };
+        Some((name, text))
+    };
+    pairs.filter_map(told).collect()
+}
+
+#[test]
+fn command_docs_have_the_structure_of_redis() {
+    let Some(server) = RedisServer::start() else {
+        println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
+        return;
+    };
+    let mut redis = server.connect();
+    let mut wrong = Vec::new();
+    for spec in table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands)) {
+        if SINCE_7_2.contains(&spec.name) {
+            continue;
+        }
+        let question = words(&format!("COMMAND DOCS {}", spec.name));
+        let told = |reply: Reply| reply.elements().get(1).map(structure).unwrap_or_default();
+        let (ours, theirs) = (told(ask(&question)), told(redis.call(&question)));
+        assert!(theirs.len() >= 2, "{}: {theirs:?}", spec.name);
+        if ours != theirs {
+            wrong.push(format!("{}:\nRedis    {theirs:?}\nHoldfast {ours:?}", spec.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

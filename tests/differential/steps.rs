@@ -4,14 +4,94 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast::base::{Millis, Rng};
+use holdfast::command::{check, table};
 use holdfast::sim::grammar::{Deadlines, Dialect, Grammar, SYNTAX};
 
 use crate::support::notation;
 
-/// Commands that belong to a session, for where there are several.
-const SESSION_SYNTAX: &[&str] = &["DISCARD", "EXEC", "EXEC", "EXEC", "MULTI", "MULTI", "UNWATCH", "WATCH key+"];
+/// Words of a session, for where there are several; those of transactions more often than the others.
+pub const SESSION_SYNTAX: &[&str] = &[
+    "DISCARD",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "MULTI",
+    "MULTI",
+    "MULTI",
+    "UNWATCH",
+    "WATCH key+",
+    "WATCH key+",
+    "AUTH [DEFAULT] value",
+    "CLIENT (ID|INFO|GETNAME|GETREDIR|TRACKINGINFO|UNPAUSE|LIST|NOPE)",
+    "CLIENT LIST (TYPE (NORMAL|MASTER|REPLICA|SLAVE|PUBSUB|X)|ID integer+|X)",
+    "CLIENT (SETNAME value|GETNAME)",
+    "CLIENT (NO-EVICT|REPLY) (ON|X)",
+    "CLIENT KILL (ID (0|X|999999)|1.2.3.4:5|ADDR 1.2.3.4:5|LADDR 1.2.3.4:5|TYPE (MASTER|X)|USER NOBODY|SKIPME X|X X)",
+    "CLIENT (CACHING (YES|NO|X)|TRACKING (OFF|X)|UNBLOCK (X|999999|0) [TIMEOUT|ERROR|X])",
+    "CLIENT PAUSE (X|-1)",
+    "COMMAND (COUNT|NOPE|INFO (GET|X)|GETKEYS (GET key|MSET key value key value|RENAME key key|PING|X X|GET))",
+    "COMMAND LIST [FILTERBY (MODULE X|ACLCAT X|PATTERN X|X|X X)]",
+    "ECHO value",
+    "HELLO [(2|3|4|X|2|3) [AUTH DEFAULT value]]",
+    "INFO [SERVER|CLIENTS|MEMORY|STATS|ALL|EVERYTHING|DEFAULT|NOPE]",
+    "LASTSAVE",
+    "MODULE LIST",
+    "LATENCY (LATEST|HISTORY X|RESET [X]|GRAPH X|HISTOGRAM [GET|X]|NOPE)",
+    "NOPE value value",
+    "PING [value]",
+    "RESET",
+    "ROLE",
+    "SELECT db",
+    "SLOWLOG (LEN|RESET|GET [integer]|NOPE)",
+    "TIME",
+    "WAIT 0 integer",
+];
 
-const DIALECT: Dialect = Dialect { databases: &["0", "1", "2", "15", "16", "-1", "x"], deadlines: Deadlines::Far };
+/// Rows of the table that no random command calls, and why.
+pub const NOT_DRAWN: &[(&str, &str)] = &[
+    ("client|help", "its text is our own"),
+    ("command|help", "its text is our own"),
+    ("config|help", "its text is our own"),
+    ("latency|help", "its text is our own"),
+    ("module|help", "its text is our own"),
+    ("slowlog|help", "its text is our own"),
+    ("acl|help", "its text is our own"),
+    ("acl|cat", "compared with COMMAND LIST FILTERBY ACLCAT, which facts.rs compares"),
+    ("acl|users", "there is one, in tests/service/sessions.rs"),
+    ("acl|whoami", "likewise"),
+    ("asking", "a Redis outside of cluster mode refuses it"),
+    ("bgrewriteaof", "here it has nothing to do, there it starts a process"),
+    ("bgsave", "likewise"),
+    ("client|no-touch", "new in 7.2"),
+    ("client|setinfo", "new in 7.2"),
+    ("cluster", "a Redis outside of cluster mode refuses it"),
+    ("command", "compared by facts.rs"),
+    ("command|docs", "compared by facts.rs"),
+    ("command|getkeysandflags", "compared by facts.rs"),
+    ("latency|doctor", "its text is our own"),
+    ("quit", "it ends the connection; tests/service/sessions.rs"),
+    ("readonly", "a Redis outside of cluster mode refuses it"),
+    ("readwrite", "likewise"),
+    ("replicaof", "replication is not set up by hand here"),
+    ("save", "here it has nothing to do, there it writes a file"),
+    ("slaveof", "replication is not set up by hand here"),
+    ("waitaof", "new in 7.2"),
+];
+
+/// Settings of a server, for where there is just one: here they are a node's own. What is changed takes effect on no
+/// reply.
+pub const SERVER_SYNTAX: &[&str] = &[
+    "CONFIG GET (TIMEOUT|SLOWLOG-*|*-ZIPLIST-*|ZSET-MAX-*|HASH-MAX-LISTPACK-VALUE|NOTIFY*|MAXMEMORY-SAMPLES|NOPE)+",
+    "CONFIG (RESETSTAT|REWRITE|NOPE)",
+    "CONFIG SET ((ZSET-MAX-LISTPACK-ENTRIES|SET-MAX-INTSET-ENTRIES|MAXMEMORY-SAMPLES|SLOWLOG-MAX-LEN) integer)+",
+    "CONFIG SET (ZSET-MAX-ZIPLIST-VALUE|HLL-SPARSE-MAX-BYTES) (1KB|1K|2MB|3M|1GB|1X|-1|value)",
+    "CONFIG SET (NOTIFY-KEYSPACE-EVENTS (KEA|AKE|KE$|Q|value)|LAZYFREE-LAZY-EXPIRE (YES|NO|X))",
+    "CONFIG SET (DATABASES 3|NOPE value|TIMEOUT (X|-1|1000000)|LATENCY-TRACKING-INFO-PERCENTILES (50|X|101))",
+];
+
+/// Words for databases beyond the last one too, deadlines far from every clock.
+pub const DIALECT: Dialect = Dialect { databases: &["0", "1", "2", "15", "16", "-1", "x"], deadlines: Deadlines::Far };
 
 /// One step of a run, the same for both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +136,11 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// For so many connections; with more than one also transactions.
-    pub fn new(rng: Rng, connections: usize) -> Generator {
+    /// For so many connections; with more than one also words of sessions, and of a server if there is just one.
+    pub fn new(rng: Rng, connections: usize, servers: usize) -> Generator {
         let session = if connections > 1 { SESSION_SYNTAX } else { &[] };
-        let grammar = Grammar::new(rng, DIALECT, SYNTAX.iter().chain(session).copied());
+        let server = if connections > 1 && servers == 1 { SERVER_SYNTAX } else { &[] };
+        let grammar = Grammar::new(rng, DIALECT, SYNTAX.iter().chain(session).chain(server).copied());
         Generator { grammar, connections, on: 0 }
     }
 
@@ -75,5 +156,29 @@ impl Generator {
             _ => Act::Call(self.grammar.command(Millis(0))),
         };
         Step { on: self.on, act }
+    }
+}
+
+#[test]
+fn every_row_of_the_table_is_drawn_or_excused() {
+    let lines = SYNTAX.iter().chain(SESSION_SYNTAX).chain(SERVER_SYNTAX).copied();
+    let mut grammar = Grammar::new(Rng::new(1), DIALECT, lines);
+    let mut drawn = std::collections::BTreeSet::new();
+    for _ in 0..60_000 {
+        drawn.extend(check(&grammar.command(Millis(0))).ok().map(|spec| spec.name));
+    }
+    let is_excused = |name: &str| {
+        NOT_DRAWN.iter().any(|(excused, _)| name == *excused || (*excused == "cluster" && name.starts_with("cluster|")))
+    };
+    for spec in table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands)) {
+        // A word with subcommands cannot be called without one.
+        if spec.subcommands.is_empty() {
+            assert!(
+                drawn.contains(spec.name) != is_excused(spec.name),
+                "{}: drawn: {}",
+                spec.name,
+                drawn.contains(spec.name)
+            );
+        }
     }
 }
