@@ -1,10 +1,16 @@
-//! The program as an operator meets it: what settings do, how many clients fit, what it tells a collector.
+//! The program as an operator meets it: what settings do, how many clients fit, what it tells of itself and what it
+//! keeps to itself, and what it refuses.
 
 mod collector;
 mod connections;
+mod hostile;
 #[path = "../support/nodes.rs"]
 mod nodes;
+mod observe;
+mod openmetrics;
+mod refusals;
 #[path = "../support/resp.rs"]
 mod resp;
+mod secrets;
 mod settings;
 mod telemetry;

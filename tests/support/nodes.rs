@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,13 @@ pub struct Nodes {
 }
 
 struct Node {
+    /// Starts it, again too.
+    command: Command,
     process: Child,
+    peer: u16,
     resp: u16,
     http: u16,
+    log: PathBuf,
 }
 
 impl Nodes {
@@ -31,7 +36,8 @@ impl Nodes {
         let members: Vec<String> = (0..count).map(|n| format!("{}={}", n + 1, at(ports[3 * n]))).collect();
         let nodes = (0..count).map(|n| {
             let (peer, resp, http) = (ports[3 * n], ports[3 * n + 1], ports[3 * n + 2]);
-            let log = std::fs::File::create(home.path().join(format!("node-{}.log", n + 1))).expect("a log file");
+            let log = home.path().join(format!("node-{}.log", n + 1));
+            let lines = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
             let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
             command.args(["server", "--node-id", &(n + 1).to_string()]);
             command.arg("--data-dir").arg(home.path().join(format!("node-{}", n + 1)));
@@ -40,8 +46,8 @@ impl Nodes {
                 command.args(["--initial-cluster", &members.join(",")]);
             }
             command.envs(settings.iter().map(|(name, value)| (format!("HOLDFAST_{name}"), value)));
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-            Node { process: command.spawn().expect("the program starts"), resp, http }
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(lines);
+            Node { process: command.spawn().expect("the program starts"), command, peer, resp, http, log }
         });
         let mut nodes = Nodes { nodes: nodes.collect(), home };
         (0..count).for_each(|n| nodes.until_ready(n));
@@ -53,8 +59,42 @@ impl Nodes {
         self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.resp)).collect()
     }
 
+    /// Where HTTP clients of the nodes connect, in their order.
+    pub fn http_addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.http)).collect()
+    }
+
+    /// Where other nodes connect to the nodes, in their order.
+    pub fn peer_addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.peer)).collect()
+    }
+
+    /// The directory with everything that belongs to the nodes.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// What a node has said so far.
+    pub fn log(&self, n: usize) -> String {
+        std::fs::read_to_string(&self.nodes[n].log).expect("a log file")
+    }
+
+    /// Ends a node without a warning.
+    pub fn kill(&mut self, n: usize) {
+        let process = &mut self.nodes[n].process;
+        process.kill().expect("a child can be killed");
+        process.wait().expect("a child can be waited for");
+    }
+
+    /// Starts a node that ended on its data again, and waits until it is ready.
+    pub fn restart(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        node.process = node.command.spawn().expect("the program starts");
+        self.until_ready(n);
+    }
+
     /// Asks all nodes to end (SIGTERM) and waits until they did, in good order.
-    pub fn stop(mut self) {
+    pub fn end(&mut self) {
         for node in &self.nodes {
             // SAFETY: a signal to a child of ours that was not waited for, so the id cannot be somebody else's.
             assert_eq!(unsafe { libc::kill(node.process.id() as i32, libc::SIGTERM) }, 0);
@@ -63,6 +103,11 @@ impl Nodes {
             let status = node.process.wait().expect("a child can be waited for");
             assert!(status.success(), "node {} ended with {status}", n + 1);
         }
+    }
+
+    /// [`Nodes::end`], and all they left is gone.
+    pub fn stop(mut self) {
+        self.end();
     }
 
     #[expect(clippy::disallowed_methods, reason = "other processes start in real time; the wait has a deadline")]
@@ -86,7 +131,7 @@ impl Drop for Nodes {
             let _ = node.process.kill();
             let _ = node.process.wait();
             if std::thread::panicking() {
-                let log = std::fs::read_to_string(self.home.path().join(format!("node-{}.log", n + 1)));
+                let log = std::fs::read_to_string(&node.log);
                 println!("--- node {}\n{}", n + 1, log.unwrap_or_default());
             }
         }
