@@ -322,6 +322,74 @@ fn nodes_stop_one_after_the_other_without_an_error_and_keep_everything() {
 }
 
 #[test]
+fn a_node_that_stops_answers_what_it_took() {
+    let mut cluster = Cluster::start(1);
+    for round in 0..3 {
+        // Once it leads, once it does not, whichever it is.
+        let (node, other) = (round, (round + 1) % 3);
+        let port = cluster.nodes[node].resp;
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let client = |n: usize| {
+            let acknowledged = acknowledged.clone();
+            thread::spawn(move || {
+                let mut client = Client::connect(port).expect("connected");
+                let mut count = 0;
+                // Until the node closes the connection: what it says before must be numbers.
+                while let Ok(reply) = client.call(&["INCR", &format!("stop:{round}:{n}")]) {
+                    count += 1;
+                    assert_eq!(reply, Reply::Integer(count), "client {n}");
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+                count
+            })
+        };
+        let clients: Vec<_> = (0..8).map(client).collect();
+        cluster.until("the load runs", || (acknowledged.load(Ordering::Relaxed) > 200).then_some(()));
+        cluster.nodes[node].stop();
+        for (n, client) in clients.into_iter().enumerate() {
+            let count = client.join().expect("every reply was a number");
+            let stored = cluster.nodes[other].ask(&["GET", &format!("stop:{round}:{n}")]);
+            let wanted = Reply::Bulk(Some(count.to_string().into_bytes()));
+            assert_eq!(stored, Some(wanted), "round {round}, client {n}: acknowledged and stored differ");
+        }
+        cluster.nodes[node].start();
+        cluster.until_writable(node);
+    }
+}
+
+#[test]
+fn without_a_majority_clients_are_told_in_time_what_is_known() {
+    let cluster = Cluster::start(1);
+    let leader = cluster.leader();
+    let others = || cluster.nodes.iter().enumerate().filter(|(n, _)| *n != leader).map(|(_, node)| node);
+    let mut client = Client::connect(cluster.nodes[leader].resp).expect("connected");
+    let ask = |client: &mut Client, words: &[&str]| {
+        let asked = Instant::now();
+        let reply = client.call(words).expect("the connection is kept");
+        assert!(asked.elapsed() < Duration::from_millis(2_500), "{words:?}: {reply:?} after {:?}", asked.elapsed());
+        reply
+    };
+    others().for_each(|node| node.signal(libc::SIGSTOP));
+    // It still leads, as far as it knows, and takes the command into its log.
+    match ask(&mut client, &["INCR", "doubt"]) {
+        Reply::Error(line) => assert!(line.starts_with("UNKNOWNOUTCOME "), "{line}"),
+        other => panic!("acknowledged without a majority: {other:?}"),
+    }
+    // Now it knows that it does not lead: this one is in no log.
+    for words in [&["INCR", "refused"][..], &["GET", "refused"], &["EXISTS", "doubt"]] {
+        assert_eq!(ask(&mut client, words), Reply::Error("CLUSTERDOWN The cluster is down".into()), "{words:?}");
+    }
+    others().for_each(|node| node.signal(libc::SIGCONT));
+    let again = cluster.until("the cluster is back", || match client.call(&["GET", "doubt"]).ok()? {
+        Reply::Bulk(number) => Some(number),
+        _ => None,
+    });
+    // In doubt means either; what was refused never ran.
+    assert!(again.is_none() || again == Some(b"1".to_vec()), "{again:?}");
+    assert_eq!(client.call(&["GET", "refused"]).expect("a reply"), Reply::Bulk(None));
+}
+
+#[test]
 fn what_does_not_belong_is_refused_with_a_reason() {
     let mut cluster = Cluster::start(1);
     cluster.nodes[0].stop();
