@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! arguments  argument { " " argument }
-//! argument   name [":" type] ["/" TOKEN] ["@" key spec] ["?"] ["*"] ["+"] [choice | block]
+//! argument   name [":" type] ["/" TOKEN] ["@" key spec] ["?"] ["*"] ["+"] ["~" version] ["!" version] [choice | block]
 //! choice     "<" arguments ">"        one of them
 //! block      "(" arguments ")"        all of them, in order
 //! ```
 //!
-//! `?` is optional, `*` repeats, `+` repeats together with its token. A token without a type is a word that stands
+//! `?` is optional, `*` repeats, `+` repeats together with its token, `~` tells since when there is the argument, `!` since
+//! when it is deprecated. A token without a type is a word that stands
 //! for itself. Example: `key:key@0 value:string condition?<nx/NX xx/XX> ttl:integer/EX?`.
 
 use crate::resp::Value;
@@ -20,6 +21,8 @@ struct Argument {
     token: Option<&'static str>,
     key: Option<i64>,
     flags: Vec<&'static str>,
+    since: Option<&'static str>,
+    deprecated: Option<&'static str>,
     inner: Vec<Argument>,
 }
 
@@ -50,6 +53,8 @@ impl Parser {
         let key = if self.eat('@') { Some(self.word()?.parse().ok()?) } else { None };
         let marks = [('?', "optional"), ('*', "multiple"), ('+', "multiple_token")];
         let flags = marks.into_iter().filter(|(mark, _)| self.eat(*mark)).map(|(_, flag)| flag).collect();
+        let since = if self.eat('~') { Some(self.version()?) } else { None };
+        let deprecated = if self.eat('!') { Some(self.version()?) } else { None };
         let mut inner = Vec::new();
         for (open, close, group) in [('<', '>', "oneof"), ('(', ')', "block")] {
             if self.eat(open) {
@@ -62,11 +67,18 @@ impl Parser {
         }
         // A word that stands for itself needs the word.
         let kind = kind.or(token.map(|_| "pure-token"))?;
-        Some(Argument { name, kind, token, key, flags, inner })
+        Some(Argument { name, kind, token, key, flags, since, deprecated, inner })
     }
 
     fn word(&mut self) -> Option<&'static str> {
-        let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+        self.until(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_')
+    }
+
+    fn version(&mut self) -> Option<&'static str> {
+        self.until(|c: char| !c.is_ascii_digit() && c != '.')
+    }
+
+    fn until(&mut self, is_end: fn(char) -> bool) -> Option<&'static str> {
         let (word, rest) = self.rest.split_at(self.rest.find(is_end).unwrap_or(self.rest.len()));
         self.rest = rest;
         (!word.is_empty()).then_some(word)
@@ -92,6 +104,8 @@ impl Argument {
         }
         fields.extend(self.key.map(|key| (text("key_spec_index"), Value::Integer(key))));
         fields.extend(self.token.map(|token| (text("token"), text(token))));
+        fields.extend(self.since.map(|version| (text("since"), text(version))));
+        fields.extend(self.deprecated.map(|version| (text("deprecated_since"), text(version))));
         if !self.flags.is_empty() {
             let flags = self.flags.into_iter().map(|flag| Value::Simple(flag.into())).collect();
             fields.push((text("flags"), Value::Set(flags)));

@@ -12,9 +12,11 @@ use parking_lot::RwLock;
 
 use super::output_limits::{Limit, Limits};
 use super::parameters::{Kind, PARAMETERS};
-use super::words::{syntax_error, text};
+use super::words::{self, syntax_error, text};
 use crate::base::glob;
 use crate::resp::Value;
+
+const IMMUTABLE: &str = "can't set immutable config";
 
 /// The parameters of a node.
 #[derive(Debug)]
@@ -131,23 +133,37 @@ impl Config {
     /// CONFIG SET of pairs of name and value: the parameters that were changed, by their canonical names, or the
     /// error.
     pub fn set(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, String)>, Value> {
-        let mut changes: Vec<(&'static str, Bytes)> = Vec::new();
+        let failed = |name: &Bytes, reason: &str| {
+            let (head, middle) = (b"ERR CONFIG SET failed (possibly related to argument '", b"') - ");
+            Value::error_with(&[head, name, middle, reason.as_bytes()])
+        };
+        // First all names, then all values: the order in which Redis finds mistakes.
+        let mut named: Vec<(&Bytes, &Bytes, &'static str, Kind)> = Vec::new();
+        let mut refused = None;
         for pair in pairs.chunks(2) {
             let [name, value] = pair else {
                 return Err(syntax_error());
             };
-            let given = text(name).to_ascii_lowercase();
-            let (canonical, kind) = lookup(&given).ok_or_else(|| {
-                Value::error_with(&[b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"])
-            })?;
-            let failed = |reason: &str| {
-                let (head, middle) = (b"ERR CONFIG SET failed (possibly related to argument '", b"') - ");
-                Value::error_with(&[head, name, middle, reason.as_bytes()])
+            let Some((canonical, kind)) = lookup(&text(name).to_ascii_lowercase()) else {
+                let head = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+                return Err(refused.unwrap_or_else(|| Value::error_with(&[head, name, b"'"])));
             };
-            if changes.iter().any(|(earlier, _)| *earlier == canonical) {
-                return Err(failed("duplicate parameter"));
+            if refused.is_some() {
+                continue;
             }
-            let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(&reason))?;
+            if matches!(kind, Kind::Immutable) {
+                refused = Some(failed(name, IMMUTABLE));
+            } else if named.iter().any(|(_, _, earlier, _)| *earlier == canonical) {
+                refused = Some(failed(name, "duplicate parameter"));
+            }
+            named.push((name, value, canonical, kind));
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        let mut changes: Vec<(&'static str, Bytes)> = Vec::new();
+        for (name, value, canonical, kind) in named {
+            let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(name, &reason))?;
             changes.push((canonical, value));
         }
         let mut values = self.values.write();
@@ -188,9 +204,9 @@ fn lookup(name: &str) -> Option<(&'static str, Kind)> {
 /// The value as it is kept and shown, or Redis's words for why it is none.
 fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
     match kind {
-        Kind::Immutable | Kind::Alias(_) => Err("can't set immutable config".into()),
+        Kind::Immutable | Kind::Alias(_) => Err(IMMUTABLE.into()),
         Kind::Held if value.eq_ignore_ascii_case(present) => Ok(present.clone()),
-        Kind::Held => Err("can't set immutable config".into()),
+        Kind::Held => Err(IMMUTABLE.into()),
         Kind::Text => Ok(Bytes::copy_from_slice(value)),
         Kind::YesNo => match value.to_ascii_lowercase().as_slice() {
             b"yes" => Ok("yes".into()),
@@ -198,7 +214,7 @@ fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
             _ => Err("argument must be 'yes' or 'no'".into()),
         },
         Kind::Integer(min, max) => {
-            let number = integer(value).ok_or("argument couldn't be parsed into an integer")?;
+            let number = words::integer(value).ok_or("argument couldn't be parsed into an integer")?;
             if !(min..=max).contains(&number) {
                 return Err(format!("argument must be between {min} and {max} inclusive"));
             }
@@ -231,10 +247,6 @@ fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
             }
         }
     }
-}
-
-fn integer(value: &[u8]) -> Option<i64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// `64`, `64k`, `64kb`, `1GB` ...: with a `b` at the end powers of 1024, without powers of 1000.
@@ -299,8 +311,10 @@ mod tests {
             assert_eq!(set(&config, words), Err(Value::error(wanted)));
         };
         check(&["maxclients", "x"], "argument couldn't be parsed into an integer");
+        check(&["maxclients", "+1"], "argument couldn't be parsed into an integer");
         check(&["maxclients", "0"], "argument must be between 1 and 4294967295 inclusive");
         check(&["maxclients", "5", "maxclients", "6"], "duplicate parameter");
+        check(&["timeout", "x", "maxclients", "6", "maxclients", "7"], "duplicate parameter");
         check(&["databases", "3"], "can't set immutable config");
         check(&["appendonly", "no"], "can't set immutable config");
         check(&["hash-max-listpack-value", "1zb"], "argument must be a memory value");

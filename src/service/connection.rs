@@ -199,7 +199,10 @@ impl Service {
             (b"trackinginfo", []) => tracking::info(session),
             (b"caching", [mode]) => tracking::caching(session, mode),
             (b"tracking", [mode, options @ ..]) => tracking::tracking(session, mode, options),
-            (b"pause", [timeout, ..]) => match integer(timeout) {
+            (b"pause", [_, mode]) if !is(mode, "write") && !is(mode, "all") => {
+                Value::error("ERR CLIENT PAUSE mode must be WRITE or ALL")
+            }
+            (b"pause", [timeout] | [timeout, _]) => match integer(timeout) {
                 Some(millis) if millis >= 0 => Value::error("ERR pausing clients is not supported"),
                 Some(_) => Value::error("ERR timeout is negative"),
                 None => Value::error("ERR timeout is not an integer or out of range"),

@@ -33,8 +33,8 @@ pub(super) enum Kind {
 
 /// A non-negative 64-bit number.
 const COUNT: Kind = Integer(0, i64::MAX);
-/// Any number of bytes.
-const BYTES: Kind = Memory(0, u64::MAX);
+/// Any number of bytes; Redis keeps most of them with a sign.
+const BYTES: Kind = Memory(0, i64::MAX as u64);
 /// A non-negative 32-bit number.
 const SMALL: Kind = Integer(0, i32::MAX as i64);
 
@@ -47,7 +47,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("acllog-max-len", COUNT, "128"),
     ("active-defrag-cycle-max", Integer(1, 99), "25"),
     ("active-defrag-cycle-min", Integer(1, 99), "1"),
-    ("active-defrag-ignore-bytes", BYTES, "104857600"),
+    ("active-defrag-ignore-bytes", Memory(1, i64::MAX as u64), "104857600"),
     ("active-defrag-max-scan-fields", Integer(1, i64::MAX), "1000"),
     ("active-defrag-threshold-lower", Integer(0, 1000), "10"),
     ("active-defrag-threshold-upper", Integer(0, 1000), "100"),
@@ -85,7 +85,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("cluster-announce-tls-port", Held, "0"),
     ("cluster-config-file", Immutable, "nodes.conf"),
     ("cluster-enabled", Immutable, "no"),
-    ("cluster-link-sendbuf-limit", BYTES, "0"),
+    ("cluster-link-sendbuf-limit", Memory(0, u64::MAX), "0"),
     ("cluster-migration-barrier", SMALL, "1"),
     ("cluster-node-timeout", COUNT, "15000"),
     ("cluster-port", Immutable, "0"),
@@ -159,7 +159,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("rdb-save-incremental-fsync", YesNo, "yes"),
     ("rdbchecksum", Immutable, "yes"),
     ("rdbcompression", YesNo, "yes"),
-    ("repl-backlog-size", BYTES, "1048576"),
+    ("repl-backlog-size", Memory(1, i64::MAX as u64), "1048576"),
     ("repl-backlog-ttl", COUNT, "3600"),
     ("repl-disable-tcp-nodelay", YesNo, "no"),
     ("repl-diskless-load", OneOf(&["disabled", "on-empty-db", "swapdb"]), "disabled"),

@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Spec] = &[
     ),
     Spec::new("bgsave", -1, "admin noscript no_async_loading", "")
         .doc("server", "1.0.0", "O(1)", "Nothing to do here: what is acknowledged is on disk.")
-        .arguments("schedule/SCHEDULE?")
+        .arguments("schedule/SCHEDULE?~3.2.2")
         .history(&[("3.2.2", "Option SCHEDULE.")]),
     Spec::new("module", -2, "", "")
         .doc("server", "4.0.0", "Depends on the subcommand.", "Tells about modules.")

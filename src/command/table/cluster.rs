@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
         ),
         Spec::new("cluster|meet", -4, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Adds a node to the cluster.")
-            .arguments("ip:string port:integer cluster_bus_port:integer?")
+            .arguments("ip:string port:integer cluster_bus_port:integer?~4.0.0")
             .history(&[("4.0.0", "The bus port.")]),
         Spec::new("cluster|myid", 2, "stale", "").doc("cluster", "3.0.0", "O(1)", "Returns the name of the node."),
         Spec::new("cluster|myshardid", 2, "stale", "").tips(&["nondeterministic_output"]).doc(

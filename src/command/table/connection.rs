@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Spec] = &[
     ),
     Spec::new("auth", -2, "noscript loading stale fast no_auth allow_busy", "connection")
         .doc("connection", "1.0.0", "O(N)", "Authenticates the connection.")
-        .arguments("username:string? password:string")
+        .arguments("username:string?~6.0.0 password:string")
         .history(&[("6.0.0", "A user name.")]),
     Spec::new("client", -2, "", "")
         .doc("connection", "2.4.0", "Depends on the subcommand.", "Looks after connections of clients.")
@@ -52,10 +52,10 @@ pub(super) const ROWS: &[Spec] = &[
             Spec::new("client|kill", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "2.4.0", "O(N)", "Closes connections.")
                 .arguments(
-                    "filter<ip-port:string new-format*<client-id:integer/ID? \
-             normal_master_slave_pubsub/TYPE?<normal/NORMAL master/MASTER slave/SLAVE \
-             replica/REPLICA pubsub/PUBSUB> username:string/USER? ip-port:string/ADDR? \
-             ip-port:string/LADDR? yes-no:string/SKIPME?>>",
+                    "filter<ip-port:string!2.8.12 new-format*<client-id:integer/ID?~2.8.12 \
+             normal_master_slave_pubsub/TYPE?~2.8.12<normal/NORMAL master/MASTER~3.2.0 slave/SLAVE \
+             replica/REPLICA~5.0.0 pubsub/PUBSUB> username:string/USER? ip-port:string/ADDR? \
+             ip-port:string/LADDR?~6.2.0 yes-no:string/SKIPME?>>",
                 )
                 .history(&[
                     ("2.8.12", "Filters by option, among them ID."),
@@ -67,8 +67,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .tips(&["nondeterministic_output"])
                 .doc("connection", "2.4.0", "O(N)", "Describes all connections.")
                 .arguments(
-                    "normal_master_replica_pubsub/TYPE?<normal/NORMAL master/MASTER replica/REPLICA \
-             pubsub/PUBSUB> id/ID?(client-id:integer*)",
+                    "normal_master_replica_pubsub/TYPE?~5.0.0<normal/NORMAL master/MASTER replica/REPLICA \
+             pubsub/PUBSUB> id/ID?~6.2.0(client-id:integer*)",
                 )
                 .history(&[
                     ("2.8.12", "Field id."),
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .arguments("enabled<on/ON off/OFF>"),
             Spec::new("client|pause", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "2.9.50", "O(1)", "Lets clients wait for some time.")
-                .arguments("timeout:integer mode?<write/WRITE all/ALL>")
+                .arguments("timeout:integer mode?~6.2.0<write/WRITE all/ALL>")
                 .history(&[("6.2.0", "Mode WRITE.")]),
             Spec::new("client|reply", 3, "noscript loading stale", "connection")
                 .doc("connection", "3.2.0", "O(1)", "Turns replies to the connection off and on.")

@@ -30,13 +30,13 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(expiry::expire)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "1.0.0", "O(1)", "Lets a key expire after some seconds.")
-        .arguments("key:key@0 seconds:integer condition?<nx/NX xx/XX gt/GT lt/LT>")
+        .arguments("key:key@0 seconds:integer condition?~7.0.0<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("expireat", -3, "write fast", "keyspace")
         .runs(expiry::expireat)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "1.2.0", "O(1)", "Lets a key expire at a Unix time in seconds.")
-        .arguments("key:key@0 unix-time-seconds:unix-time condition?<nx/NX xx/XX gt/GT lt/LT>")
+        .arguments("key:key@0 unix-time-seconds:unix-time condition?~7.0.0<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("expiretime", 2, "readonly fast", "keyspace")
         .runs(expiry::expiretime)
@@ -47,13 +47,13 @@ pub(super) const ROWS: &[Spec] = &[
         .spreads(scan::flushall, Merge::AllOk)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("server", "1.0.0", "O(N)", "Deletes all keys of all databases.")
-        .arguments("async?<async/ASYNC sync/SYNC>")
+        .arguments("async?<async/ASYNC~4.0.0 sync/SYNC~6.2.0>")
         .history(&[("4.0.0", "Option ASYNC."), ("6.2.0", "Option SYNC.")]),
     Spec::new("flushdb", -1, "write", "keyspace dangerous")
         .spreads(scan::flushdb, Merge::AllOk)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("server", "1.0.0", "O(N)", "Deletes all keys of the database.")
-        .arguments("async?<async/ASYNC sync/SYNC>")
+        .arguments("async?<async/ASYNC~4.0.0 sync/SYNC~6.2.0>")
         .history(&[("4.0.0", "Option ASYNC."), ("6.2.0", "Option SYNC.")]),
     Spec::new("keys", 2, "readonly", "keyspace dangerous")
         .spreads(scan::keys, Merge::Join)
@@ -108,13 +108,13 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(expiry::pexpire)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "2.6.0", "O(1)", "Lets a key expire after some milliseconds.")
-        .arguments("key:key@0 milliseconds:integer condition?<nx/NX xx/XX gt/GT lt/LT>")
+        .arguments("key:key@0 milliseconds:integer condition?~7.0.0<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("pexpireat", -3, "write fast", "keyspace")
         .runs(expiry::pexpireat)
         .keys(&[KeySpec::one("RW update", 1)])
         .doc("generic", "2.6.0", "O(1)", "Lets a key expire at a Unix time in milliseconds.")
-        .arguments("key:key@0 unix-time-milliseconds:unix-time condition?<nx/NX xx/XX gt/GT lt/LT>")
+        .arguments("key:key@0 unix-time-milliseconds:unix-time condition?~7.0.0<nx/NX xx/XX gt/GT lt/LT>")
         .history(&[("7.0.0", "Options NX, XX, GT and LT.")]),
     Spec::new("pexpiretime", 2, "readonly fast", "keyspace")
         .runs(expiry::pexpiretime)
@@ -147,7 +147,7 @@ pub(super) const ROWS: &[Spec] = &[
         .spreads(scan::scan, Merge::Cursor)
         .tips(&["nondeterministic_output", "request_policy:special"])
         .doc("generic", "2.8.0", "O(1)", "Walks over the keys of the database in portions.")
-        .arguments("cursor:integer pattern:pattern/MATCH? count:integer/COUNT? type:string/TYPE?")
+        .arguments("cursor:integer pattern:pattern/MATCH? count:integer/COUNT? type:string/TYPE?~6.0.0")
         .history(&[("6.0.0", "Option TYPE.")]),
     Spec::new("touch", -2, "readonly fast", "keyspace")
         .runs(generic::exists)

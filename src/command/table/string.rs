@@ -105,10 +105,10 @@ pub(super) const ROWS: &[Spec] = &[
             "Sets a key to a string, whatever it held; conditions and an expiry are optional.",
         )
         .arguments(
-            "key:key@0 value:string condition?<nx/NX xx/XX> get/GET? \
-             expiration?<seconds:integer/EX milliseconds:integer/PX \
-             unix-time-seconds:unix-time/EXAT unix-time-milliseconds:unix-time/PXAT \
-             keepttl/KEEPTTL>",
+            "key:key@0 value:string condition?~2.6.12<nx/NX xx/XX> get/GET?~6.2.0 \
+             expiration?<seconds:integer/EX~2.6.12 milliseconds:integer/PX~2.6.12 \
+             unix-time-seconds:unix-time/EXAT~6.2.0 unix-time-milliseconds:unix-time/PXAT~6.2.0 \
+             keepttl/KEEPTTL~6.0.0>",
         )
         .history(&[
             ("2.6.12", "Options EX, PX, NX and XX."),
