@@ -32,7 +32,7 @@ use crate::machine::{self, Machine, State};
 use crate::service::Service;
 use crate::service::node::Node;
 use crate::store::cached::{self, CachedEngine};
-use crate::store::rocks::{LogOptions, RocksEngine, RocksLog, StateOptions};
+use crate::store::rocks::{self, LogOptions, RocksEngine, RocksLog, StateOptions};
 use crate::store::{Engine, Log};
 use crate::{front, service};
 
@@ -211,6 +211,8 @@ pub(super) struct Stores {
 impl Stores {
     fn open(config: &Config, directory: &Directory) -> Result<Stores> {
         let failed = |why: crate::store::Error| Error::Storage(why.to_string());
+        rocks::inspect(&directory.raft(), "log").map_err(failed)?;
+        rocks::inspect(&directory.state(), "state").map_err(failed)?;
         let log = RocksLog::open(&directory.raft(), &LogOptions::default()).map_err(failed)?;
         if log.torn_bytes() > 0 {
             tracing::warn!(bytes = log.torn_bytes(), "cut a half-written last record off the log");

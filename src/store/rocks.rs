@@ -75,6 +75,16 @@ pub(super) fn claim(directory: &Path, kind: &str) -> Result<Claim> {
     }
 }
 
+/// Refuses a directory whose database is of another kind or of a newer program; changes nothing. For all databases of a
+/// node before the first is opened.
+pub fn inspect(directory: &Path, kind: &str) -> Result<()> {
+    match fs::read_to_string(directory.join(FORMAT_FILE)) {
+        Ok(text) => check_format(&text, kind).map_err(|why| refuse(directory, why)),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(refuse(directory, format!("{FORMAT_FILE}: {why}"))),
+    }
+}
+
 /// Why a claimed database did not open, as a sentence.
 pub(super) fn refused(directory: &Path, why: rocksdb::Error) -> Error {
     match error(why) {
