@@ -52,7 +52,10 @@ with_progress() {
     read -rt 1 <> <(:) || :
     if ((SECONDS - said >= 30)); then
       said=$SECONDS
-      say "still building after $((SECONDS - begun)) s ($(find "$target/release/build" -name '*.o' 2>/dev/null | wc -l) C++ objects of RocksDB; about 270 in all)"
+      local objects
+      objects=$(find "$target/release/build" -name '*.o' 2>/dev/null | wc -l)
+      if ((objects < 270)); then say "still building after $((SECONDS - begun)) s ($objects C++ objects of RocksDB; about 270 in all)"
+      else say "still building after $((SECONDS - begun)) s (RocksDB is done)"; fi
     fi
   done
   wait $pid
