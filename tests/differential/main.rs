@@ -25,7 +25,7 @@
 //! | CLIENT SETINFO, NO-TOUCH, their marks in CLIENT LIST; RESET ends NO-EVICT (#11758, #11483) | not drawn | likewise |
 //! | WAITAOF, CLUSTER MYSHARDID (#11713, #10536) | not drawn | likewise |
 //! | new fields of INFO: denied logins, event loop, listeners (#11288, #11963, #9320) | texts of INFO are not compared | `tests/server/observe.rs` |
-//! | QUIT is deprecated, argument names of COMMAND DOCS are unique (#11439, #11051) | not compared: texts of 7.2 | `docs/commands.md` |
+//! | QUIT is deprecated, argument names of COMMAND DOCS are unique (#11439, #11051) | names are not compared | `facts.rs` |
 //! | ZRANK WITHSCORE, NaN, consumers of streams, ACL LOG, scripts and tracking | not there yet | |
 
 mod compare;

@@ -152,12 +152,9 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("connection", "1.0.0", "O(1)", "Answers, to show that it can.")
         .arguments("message:string?"),
-    Spec::new("quit", -1, "noscript loading stale fast no_auth allow_busy", "connection").doc(
-        "connection",
-        "1.0.0",
-        "O(1)",
-        "Closes the connection.",
-    ),
+    Spec::new("quit", -1, "noscript loading stale fast no_auth allow_busy", "connection")
+        .doc("connection", "1.0.0", "O(1)", "Closes the connection.")
+        .deprecated("7.2.0", "closing the connection"),
     Spec::new("readonly", 1, "loading stale fast", "connection").doc(
         "cluster",
         "3.0.0",
