@@ -130,7 +130,8 @@ pub(super) fn start_on(
         cache: stores.cache.clone(),
         status: Mutex::default(),
         seeds: AtomicU64::new(rng.next()),
-        log_bytes: AtomicU64::new(0),
+        // What is replayed now is in no flushed state: the flusher's next turn has something to do.
+        log_bytes: AtomicU64::new(u64::from(parts.is_behind)),
         snapshot_directory: directory.snapshots(),
         local: parts.groups,
         map: RwLock::new(Arc::new(map)),
@@ -243,6 +244,8 @@ struct Parts {
     starts: Vec<GroupStart>,
     machines: BTreeMap<GroupId, Machine>,
     groups: BTreeMap<GroupId, Group>,
+    /// The state of some group ends before its log.
+    is_behind: bool,
 }
 
 impl Parts {
@@ -266,7 +269,8 @@ impl Parts {
                 "deleted records that no group here owns"
             );
         }
-        let mut parts = Parts { starts: Vec::new(), machines: BTreeMap::new(), groups: BTreeMap::new() };
+        let mut parts =
+            Parts { starts: Vec::new(), machines: BTreeMap::new(), groups: BTreeMap::new(), is_behind: false };
         for start in starts {
             let group = start.group;
             let slots = slots_of(&start);
@@ -274,6 +278,7 @@ impl Parts {
                 .map_err(|why| failed(format!("group {group}: {why}")))?;
             let state: &State = machine.state();
             let log = logs.iter().find(|log| log.group == group).copied();
+            parts.is_behind |= log.is_some_and(|log| log.last > state.applied);
             let cell = Cell::new(group);
             cell.set_applied(state.applied, state.stamp);
             let replay_to = log.map_or(LogIndex(0), |log| log.hard_state.commit);

@@ -15,8 +15,9 @@ use parking_lot::{Condvar, Mutex};
 use super::start::{Stores, start_on};
 use super::{Config, Running, prefetch};
 use crate::base::{GroupId, NodeId, Slot};
+use crate::machine::State;
 use crate::store::memory::{MemoryEngine, MemoryLog};
-use crate::store::{Batch, Engine, Figures, Order, Read, Result, Snapshot, Visit, keys};
+use crate::store::{Batch, Engine, Figures, Log as _, Order, Read, Result, Snapshot, Visit, keys};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -164,6 +165,64 @@ fn rule_22_a_stalled_state_stops_neither_the_raft_worker_nor_the_log() {
     engine.set_closed(false);
     assert_eq!(answer(stuck), "+OK\r\n");
     assert_eq!(answer(other), "+OK\r\n");
+    node.shut_down().expect("an orderly end");
+}
+
+/// A node on these stores that flushes after so many bytes of log or so much time.
+fn flushing(engine: &Arc<Slow>, log: &Arc<MemoryLog>, entries_kept: u64, bytes: u64, interval: Duration) -> Running {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut config = Config::new(NodeId(1), home.path());
+    config.raft.log_entries_kept = entries_kept;
+    (config.raft.flush_log_bytes, config.raft.flush_interval) = (bytes, interval);
+    config.telemetry.log_filter = "error".into();
+    let stores = Stores { log: log.clone(), engine: engine.clone(), cache: None };
+    start_on(config, |_, _| Ok(stores)).expect("the node starts")
+}
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_state_is_flushed_by_size_and_by_time_and_the_log_is_cut_behind_it() {
+    let (engine, log) = (Arc::new(Slow::default()), Arc::new(MemoryLog::new()));
+    for (bytes, interval) in [(1, NEVER), (u64::MAX, Duration::ZERO)] {
+        let node = flushing(&engine, &log, 0, bytes, interval);
+        until("the node takes writes", || answer(ask(node.resp, "SET key value")) == "+OK\r\n");
+        let applied = node.core.local[&GroupId(1)].cell.applied();
+        until("the state is flushed", || {
+            State::persisted(&engine.memory, GroupId(1)).expect("the state can be read") >= applied
+        });
+        until("the log is cut behind it", || {
+            let logs = log.load().expect("the log is whole");
+            logs.iter().any(|log| log.group == GroupId(1) && log.before_first.0 >= applied)
+        });
+        node.shut_down().expect("an orderly end");
+    }
+}
+
+#[test]
+fn a_state_that_was_lost_is_replayed_from_a_whole_log_while_clients_are_told_and_then_flushed() {
+    let log = Arc::new(MemoryLog::new());
+    let node = flushing(&Arc::new(Slow::default()), &log, u64::MAX, u64::MAX, NEVER);
+    for n in 0..20 {
+        until("the node takes writes", || answer(ask(node.resp, &format!("SET key-{n} value-{n}"))) == "+OK\r\n");
+    }
+    node.shut_down().expect("an orderly end");
+
+    let engine = Arc::new(Slow::default());
+    engine.set_closed(true);
+    let node = flushing(&engine, &log, u64::MAX, u64::MAX, Duration::ZERO);
+    for command in ["GET key-0", "SET key-0 other", "DBSIZE"] {
+        assert_eq!(answer(ask(node.resp, command)), "-LOADING Redis is loading the dataset in memory\r\n");
+    }
+    engine.set_closed(false);
+    for n in 0..20 {
+        let expected = format!("${}\r\nvalue-{n}\r\n", format!("value-{n}").len());
+        until("the log is replayed", || answer(ask(node.resp, &format!("GET key-{n}"))) == expected);
+    }
+    let applied = node.core.local[&GroupId(1)].cell.applied();
+    until("what was replayed is flushed, although nothing is written", || {
+        State::persisted(&engine.memory, GroupId(1)).expect("the state can be read") >= applied
+    });
     node.shut_down().expect("an orderly end");
 }
 
