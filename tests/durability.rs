@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Ticket};
+use holdfast::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term, Ticket};
 use holdfast::command::batch::{Call, Unit};
 use holdfast::data::{Head, Thresholds};
 use holdfast::host::meta::{Facts, Node as MetaNode};
 use holdfast::host::{Config, Host, Input};
 use holdfast::machine::{self, Machine, Now, Output, Settings, State, Submission};
 use holdfast::resp::Protocol;
+use holdfast::store::memory::MemoryEngine;
 use holdfast::store::rocks::{LogOptions, RocksEngine, RocksLog, StateOptions};
-use holdfast::store::{Engine, Log, Read, keys};
+use holdfast::store::snapshot::{Receiver, Sender, ranges};
+use holdfast::store::{Batch, Engine, HardState, Log, LogRecord, LogWrite, Order, Read, keys};
 
 const GROUP: GroupId = GroupId(1);
 const NODE: NodeId = NodeId(1);
@@ -219,4 +222,102 @@ fn rule_18_whatever_the_state_loses_the_log_still_holds() {
         }
     }
     assert!(cuts > 12 && lost > 3, "{cuts} cuts, {lost} times state was lost: nothing was tried");
+}
+
+/// A follower at entry 10 installs a snapshot of entry 50 and the power fails between any two steps, as rule 20 orders
+/// them: flush, one ingestion, reset of the log. It starts from the old state or from the new one, never from parts of
+/// both, and brings the log to it.
+#[test]
+fn rule_20_a_power_cut_at_any_step_of_an_installation_leaves_the_old_state_or_the_new() {
+    let head = |name: String| keys::head(0, name.as_bytes());
+    let state = |applied, term| State { applied: LogIndex(applied), term: Term(term), epoch: 1, ..State::default() };
+    let contents = |engine: &dyn Engine| {
+        let mut found = Vec::new();
+        let (start, end) = keys::slots(SlotRange::ALL);
+        engine
+            .scan(&start, &end, Order::Forward, &mut |key, _| {
+                found.push(Bytes::copy_from_slice(key));
+                ControlFlow::Continue(())
+            })
+            .expect("the state can be read");
+        found
+    };
+    let fill = |engine: &dyn Engine, names: std::ops::Range<u64>, state: &State| {
+        let mut batch = Batch::default();
+        names.for_each(|n| batch.put(head(format!("key-{n}")), format!("of {}", state.applied)));
+        batch.put(keys::applied(GROUP), state.encode());
+        engine.write(&batch).expect("the engine works");
+        contents(engine)
+    };
+    let (old_state, new_state) = (state(10, 2), state(50, 3));
+    let sender = MemoryEngine::new();
+    let new = fill(&sender, 100..400, &new_state);
+    let ranges = ranges(GROUP, Some(SlotRange::ALL));
+    let mut chunks = Sender::new(sender.snapshot().expect("a view"), ranges.clone()).in_chunks_of(1_000);
+    let mut received = Receiver::new(Vec::new());
+    while let Some(chunk) = chunks.next_chunk().expect("a chunk") {
+        received.accept(chunk).expect("a good chunk");
+    }
+
+    let home = tempfile::tempdir().expect("a directory");
+    let open = |home: &Path| {
+        let engine = RocksEngine::open(&home.join("state"), &StateOptions::default()).expect("the state opens");
+        let log = RocksLog::open(&home.join("raft"), &LogOptions::default()).expect("the log opens");
+        (engine, Arc::new(log))
+    };
+    let (engine, log) = open(home.path());
+    let old = fill(&engine, 0..200, &old_state);
+    let record = |index| LogRecord { index: LogIndex(index), term: Term(2), data: Bytes::new() };
+    let hard_state = HardState { term: Term(3), vote: 0, commit: LogIndex(10) };
+    let write = LogWrite { group: GROUP, hard_state: Some(hard_state), ..LogWrite::default() };
+    log.append(&[LogWrite { records: (1..=12).map(record).collect(), ..write.clone() }]).expect("the disk works");
+
+    let nodes = (1..=3).map(|id| MetaNode { id: NodeId(id), peer: format!("127.0.0.1:{id}") }).collect();
+    let facts = Facts::initial(nodes, 1, 3, "test");
+    let mut steps: [Box<dyn FnMut()>; 4] = [
+        Box::new(|| ()),
+        Box::new(|| engine.flush().expect("the disk works")),
+        Box::new(|| received.install(&engine, &ranges).expect("the disk works")),
+        Box::new(|| {
+            let hard_state = Some(HardState { commit: LogIndex(50), ..hard_state });
+            let reset = Some((LogIndex(50), Term(3)));
+            log.append(&[LogWrite { reset, hard_state, ..write.clone() }]).expect("the disk works");
+        }),
+    ];
+    for (step, expected) in
+        [None, Some((&old_state, &old)), Some((&new_state, &new)), Some((&new_state, &new))].into_iter().enumerate()
+    {
+        steps[step]();
+        let left = tempfile::tempdir().expect("a directory");
+        for part in ["state", "raft"] {
+            copy(&home.path().join(part), &left.path().join(part));
+        }
+        // Twice: what the first start repairs must be as good a beginning.
+        for start in 1..=2 {
+            let (engine, log) = open(left.path());
+            let state = State::load(&engine, GROUP).expect("the state can be read");
+            assert_eq!(state.as_ref(), expected.map(|(state, _)| state), "step {step}, start {start}");
+            assert!(contents(&engine) == *expected.map_or(&Vec::new(), |(_, keys)| keys), "step {step}, start {start}");
+            let State { applied, term, hash, conf_state, .. } = state.unwrap_or_default();
+            let mut starts = facts.starts(NODE);
+            starts.retain(|start| start.group == GROUP);
+            (starts[0].applied, starts[0].hash, starts[0].conf_state) = ((applied, term), hash, conf_state);
+            starts[0].log = log.load().expect("the log is whole").into_iter().find(|log| log.group == GROUP);
+            let mut host =
+                Host::new(&Config::default(), NODE, facts.cluster, starts, log.clone(), 1, Nanos(1_000_000_000))
+                    .unwrap_or_else(|why| panic!("step {step}, start {start}: {why}"));
+            let effects = host.ready(Nanos(1_000_000_001));
+            assert_eq!(
+                effects.persist.is_some(),
+                (step, start) == (2, 1),
+                "only a state ahead of its log needs repair"
+            );
+            if let Some(persist) = effects.persist {
+                log.append(&persist.writes).expect("the disk works");
+            }
+            let status = host.status();
+            let last = if step < 2 { LogIndex(12) } else { LogIndex(50) };
+            assert_eq!((status[0].last, status[0].term), (last, Term(3)), "step {step}, start {start}");
+        }
+    }
 }

@@ -45,18 +45,25 @@ pub struct Sender {
     ranges: VecDeque<Range>,
     /// The next chunk's number; `None` after the last one.
     next: Option<u32>,
+    /// Bytes at which a chunk closes.
+    chunk_bytes: usize,
 }
 
 impl Sender {
     /// Will send the records of `ranges` (ascending, see [`ranges`]) as `view` shows them.
     pub fn new(view: Snapshot, ranges: Vec<Range>) -> Sender {
-        Sender { view, ranges: ranges.into(), next: Some(0) }
+        Sender { view, ranges: ranges.into(), next: Some(0), chunk_bytes: SNAPSHOT_CHUNK_BYTES }
+    }
+
+    /// Closes chunks earlier, so that a small state takes many.
+    pub fn in_chunks_of(self, bytes: usize) -> Sender {
+        Sender { chunk_bytes: bytes.min(SNAPSHOT_CHUNK_BYTES), ..self }
     }
 
     /// The next chunk, `None` after the last. An error leaves the place where it was: asking again is allowed.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>> {
         let Some(number) = self.next else { return Ok(None) };
-        let mut chunk = BytesMut::with_capacity(SNAPSHOT_CHUNK_BYTES / 16);
+        let mut chunk = BytesMut::with_capacity(self.chunk_bytes / 16);
         chunk.put_u32(0);
         chunk.put_u8(FORMAT);
         chunk.put_u32(number);
@@ -69,7 +76,7 @@ impl Sender {
                 chunk.put_u32(value.len() as u32);
                 chunk.put_slice(key);
                 chunk.put_slice(value);
-                if chunk.len() < SNAPSHOT_CHUNK_BYTES {
+                if chunk.len() < self.chunk_bytes {
                     return ControlFlow::Continue(());
                 }
                 last_key = Some(keys::after(key));
