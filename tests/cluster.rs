@@ -181,6 +181,9 @@ fn tail(path: &Path) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
+/// Counters of a load: spread over the groups, if there are several.
+const COUNTERS: u64 = 12;
+
 /// Clients that count up, each on one connection that must never fail.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -198,7 +201,7 @@ impl Load {
                 let mut client = Client::connect(port).map_err(|why| fail(why.to_string()))?;
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    match client.call(&["INCR", "counter"]) {
+                    match client.call(&["INCR", &counter(count % COUNTERS)]) {
                         Ok(Reply::Integer(_)) => count += 1,
                         other => return Err(fail(format!("{other:?} after {count}"))),
                     }
@@ -240,11 +243,20 @@ impl Load {
     }
 }
 
-fn counter(cluster: &Cluster, n: usize) -> u64 {
-    cluster.until("the counter", || match cluster.nodes[n].ask(&["GET", "counter"])? {
-        Reply::Bulk(Some(text)) => String::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
-    })
+fn counter(number: u64) -> String {
+    format!("counter-{number}")
+}
+
+/// The sum of all counters as a node tells it.
+fn counted(cluster: &Cluster, n: usize) -> u64 {
+    let one = |number| {
+        cluster.until("a counter", || match cluster.nodes[n].ask(&["GET", &counter(number)])? {
+            Reply::Bulk(Some(text)) => String::from_utf8(text).ok()?.parse().ok(),
+            Reply::Bulk(None) => Some(0),
+            _ => None,
+        })
+    };
+    (0..COUNTERS).map(one).sum::<u64>()
 }
 
 #[test]
@@ -271,7 +283,16 @@ fn every_node_takes_every_command() {
 
 #[test]
 fn a_killed_leader_costs_a_pause_and_no_command_runs_twice() {
-    let mut cluster = Cluster::start(1);
+    killed_leaders(1);
+}
+
+#[test]
+fn a_killed_node_costs_a_pause_when_every_node_leads_some_of_six_groups() {
+    killed_leaders(6);
+}
+
+fn killed_leaders(partitions: usize) {
+    let mut cluster = Cluster::start(partitions);
     let mut expected = 0;
     for round in 0..3 {
         let leader = cluster.leader();
@@ -286,7 +307,7 @@ fn a_killed_leader_costs_a_pause_and_no_command_runs_twice() {
         expected += load.finish(&cluster);
         cluster.until_writable(leader);
         for n in 0..3 {
-            assert_eq!(counter(&cluster, n), expected, "round {round}: at node {}", n + 1);
+            assert_eq!(counted(&cluster, n), expected, "round {round}: at node {}", n + 1);
         }
     }
 }
@@ -307,17 +328,17 @@ fn nodes_stop_one_after_the_other_without_an_error_and_keep_everything() {
         expected += load.finish(&cluster);
     }
     for n in 0..3 {
-        assert_eq!(counter(&cluster, n), expected);
+        assert_eq!(counted(&cluster, n), expected);
     }
     cluster.nodes.iter_mut().for_each(Node::stop);
     cluster.nodes.iter_mut().for_each(Node::start);
     for n in 0..3 {
-        assert_eq!(counter(&cluster, n), expected, "after a restart of all");
+        assert_eq!(counted(&cluster, n), expected, "after a restart of all");
     }
     cluster.nodes.iter_mut().for_each(Node::kill);
     cluster.nodes.iter_mut().for_each(Node::start);
     for n in 0..3 {
-        assert_eq!(counter(&cluster, n), expected, "after a crash of all");
+        assert_eq!(counted(&cluster, n), expected, "after a crash of all");
     }
 }
 
@@ -447,5 +468,5 @@ fn a_single_node_keeps_what_it_acknowledged() {
     let expected = load.finish(&cluster);
     cluster.nodes[0].kill();
     cluster.nodes[0].start();
-    assert_eq!(counter(&cluster, 0), expected);
+    assert_eq!(counted(&cluster, 0), expected);
 }

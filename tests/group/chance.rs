@@ -28,7 +28,7 @@ fn one_life(seed: u64) {
         ..Config::default()
     };
     let nodes = *rng.pick(&[1, 2, 3, 3, 3]);
-    let mut world = World::new(nodes, 1, config);
+    let mut world = World::new(nodes, if seed.is_multiple_of(3) { 6 } else { 1 }, config);
     let mut proposed = 0;
     for _ in 0..250 {
         let id = rng.range(1, nodes + 1);
