@@ -9,17 +9,26 @@ use holdfast::sim::network::Cut;
 use holdfast::sim::plan::{Fault, Plan, ReadMode};
 use holdfast::sim::{self, SeedReport};
 
-/// Runs a scenario under several seeds; every promise must hold in each.
+/// Runs a scenario under several seeds, every second one with six partitions; every promise must hold in each.
 #[track_caller]
 fn check(seeds: u64, length: Duration, shape: impl Fn(&mut Plan)) -> Vec<SeedReport> {
     let runs = (0..seeds).map(|seed| {
         let mut plan = Plan::calm(seed, length);
+        plan.partitions = if seed.is_multiple_of(2) { 1 } else { 6 };
         shape(&mut plan);
         let report = sim::run_plan(plan, false);
         assert!(report.violations.is_empty(), "{report}");
         report
     });
     runs.collect()
+}
+
+/// What a scenario is about must have happened in it.
+#[track_caller]
+fn met(reports: &[SeedReport], kinds: &[&str]) {
+    for kind in kinds {
+        assert!(reports.iter().any(|report| report.coverage.met(kind) > 0), "no seed met: {kind}");
+    }
 }
 
 fn at(seconds: f64) -> Nanos {
@@ -87,10 +96,7 @@ fn r08_leader_changes_at_every_point_of_a_transaction() {
             }
         });
     });
-    for kind in ["transaction", "watch aborted", "leader change"] {
-        let met = reports.iter().filter(|report| !report.coverage.missing().contains(&kind)).count();
-        assert!(met > 0, "no seed met: {kind}");
-    }
+    met(&reports, &["transaction", "watch aborted", "leader change"]);
 }
 
 /// RedisRaft 28: two leaders under mixed faults. Five nodes, partitions, pauses and crashes at once.
@@ -127,9 +133,32 @@ fn r12_r13_crashes_around_snapshots_and_log_cuts() {
             }
         });
     });
-    let installs: usize =
-        reports.iter().filter(|report| report.story.iter().any(|line| line.contains("snapshot"))).count();
-    assert!(installs > 0, "no snapshot was ever installed");
+    met(&reports, &["snapshot install", "log cut", "crash between effects", "log ahead of its state"]);
+}
+
+/// The same, aimed: a follower that needs a snapshot dies at one of its next steps, from the first message that tells it
+/// so to the reset of its log. What it starts from then is the old state or the new one, whichever log is beside it.
+#[test]
+fn r13_a_death_at_every_step_of_an_installation() {
+    let reports = check(40, seconds(20.0), |plan| {
+        plan.log_entries_kept = 1;
+        plan.flush_every = Duration::from_millis(50);
+        plan.bounds.chunk_bytes = 2_000;
+        let first = plan.seed * 3;
+        let others = vec![NodeId(1), NodeId(2)];
+        plan.faults = (0..12)
+            .flat_map(|round| {
+                let away = 1.0 + 1.5 * round as f64;
+                let cut = Cut::Sides(vec![NodeId(3)], others.clone());
+                let effects = (first + round) % 40;
+                [
+                    (at(away), Fault::Partition { cut, length: seconds(1.0) }),
+                    (at(away + 1.0), Fault::CrashAtEffect { node: NodeId(3), effects, down: seconds(0.2) }),
+                ]
+            })
+            .collect();
+    });
+    met(&reports, &["snapshot install", "snapshot in chunks", "snapshot aborted", "state ahead of its log"]);
 }
 
 /// RedisRaft 51: a log cache with a hole after a conflict. Tiny caches, and leaders that are cut off with entries that
@@ -186,15 +215,17 @@ fn t06_leases_under_pauses_drift_and_jumps() {
 /// TiKV 11618: a snapshot stream dies half-way. Links break while snapshots are needed all the time.
 #[test]
 fn t09_snapshots_over_breaking_links() {
-    check(6, seconds(30.0), |plan| {
+    let reports = check(6, seconds(30.0), |plan| {
         plan.log_entries_kept = 1;
         plan.flush_every = Duration::from_millis(50);
+        plan.bounds.chunk_bytes = 1;
         every(plan, 0.6, |number| {
             let one = node(number / 3, 3);
             let others = (1..=3).map(NodeId).filter(|other| *other != one).collect();
             Fault::Partition { cut: Cut::Sides(vec![one], others), length: seconds(0.5) }
         });
     });
+    met(&reports, &["snapshot install", "snapshot in chunks", "snapshot aborted"]);
 }
 
 /// raft-rs 0.7.0: proposals refused in the middle of a batch. Hardly any bytes may be uncommitted.

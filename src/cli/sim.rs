@@ -24,6 +24,9 @@ pub struct Flags {
     /// Print every event
     #[arg(long)]
     trace: bool,
+    /// Run every seed twice and compare the trace hashes
+    #[arg(long)]
+    twice: bool,
     /// How many seeds to run at a time [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -37,17 +40,22 @@ pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     let (from, seeds) = flags.seed.map_or((flags.from, flags.seeds), |seed| (seed, 1));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = flags.threads.unwrap_or(cores);
-    let options = Options { from, seeds, trace: flags.trace, threads, violations_max: flags.violations.max(1) };
+    let (trace, twice, violations_max) = (flags.trace, flags.twice, flags.violations.max(1));
+    let options = Options { from, seeds, trace, twice, threads, violations_max };
     let report = sim::run(&options, |seed| {
         if !seed.violations.is_empty() || flags.seed.is_some() {
             println!("{seed}");
         }
     });
-    println!("{report}");
     println!("seeds that met: {}", report.coverage);
     let missing = report.coverage.missing();
     if !missing.is_empty() && seeds >= 100 {
         println!("never met: {}", missing.join(", "));
     }
+    if report.undecided > 0 {
+        println!("histories too hard to judge: {}", report.undecided);
+    }
+    println!("writes per simulated second: {:.0}", report.writes as f64 / report.simulated.as_secs_f64().max(1.0));
+    println!("{report}");
     Ok(if report.violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

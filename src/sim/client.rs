@@ -54,6 +54,8 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// How many got a reply.
     pub checked: u64,
+    /// How many of those may have written.
+    pub writes: u64,
 }
 
 impl Client {
@@ -113,6 +115,7 @@ impl Client {
                     operation.end = Some(now);
                     operation.outcome = outcome;
                     history.checked += 1;
+                    history.writes += u64::from(writes(request));
                 }
             }
             Answer::Down | Answer::Loading | Answer::Overloaded => {
@@ -206,6 +209,14 @@ pub fn reads(step: &Step) -> Option<Vec<Call>> {
             _ => None,
         })
         .collect()
+}
+
+fn writes(request: &Request) -> bool {
+    match request {
+        Request::Command(words) => !is_read(words),
+        Request::Transaction(commands) => !commands.iter().all(|words| is_read(words)),
+        Request::Watch(_) => false,
+    }
 }
 
 fn value(bytes: Bytes) -> Value {

@@ -18,15 +18,25 @@ pub const KINDS: &[&str] = &[
     "crash between effects",
     "crash of all nodes",
     "torn tail",
+    "unsynced log lost",
     "state lost to the last flush",
     "slow disk",
-    "full disk",
-    "failing disk",
+    "stalled leader steps down",
+    "log without space",
+    "flush without space",
+    "failing log write",
+    "failing log sync",
     "failing state",
+    "failing installation",
     "leave",
+    "clocks apart",
     "wall clock set",
     "preempted",
     "snapshot install",
+    "snapshot in chunks",
+    "snapshot aborted",
+    "state ahead of its log",
+    "log ahead of its state",
     "log cut",
     "lease read",
     "local read refused",
@@ -41,8 +51,16 @@ pub const KINDS: &[&str] = &[
     "watch aborted",
     "one node",
     "five nodes",
+    "one partition",
     "many partitions",
+    "record cache",
+    "wipes",
+    "lease mode",
     "read-index mode",
+    "log of 1 entry",
+    "log of 10 entries",
+    "log of 50 entries",
+    "log of 1000 entries",
     "leader alone",
     "leader mute",
     "leader deaf",
@@ -55,6 +73,7 @@ pub const KINDS: &[&str] = &[
     "slower clock",
     "leader preempted",
     "back and forth",
+    "left behind",
     "forgotten votes",
 ];
 
@@ -78,6 +97,12 @@ impl Coverage {
         }
     }
 
+    /// How many seeds met this; within one seed, how often it happened.
+    pub fn met(&self, kind: &str) -> u64 {
+        debug_assert!(KINDS.contains(&kind), "{kind} is not in the list");
+        self.seeds.get(kind).copied().unwrap_or(0)
+    }
+
     /// What never happened.
     pub fn missing(&self) -> Vec<&'static str> {
         KINDS.iter().filter(|kind| !self.seeds.contains_key(*kind)).copied().collect()
@@ -87,8 +112,7 @@ impl Coverage {
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, kind) in KINDS.iter().enumerate() {
-            let count = self.seeds.get(kind).copied().unwrap_or(0);
-            write!(f, "{}{kind} {count}", if position == 0 { "" } else { ", " })?;
+            write!(f, "{}{kind} {}", if position == 0 { "" } else { ", " }, self.met(kind))?;
         }
         Ok(())
     }

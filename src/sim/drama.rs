@@ -42,6 +42,9 @@ pub enum Drama {
     Preempted,
     /// Leadership goes to a follower and back, again and again: who leads anew remembers what it knew before.
     BackAndForth,
+    /// A follower is cut off until only a snapshot helps; it leads as soon as it has it, or dies while it installs it
+    /// (rules 16, 20, 31, 38).
+    LeftBehind,
     /// Two followers campaign at the same time over slow links, and the third voter, which was the leader, restarts
     /// again and again between its answers (rule 4).
     ForgottenVotes,
@@ -61,6 +64,7 @@ pub const DRAMAS: &[(Drama, &str)] = &[
     (Drama::SlowerClock, "slower clock"),
     (Drama::Preempted, "leader preempted"),
     (Drama::BackAndForth, "back and forth"),
+    (Drama::LeftBehind, "left behind"),
     (Drama::ForgottenVotes, "forgotten votes"),
 ];
 
@@ -165,6 +169,18 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
                 time += rng.range(15, 90);
                 at(time, Fault::Transfer { group, to: leader });
                 time += rng.range(15, 90);
+            }
+        }
+        Drama::LeftBehind => {
+            let length = rng.range(400, 1_100);
+            let everybody = others.iter().copied().chain([leader]).collect();
+            let cut = Cut::Sides(vec![one], everybody);
+            at(0, Fault::Partition { cut, length: Duration::from_millis(length) });
+            if rng.chance(1, 2) {
+                at(length, Fault::CrashAtEffect { node: one, effects: rng.below(40), down: between(rng, 5, 200) });
+            }
+            for after in [60, 150, 300] {
+                at(length + after, Fault::Transfer { group, to: one });
             }
         }
         Drama::ForgottenVotes => {

@@ -52,6 +52,8 @@ pub struct Options {
     pub seeds: u64,
     /// Prints every event; the seeds run on one thread then.
     pub trace: bool,
+    /// Runs every seed a second time: it must repeat itself to the last event.
+    pub twice: bool,
     /// How many seeds run at a time. What is reported does not depend on it.
     pub threads: usize,
     /// Stops after so many violated seeds.
@@ -69,6 +71,8 @@ pub struct SeedReport {
     pub leader_changes: u64,
     /// Commands whose reply was judged.
     pub commands: u64,
+    /// Those among them that may write.
+    pub writes: u64,
     /// Families of keys whose judgement was given up.
     pub undecided: u64,
     /// Events.
@@ -94,6 +98,8 @@ pub struct Report {
     pub leader_changes: u64,
     /// Commands judged.
     pub commands: u64,
+    /// Those among them that may write.
+    pub writes: u64,
     /// Families whose judgement was given up.
     pub undecided: u64,
     /// How many seeds met what.
@@ -116,7 +122,14 @@ pub fn run(options: &Options, mut each: impl FnMut(&SeedReport)) -> Report {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     // The other end is gone when enough was violated.
-                    if seed >= end || sender.send(run_safely(seed, options.trace)).is_err() {
+                    if seed >= end {
+                        return;
+                    }
+                    let mut report = run_safely(seed, options.trace);
+                    if options.twice {
+                        report.compare(&run_safely(seed, false));
+                    }
+                    if sender.send(report).is_err() {
                         return;
                     }
                 }
@@ -156,6 +169,7 @@ fn run_safely(seed: u64, trace: bool) -> SeedReport {
             simulated: Duration::ZERO,
             leader_changes: 0,
             commands: 0,
+            writes: 0,
             undecided: 0,
             events: 0,
             trace_hash: 0,
@@ -177,6 +191,7 @@ impl Report {
         self.simulated += seed.simulated;
         self.leader_changes += seed.leader_changes;
         self.commands += seed.commands;
+        self.writes += seed.writes;
         self.undecided += seed.undecided;
         self.coverage.add_seed(&seed.coverage);
         if !seed.violations.is_empty() {
@@ -185,6 +200,18 @@ impl Report {
     }
 }
 
+impl SeedReport {
+    /// A second run of the seed must have been the same, or no violation could be repeated.
+    fn compare(&mut self, again: &SeedReport) {
+        let runs = [&*self, again].map(|run| (run.events, run.trace_hash));
+        if runs[0] != runs[1] {
+            let story = runs.map(|(events, hash)| format!("{events} events, trace hash {hash:016x}"));
+            self.violations.push(Violation::new("a seed repeats itself", story.into()));
+        }
+    }
+}
+
+/// The last line of a run, whose form is fixed.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.simulated.as_secs_f64() / 3_600.0;
@@ -195,11 +222,7 @@ impl fmt::Display for Report {
             self.leader_changes,
             self.commands,
             self.violated.len()
-        )?;
-        if self.undecided > 0 {
-            write!(f, ", {} histories not decided", self.undecided)?;
-        }
-        Ok(())
+        )
     }
 }
 
@@ -220,5 +243,33 @@ impl fmt::Display for SeedReport {
             }
         }
         writeln!(f, "replay: holdfast sim --seed {} --trace", self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_has_its_form() {
+        let report = Report {
+            seeds: 2_000,
+            simulated: Duration::from_secs(36_900),
+            leader_changes: 7,
+            commands: 90_000,
+            undecided: 3,
+            ..Report::default()
+        };
+        let line = "2000 seeds, 10.25 simulated hours, 7 leader changes, 90000 commands checked, 0 violations";
+        assert_eq!(report.to_string(), line);
+    }
+
+    #[test]
+    fn a_seed_that_does_not_repeat_itself_is_a_violation() {
+        let mut one = run_plan(Plan::calm(1, Duration::from_secs(2)), false);
+        one.compare(&run_plan(Plan::calm(1, Duration::from_secs(2)), false));
+        assert!(one.violations.is_empty(), "{one}");
+        one.compare(&run_plan(Plan::calm(2, Duration::from_secs(2)), false));
+        assert!(one.to_string().contains("VIOLATED: a seed repeats itself"), "{one}");
     }
 }

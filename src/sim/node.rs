@@ -30,8 +30,9 @@ use crate::host::meta::{self, Facts};
 use crate::host::{self, Host, Persist, View};
 use crate::machine::{self, Machine, State, Version};
 use crate::service::forward::Forwarder;
+use crate::store::cached::{CachedEngine, Policy};
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
-use crate::store::{Engine as _, Log as _, Order, Read as _, keys};
+use crate::store::{Engine, Log as _, Order, Read as _, keys};
 
 /// One tick of Raft's clock.
 const TICK: Duration = Duration::from_millis(10);
@@ -143,6 +144,10 @@ struct Life {
     writing: bool,
     flushing: bool,
     flush_every: Duration,
+    chunk_bytes: usize,
+    /// What the node's machines and readers see: the engine, or a cache above it.
+    engine: Arc<dyn Engine>,
+    cache: Option<Arc<CachedEngine>>,
     requests: Requests,
     snapshots: Snapshots,
 }
@@ -221,7 +226,12 @@ impl Node {
             (1..=plan.nodes).map(|id| meta::Node { id: NodeId(id), peer: format!("node-{id}:16379") }).collect();
         let facts = Facts::initial(nodes, plan.partitions, plan.nodes as usize, "sim");
         let logs = self.log.load().map_err(|why| why.to_string())?;
-        let engine = Arc::new(self.engine.clone());
+        let mut engine: Arc<dyn Engine> = Arc::new(self.engine.clone());
+        let mut cache = None;
+        if plan.cache_bytes > 0 {
+            let above = Arc::new(CachedEngine::new(engine, plan.cache_bytes, Policy::TinyLfu));
+            (engine, cache) = (above.clone(), Some(above));
+        }
         let mut starts = facts.starts(self.id);
         let mut machines = BTreeMap::new();
         for start in &mut starts {
@@ -230,6 +240,7 @@ impl Node {
             start.hash = state.hash;
             start.conf_state = state.conf_state;
             start.log = logs.iter().find(|log| log.group == start.group).copied();
+            cover_start(shared, start);
             let slots = facts.groups.iter().find(|group| group.id == start.group).and_then(|group| group.slots);
             let settings = plan.machine_settings();
             let (thresholds, usage) = (settings.thresholds, settings.usage.clone());
@@ -259,6 +270,9 @@ impl Node {
             writing: false,
             flushing: false,
             flush_every: plan.flush_every,
+            chunk_bytes: plan.bounds.chunk_bytes,
+            engine,
+            cache,
             requests: Requests::new(forwarder),
             snapshots: Snapshots::default(),
         })
@@ -296,12 +310,16 @@ impl Node {
         if self.life.take().is_none() {
             return;
         }
+        self.cover_life(shared);
         let unsynced = self.log.unsynced_writes();
         let unflushed = self.engine.unflushed_batches();
         self.log.crash(&mut self.rng);
         self.engine.crash(&mut self.rng);
         if self.log.was_torn() {
             shared.coverage.saw("torn tail");
+        }
+        if unsynced > 0 {
+            shared.coverage.saw("unsynced log lost");
         }
         if unflushed > 0 {
             shared.coverage.saw("state lost to the last flush");
@@ -384,7 +402,10 @@ impl Node {
     /// Lets the next write of the state fail.
     pub fn fail_state(&mut self) {
         if self.life.is_some() {
-            self.engine.fail_next(Operation::Write, Fault::io());
+            for operation in [Operation::Write, Operation::Ingest] {
+                let fault = if self.rng.chance(1, 3) { Fault::io().but_done() } else { Fault::io() };
+                self.engine.fail_next(operation, fault);
+            }
         }
     }
 
@@ -401,6 +422,14 @@ impl Node {
             return shared.plan(self.id, TICK, NodeEvent::Leaving { since, down });
         }
         self.die(shared, down);
+    }
+
+    /// Notes what its groups went through, before the process ends.
+    pub fn cover_life(&self, shared: &mut Shared) {
+        let status = self.life.iter().flat_map(|life| life.host.status());
+        if status.into_iter().any(|status| status.counters.step_downs > 0) {
+            shared.coverage.saw("stalled leader steps down");
+        }
     }
 
     /// How far a group is applied, if the process lives.
@@ -486,11 +515,16 @@ impl Node {
             shared.coverage.saw("log cut");
         }
         if fails {
-            let fault = if self.disk.is_full(now) { Fault::no_space() } else { Fault::io() };
+            let is_full = self.disk.is_full(now);
+            let fault = if is_full { Fault::no_space() } else { Fault::io() };
             let operation = if shared.rng.chance(1, 2) { Operation::Write } else { Operation::Sync };
+            shared.coverage.saw(match operation {
+                _ if is_full => "log without space",
+                Operation::Write => "failing log write",
+                _ => "failing log sync",
+            });
             let fault = if shared.rng.chance(1, 3) { fault.but_done() } else { fault };
             self.log.fail_next(operation, fault);
-            shared.coverage.saw("failing disk");
         }
         if let Err(why) = self.log.stage(&writes) {
             return self.abort(shared, &why);
@@ -538,6 +572,7 @@ impl Node {
         life.flushing = false;
         if self.disk.is_full(now) {
             self.engine.fail_next(Operation::Sync, Fault::no_space());
+            shared.coverage.saw("flush without space");
         }
         if self.engine.flush().is_err() {
             return;
@@ -551,5 +586,15 @@ impl Node {
                 shared.plan(self.id, later, NodeEvent::FlushKnown { group, index });
             }
         }
+    }
+}
+
+/// Which of the two databases is ahead when a replica starts, and has to be brought to the other.
+fn cover_start(shared: &mut Shared, start: &host::GroupStart) {
+    let (Some(log), (applied, _)) = (start.log, start.applied) else { return };
+    if applied > log.last {
+        shared.coverage.saw("state ahead of its log");
+    } else if applied < log.last {
+        shared.coverage.saw("log ahead of its state");
     }
 }

@@ -47,6 +47,8 @@ pub struct Bounds {
     pub uncommitted_bytes: u64,
     /// Bytes of committed entries that a machine has not applied.
     pub unapplied_bytes: u64,
+    /// Bytes of a chunk of a snapshot.
+    pub chunk_bytes: usize,
 }
 
 impl Bounds {
@@ -63,6 +65,7 @@ impl Bounds {
         appends_in_flight: 256,
         uncommitted_bytes: 512 << 20,
         unapplied_bytes: 64 << 20,
+        chunk_bytes: 1 << 20,
     };
 
     /// Each bound is narrow in one of three seeds.
@@ -84,6 +87,7 @@ impl Bounds {
         narrow(&mut |bounds, how| bounds.appends_in_flight = [1, 2, 4][how as usize]);
         narrow(&mut |bounds, how| bounds.uncommitted_bytes = [1, 1_000, 5_000][how as usize]);
         narrow(&mut |bounds, how| bounds.unapplied_bytes = [1, 200, 2_000][how as usize]);
+        narrow(&mut |bounds, how| bounds.chunk_bytes = [100, 1_000, 10_000][how as usize]);
         narrow(&mut |bounds, how| bounds.worthwhile_bytes = [1, 100, 1_000][how as usize]);
         bounds
     }
@@ -120,6 +124,10 @@ pub struct Plan {
     pub think_max: Duration,
     /// Whether the engine's memory-only lookups miss now and then.
     pub cold_reads: bool,
+    /// Bytes of the cache of records above the engine, 0 for none.
+    pub cache_bytes: u64,
+    /// Whether clients empty the keyspace now and then. They share one family of keys then, and are few.
+    pub wipes: bool,
     /// Faults in order of time.
     pub faults: Vec<(Nanos, Fault)>,
     /// When everything becomes healthy.
@@ -147,7 +155,7 @@ pub enum Fault {
     FullDisk { node: NodeId, length: Duration },
     /// The next log write fails.
     FailingDisk { node: NodeId },
-    /// The next write of the state fails: the process must end.
+    /// The next write of the state, or the next snapshot that is to replace it, fails: the process must end.
     FailingState { node: NodeId },
     /// A process is told to end: it hands its leaderships over and stops.
     Leave { node: NodeId, down: Duration },
@@ -190,9 +198,21 @@ impl Plan {
             readers_per_node: 1,
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
             cold_reads: rng.chance(1, 4),
+            cache_bytes: *rng.pick(&[0, 0, 5_000, 1 << 20]),
+            wipes: rng.chance(1, 20),
             faults: Vec::new(),
             heal_at: Nanos(0) + Duration::from_secs(seconds),
         };
+        // What the cache holds depends on when it tidies itself up, which is the one thing here that no seed decides.
+        // Answers do not; whether the engine is asked at all does.
+        if plan.cold_reads {
+            plan.cache_bytes = 0;
+        }
+        if plan.wipes {
+            plan.partitions = 1;
+            plan.clients = 3;
+            plan.think_max = Duration::from_millis(150);
+        }
         plan.draw_dramas(rng);
         // Dramas alone, faults alone, and both at once.
         if plan.faults.is_empty() || rng.chance(1, 3) {
@@ -219,6 +239,8 @@ impl Plan {
             readers_per_node: 0,
             think_max: Duration::from_millis(40),
             cold_reads: false,
+            cache_bytes: 0,
+            wipes: false,
             faults: Vec::new(),
             heal_at: Nanos(0) + length,
         }
@@ -264,16 +286,30 @@ impl Plan {
 
     /// Notes which settings this plan covers.
     pub fn cover(&self, coverage: &mut Coverage) {
+        coverage.saw(if self.partitions > 1 { "many partitions" } else { "one partition" });
+        coverage.saw(match self.read_mode {
+            ReadMode::Lease => "lease mode",
+            ReadMode::ReadIndex => "read-index mode",
+        });
+        coverage.saw(match self.log_entries_kept {
+            0..10 => "log of 1 entry",
+            10..50 => "log of 10 entries",
+            50..1_000 => "log of 50 entries",
+            _ => "log of 1000 entries",
+        });
+        if self.wipes {
+            coverage.saw("wipes");
+        }
+        if self.cache_bytes > 0 {
+            coverage.saw("record cache");
+        }
+        if self.skewed_clocks {
+            coverage.saw("clocks apart");
+        }
         match self.nodes {
             1 => coverage.saw("one node"),
             5 => coverage.saw("five nodes"),
             _ => {}
-        }
-        if self.partitions > 1 {
-            coverage.saw("many partitions");
-        }
-        if self.read_mode == ReadMode::ReadIndex {
-            coverage.saw("read-index mode");
         }
     }
 

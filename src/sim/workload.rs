@@ -49,6 +49,8 @@ pub struct Workload {
     families: Vec<Family>,
     next_family: u64,
     next_token: u64,
+    /// One family for everybody, and `FLUSHALL` among its commands: it touches every family there is.
+    wipes: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -93,10 +95,11 @@ pub fn single_families() -> impl Iterator<Item = u64> {
 
 impl Workload {
     /// A generator.
-    pub fn new(mut rng: Rng) -> Workload {
+    pub fn new(mut rng: Rng, wipes: bool) -> Workload {
         let noise = Noise::new(&mut rng);
-        let families = (0..FAMILIES as u64).map(Family::new).collect();
-        Workload { rng, noise, families, next_family: FAMILIES as u64, next_token: 0 }
+        let count = if wipes { 1 } else { FAMILIES as u64 };
+        let families = (0..count).map(Family::new).collect();
+        Workload { rng, noise, families, next_family: count, next_token: 0, wipes }
     }
 
     /// What a client does next. `watching`: the family that the client has watched keys of, whose transaction comes now.
@@ -105,25 +108,30 @@ impl Workload {
         if let Some(family) = watching {
             return Step { family, requests: vec![self.transaction(now, family)] };
         }
+        if self.wipes {
+            return self.mixed(now);
+        }
         let (tokens, counters, noise) = if hurry { (20, 80, 83) } else { (15, 25, 50) };
         match self.rng.below(100) {
             draw if draw < tokens => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
             draw if draw < counters => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
             draw if draw < noise => self.noise(now),
-            _ => {
-                let family = self.family();
-                let requests = match self.rng.below(100) {
-                    0..8 => vec![self.watch(family)],
-                    8..16 => vec![self.transaction(now, family)],
-                    16..28 => {
-                        let length = self.rng.range(2, 6);
-                        (0..length).map(|_| Request::Command(self.command(now, family))).collect()
-                    }
-                    _ => vec![Request::Command(self.command(now, family))],
-                };
-                Step { family, requests }
-            }
+            _ => self.mixed(now),
         }
+    }
+
+    fn mixed(&mut self, now: Nanos) -> Step {
+        let family = self.family();
+        let requests = match self.rng.below(100) {
+            0..8 => vec![self.watch(family)],
+            8..16 => vec![self.transaction(now, family)],
+            16..28 => {
+                let length = self.rng.range(2, 6);
+                (0..length).map(|_| Request::Command(self.command(now, family))).collect()
+            }
+            _ => vec![Request::Command(self.command(now, family))],
+        };
+        Step { family, requests }
     }
 
     /// What a client that only reads does next: it looks where a stale answer shows.
@@ -146,7 +154,8 @@ impl Workload {
     fn family(&mut self) -> u64 {
         let at = self.rng.below(self.families.len() as u64) as usize;
         let family = &mut self.families[at];
-        if family.operations >= FAMILY_OPERATIONS_MAX || family.unknown >= FAMILY_UNKNOWN_MAX {
+        let worn = family.operations >= FAMILY_OPERATIONS_MAX || family.unknown >= FAMILY_UNKNOWN_MAX;
+        if worn && !self.wipes {
             *family = Family::new(self.next_family);
             self.next_family += 1;
         }
@@ -244,6 +253,9 @@ impl Workload {
     /// One command of the model's table on keys of a family.
     fn command(&mut self, now: Nanos, family: u64) -> Words {
         let key = self.key(family);
+        if self.wipes && self.rng.chance(1, 20) {
+            return vec![word("FLUSHALL")];
+        }
         match self.rng.below(100) {
             0..18 => vec![word("GET"), key],
             18..30 => vec![word("SET"), key, self.value()],
@@ -336,7 +348,7 @@ mod tests {
     #[test]
     fn the_model_and_the_commands_agree_on_what_the_workload_asks() {
         for seed in 0..60 {
-            let mut workload = Workload::new(Rng::new(seed));
+            let mut workload = Workload::new(Rng::new(seed), seed.is_multiple_of(4));
             let mut world = World::new(EPOCH.0);
             let mut time = Nanos(0);
             let mut history = Vec::new();

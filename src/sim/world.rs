@@ -85,7 +85,7 @@ impl World {
             let delay = Duration::from_micros(rng.below(1_000_000));
             shared.queue.after(delay, Event::Client { client: client.id, turn: client.turn });
         }
-        let workload = Workload::new(rng.fork());
+        let workload = Workload::new(rng.fork(), plan.wipes);
         World {
             plan,
             shared,
@@ -118,6 +118,9 @@ impl World {
             undecided = judgement.undecided;
             self.shared.violations = judgement.violations;
         }
+        for node in &self.nodes {
+            node.cover_life(&mut self.shared);
+        }
         let leader_changes = self.nodes.iter().map(|node| node.leaderships).sum::<u64>();
         let groups = u64::from(self.plan.partitions) + 1;
         if leader_changes > groups {
@@ -128,6 +131,7 @@ impl World {
             simulated: Duration::from_nanos(self.shared.now().0),
             leader_changes: leader_changes.saturating_sub(groups),
             commands: self.history.checked,
+            writes: self.history.writes,
             undecided,
             events: self.shared.trace.events(),
             trace_hash: self.shared.trace.hash(),

@@ -298,6 +298,9 @@ mod tests {
         );
         violated("0 1 1 SET k 5 -> OK\n2 3 1 INCR k -> :5");
         violated("0 1 1 HSET h a 1 -> :1\n2 3 1 HGETALL h -> [a 2]");
+        fine("0 1 1 SET a 1 -> OK\n2 9 1 FLUSHALL -> OK\n3 4 2 GET a -> 1\n5 6 2 GET a -> nil");
+        violated("0 1 1 SET a 1 -> OK\n2 3 1 FLUSHALL -> OK\n4 5 1 MSETNX a 2 b 3 -> :0");
+        violated("0 1 1 SET a 1 -> OK\n2 3 2 WATCH a -> OK\n4 5 1 FLUSHALL -> OK\n6 7 2 MULTI INCR a -> :1");
     }
 
     #[test]

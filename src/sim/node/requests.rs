@@ -146,10 +146,11 @@ impl Node {
 
     /// Runs the calls on the applied state; `None` where only the machine can answer.
     fn read_data(&self, group: GroupId, calls: &[Call], now: Nanos, wall: Millis) -> Option<Vec<UnitReply>> {
-        let slot = self.life.as_ref()?.machines.get(&group)?;
+        let life = self.life.as_ref()?;
+        let slot = life.machines.get(&group)?;
         let moment = Moment { stamp: slot.stamp, clock: wall };
         let facts = Facts { group, slots: slot.slots?, moment, thresholds: slot.thresholds, seed: now.0 };
-        let view = InMemory::new(&self.engine, &slot.version);
+        let view = InMemory::new(&*life.engine, &slot.version);
         let mut out = BytesMut::new();
         let mut replies = Vec::with_capacity(calls.len());
         for call in calls {

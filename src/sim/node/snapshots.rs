@@ -11,6 +11,7 @@ use super::{Life, MachineWork, Node, NodeEvent};
 use crate::base::{GroupId, LogIndex, NodeId, PeerId, Term};
 use crate::host::{Envelope, Input, RECEIVED_SNAPSHOTS, SnapshotEffect};
 use crate::machine::{State, snapshot};
+use crate::store::memory::{Fault, Operation};
 use crate::store::snapshot::{Receiver, Sender, ranges};
 use crate::store::{Engine as _, Snapshot};
 
@@ -54,7 +55,7 @@ impl Node {
                 let Some(view) = life.snapshots.views.remove(&(group, snapshot)) else {
                     return self.tell_host(shared, Input::SnapshotSent { group, snapshot, to_peer, delivered: false });
                 };
-                let sender = Sender::new(view, ranges(group, life.slots(group)));
+                let sender = Sender::new(view, ranges(group, life.slots(group))).in_chunks_of(life.chunk_bytes);
                 let stream = life.snapshots.next_stream;
                 life.snapshots.next_stream += 1;
                 life.snapshots.outgoing.insert(stream, Outgoing { group, snapshot, to, to_peer, sender });
@@ -108,6 +109,9 @@ impl Node {
     pub(super) fn stream_over(&mut self, shared: &mut Shared, stream: u64, delivered: bool) {
         let Some(life) = &mut self.life else { return };
         let Some(Outgoing { group, snapshot, to_peer, .. }) = life.snapshots.outgoing.remove(&stream) else { return };
+        if !delivered {
+            shared.coverage.saw("snapshot aborted");
+        }
         self.tell_host(shared, Input::SnapshotSent { group, snapshot, to_peer, delivered });
     }
 
@@ -124,6 +128,7 @@ impl Node {
                 let Some(incoming) = snapshots.incoming.get_mut(&(from, stream)) else { return };
                 let accepted = incoming.receiver.accept(chunk);
                 if accepted == Ok(false) {
+                    shared.coverage.saw("snapshot in chunks");
                     return;
                 }
                 let arrived = snapshots.incoming.remove(&(from, stream));
@@ -142,9 +147,13 @@ impl Node {
     pub(super) fn install(&mut self, shared: &mut Shared, group: GroupId, number: u64, index: LogIndex, term: Term) {
         let Some(life) = &mut self.life else { return };
         let Some(mut received) = life.snapshots.received.remove(&(group, number)) else { return };
-        let slots = life.slots(group);
-        if snapshot::install(&self.engine, group, slots, (index, term), &mut received).is_err() {
+        let (slots, engine) = (life.slots(group), life.engine.clone());
+        if self.disk.is_full(shared.now()) {
+            self.engine.fail_next(Operation::Ingest, Fault::no_space());
+        }
+        if snapshot::install(&*engine, group, slots, (index, term), &mut received).is_err() {
             // The host waits for this before anything else of the group: there is no way on.
+            shared.coverage.saw("failing installation");
             shared.trace.note(shared.queue.now(), Some(self.id), format_args!("a snapshot cannot be installed"));
             return self.die(shared, Duration::from_millis(300));
         }

@@ -153,6 +153,13 @@ impl Node {
             shared.trace.detail(now, Some(self.id), what);
         }
         let led = |view: &View| view.serving.then_some(view.term);
+        if view.serving
+            && before.is_none_or(|before| !before.serving)
+            && let (Some(cache), Some(slots)) = (life.cache.clone(), life.slots(view.group))
+        {
+            // As in `runtime`, rule 38.
+            cache.new_generation(slots);
+        }
         if led(&view).is_some() && before.as_ref().and_then(led) != led(&view) {
             self.leaderships += 1;
             let now = shared.now();

@@ -66,7 +66,6 @@ impl World {
                 self.nodes[place(node)].disk.slow(now + length);
             }
             Fault::FullDisk { node, length } => {
-                coverage.saw("full disk");
                 self.nodes[place(node)].disk.fill(now + length);
             }
             Fault::FailingDisk { node } => self.nodes[place(node)].disk.fail_next(),

@@ -27,6 +27,12 @@ pub(super) fn run(state: &mut State, clock: Clock, words: &[Bytes]) -> Expected 
         b"TYPE" => kind(state, &arguments[0]),
         b"RENAME" | b"RENAMENX" => rename(state, &name, arguments),
         b"EXPIRE" | b"PEXPIRE" | b"EXPIREAT" | b"PEXPIREAT" | b"PERSIST" => expire(state, clock, &name, arguments),
+        b"FLUSHALL" => {
+            for name in state.keys.keys().cloned().collect::<Vec<_>>() {
+                state.remove(&name);
+            }
+            ok()
+        }
         b"TTL" | b"PTTL" | b"PEXPIRETIME" => time_left(state, clock, &name, &arguments[0]),
         _ => hash(state, &name, arguments).unwrap_or(Expected::Error("(no such command)")),
     }
