@@ -6,6 +6,8 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "cluster/membership.rs"]
+mod membership;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -25,6 +27,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// One `holdfast server` and all that is needed to start it again.
 struct Node {
     id: usize,
+    peer: u16,
     resp: u16,
     arguments: Vec<String>,
     directory: PathBuf,
@@ -73,6 +76,18 @@ impl Node {
         self.signal(libc::SIGTERM);
         let status = self.ended();
         assert!(status.success(), "node {} ended with {status}:\n{}", self.id, tail(&self.stderr));
+    }
+
+    /// Listens elsewhere from the next start on (peer, RESP, HTTP), and is told its own new address, nobody else's.
+    fn move_to(&mut self, [peer, resp, http]: [u16; 3]) {
+        let before = format!("{}=127.0.0.1:{}", self.id, self.peer);
+        let after = format!("{}=127.0.0.1:{peer}", self.id);
+        (self.peer, self.resp) = (peer, resp);
+        for (flag, port) in [("--peer", peer), ("--resp", resp), ("--http", http)] {
+            let at = self.arguments.iter().position(|argument| argument == flag).expect("every listener is told");
+            self.arguments[at + 1] = format!("127.0.0.1:{port}");
+        }
+        self.arguments.iter_mut().for_each(|argument| *argument = argument.replace(&before, &after));
     }
 
     /// Asks once, on a connection of its own.
@@ -172,7 +187,15 @@ fn node(home: &Path, id: usize, ports: &[u16], initial: Option<&str>, partitions
     if let Some(initial) = initial {
         arguments.extend(["--initial-cluster".into(), initial.to_owned()]);
     }
-    Node { id, resp: ports[1], arguments, directory, stderr: home.join(format!("node-{id}.log")), child: None }
+    Node {
+        id,
+        peer: ports[0],
+        resp: ports[1],
+        arguments,
+        directory,
+        stderr: home.join(format!("node-{id}.log")),
+        child: None,
+    }
 }
 
 fn tail(path: &Path) -> String {

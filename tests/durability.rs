@@ -13,7 +13,7 @@ use bytes::Bytes;
 use holdfast::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term, Ticket};
 use holdfast::command::batch::{Call, Unit};
 use holdfast::data::{Head, Thresholds};
-use holdfast::host::meta::{Facts, Node as MetaNode};
+use holdfast::host::meta::{self, Facts, Node as MetaNode};
 use holdfast::host::{Config, Host, Input};
 use holdfast::machine::{self, Machine, Now, Output, Settings, State, Submission};
 use holdfast::resp::Protocol;
@@ -43,14 +43,15 @@ impl Node {
         let engine = Arc::new(RocksEngine::open(&home.path().join("state"), &state).expect("the state opens"));
         let log = Arc::new(RocksLog::open(&home.path().join("raft"), &LogOptions::default()).expect("the log opens"));
         let logs = log.load().expect("the log is whole");
-        let node = MetaNode { id: NODE, peer: "127.0.0.1:1".into() };
+        let node = MetaNode::new(NODE, "127.0.0.1:1");
         let facts = Facts::initial(vec![node], 1, 1, "test");
         let mut starts = facts.starts(NODE);
         let mut machines = BTreeMap::new();
         for start in &mut starts {
-            let slots = (start.group == GROUP).then_some(SlotRange::ALL);
+            let content = meta::content((start.group == GROUP).then_some(SlotRange::ALL));
             let settings = Settings::new(Thresholds::default());
-            let machine = Machine::new(start.group, slots, start.epoch, engine.clone(), settings, 1).expect("a state");
+            let machine =
+                Machine::new(start.group, content, start.epoch, engine.clone(), settings, 1).expect("a state");
             let State { applied, term, hash, conf_state, .. } = machine.state().clone();
             (start.applied, start.hash, start.conf_state) = ((applied, term), hash, conf_state);
             start.log = logs.iter().find(|log| log.group == start.group).copied();

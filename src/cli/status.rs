@@ -39,9 +39,9 @@ fn get(address: &str, path: &str) -> Result<String, String> {
 }
 
 fn tables(status: &Value) -> String {
-    let mut nodes = vec![["node", "resp", "peer", "reachable"].map(str::to_owned).to_vec()];
+    let mut nodes = vec![["node", "resp", "peer", "http", "reachable"].map(str::to_owned).to_vec()];
     for node in list(status, "nodes") {
-        nodes.push(["id", "resp", "peer", "reachable"].map(|key| word(node, key)).to_vec());
+        nodes.push(["id", "resp", "peer", "http", "reachable"].map(|key| word(node, key)).to_vec());
     }
     let mut groups =
         vec![["group", "slots", "leader", "term", "commit", "applied", "members"].map(str::to_owned).to_vec()];
@@ -92,7 +92,10 @@ mod tests {
     fn a_status_becomes_two_tables() {
         let status = serde_json::json!({
             "node": 1,
-            "nodes": [{"id": 1, "resp": "127.0.0.1:6379", "peer": "127.0.0.1:16379", "reachable": true}],
+            "nodes": [
+                {"id": 1, "resp": "127.0.0.1:6379", "peer": "127.0.0.1:16379", "http": "127.0.0.1:8080", "reachable": true},
+                {"id": 2, "resp": null, "peer": "127.0.0.1:16380", "http": null, "reachable": false},
+            ],
             "groups": [
                 {"id": 0, "slots": null, "leader": 1, "term": 2, "commit": 3, "applied": 3, "members": [1]},
                 {"id": 1, "slots": [0, 16383], "leader": null, "term": 3, "commit": 10, "applied": 9, "members": [1]},
@@ -100,8 +103,9 @@ mod tests {
         });
         assert_eq!(
             tables(&status),
-            "node  resp            peer             reachable\n\
-             1     127.0.0.1:6379  127.0.0.1:16379  true\n\
+            "node  resp            peer             http            reachable\n\
+             1     127.0.0.1:6379  127.0.0.1:16379  127.0.0.1:8080  true\n\
+             2     -               127.0.0.1:16380  -               false\n\
              \n\
              group  slots    leader  term  commit  applied  members\n\
              0      meta     1       2     3       3        1\n\

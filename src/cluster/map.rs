@@ -1,6 +1,6 @@
 //! The map of a cluster as one node knows it.
 
-use crate::base::{ClusterId, GroupId, LogIndex, NodeId, Slot, SlotRange, Term};
+use crate::base::{ClusterId, GroupId, LogIndex, Millis, NodeId, Slot, SlotRange, Term};
 
 /// A node and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,10 +9,14 @@ pub struct NodeInfo {
     pub id: NodeId,
     /// `host:port` where peers connect.
     pub peer: String,
-    /// `host:port` of its RESP listener, if it told.
+    /// `host:port` where RESP clients reach it; `None` until it told the meta group.
     pub resp: Option<String>,
+    /// `host:port` where HTTP clients reach it; likewise.
+    pub http: Option<String>,
     /// Whether a message came from it lately (always true for the node itself).
     pub reachable: bool,
+    /// When the newest message came from it, by this node's wall clock; 0 for never and for the node itself.
+    pub heard: Millis,
 }
 
 /// A group and what this node knows of it.
@@ -32,6 +36,19 @@ pub struct GroupInfo {
     pub commit: LogIndex,
     /// Applied here.
     pub applied: LogIndex,
+    /// What the leader knows of the other members; empty where this node does not lead.
+    pub followers: Vec<FollowerInfo>,
+}
+
+/// A replica as its group's leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerInfo {
+    /// Where it is.
+    pub node: NodeId,
+    /// Its log is known to be equal to the leader's up to here.
+    pub matched: LogIndex,
+    /// It is being sent a snapshot.
+    pub loading: bool,
 }
 
 /// Nodes and groups, both sorted by id.

@@ -2,4 +2,4 @@
 
 mod map;
 
-pub use map::{GroupInfo, Map, NodeInfo};
+pub use map::{FollowerInfo, GroupInfo, Map, NodeInfo};

@@ -60,6 +60,9 @@ pub enum Unit {
         /// The keys.
         keys: Vec<Bytes>,
     },
+    /// A change of what the meta group knows, in the words of `host::meta`. No other group takes it, and the meta group
+    /// takes nothing else.
+    Change(Bytes),
 }
 
 /// The answer to a unit.
@@ -76,4 +79,6 @@ pub enum UnitReply {
         /// Its modification count.
         sequence: u64,
     },
+    /// What the meta group decided about a change, in the words of `host::meta`.
+    Decision(Bytes),
 }

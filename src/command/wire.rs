@@ -6,6 +6,7 @@
 //! unit      0 | call                     one command
 //!           1 | count | watch... | count | call...    MULTI ... EXEC
 //!           2 | db u8 | count | bytes...              WATCH
+//!           3 | bytes                    a change of what the meta group knows
 //! call      db u8 | protocol u8 (2, 3; + 128: touches nothing) | count, at least 1 | bytes...
 //! watch     db u8 | bytes | term | sequence
 //!
@@ -14,6 +15,7 @@
 //!           1 | count | bytes...         of a block that ran
 //!           2                            of a block that a watched key stopped
 //!           3 | term | sequence          a watch's token
+//!           4 | bytes                    what the meta group decided
 //! bytes     length | so many bytes
 //! ```
 //!
@@ -32,11 +34,13 @@ const VERSION: u8 = 1;
 const CALL: u8 = 0;
 const ATOMIC: u8 = 1;
 const WATCH: u8 = 2;
+const CHANGE: u8 = 3;
 
 const REPLY: u8 = 0;
 const REPLIES: u8 = 1;
 const STOPPED: u8 = 2;
 const TOKEN: u8 = 3;
+const DECISION: u8 = 4;
 
 /// Bit of a call's protocol: the call leaves the access clocks of keys alone.
 const UNTOUCHING: u8 = 0x80;
@@ -77,6 +81,10 @@ pub fn encode_units(units: &[Unit]) -> Bytes {
                 out.put_u8(*db);
                 put_all_bytes(&mut out, keys);
             }
+            Unit::Change(change) => {
+                out.put_u8(CHANGE);
+                put_bytes(&mut out, change);
+            }
         }
     }
     out.freeze()
@@ -90,6 +98,7 @@ pub fn decode_units(data: &Bytes) -> Result<Vec<Unit>> {
             CALL => Unit::Call(from.call()?),
             ATOMIC => Unit::Atomic { watches: from.many(Reader::watch)?, calls: from.many(Reader::call)? },
             WATCH => Unit::Watch { db: from.db()?, keys: from.many(Reader::bytes)? },
+            CHANGE => Unit::Change(from.bytes()?),
             _ => return Err(Malformed("an unknown unit")),
         })
     })?;
@@ -117,6 +126,10 @@ pub fn encode_replies(replies: &[UnitReply]) -> Bytes {
                 put_number(&mut out, term.get());
                 put_number(&mut out, *sequence);
             }
+            UnitReply::Decision(decision) => {
+                out.put_u8(DECISION);
+                put_bytes(&mut out, decision);
+            }
         }
     }
     out.freeze()
@@ -131,6 +144,7 @@ pub fn decode_replies(data: &Bytes) -> Result<Vec<UnitReply>> {
             REPLIES => UnitReply::Atomic(Some(from.many(Reader::bytes)?)),
             STOPPED => UnitReply::Atomic(None),
             TOKEN => UnitReply::Watch { term: Term(from.number()?), sequence: from.number()? },
+            DECISION => UnitReply::Decision(from.bytes()?),
             _ => return Err(Malformed("an unknown reply")),
         })
     })?;
@@ -146,6 +160,7 @@ pub fn weight(unit: &Unit) -> usize {
             8 + watches.iter().map(|watch| watch.key.len() + 24).sum::<usize>() + calls.iter().map(call).sum::<usize>()
         }
         Unit::Watch { keys, .. } => 8 + keys.iter().map(|key| key.len() + 8).sum::<usize>(),
+        Unit::Change(change) => 8 + change.len(),
     }
 }
 
@@ -154,6 +169,7 @@ fn reply_weight(reply: &UnitReply) -> usize {
         UnitReply::Call(bytes) => 6 + bytes.len(),
         UnitReply::Atomic(replies) => 6 + replies.iter().flatten().map(|bytes| 5 + bytes.len()).sum::<usize>(),
         UnitReply::Watch { .. } => 12,
+        UnitReply::Decision(decision) => 6 + decision.len(),
     }
 }
 
@@ -279,6 +295,7 @@ mod tests {
             Unit::Call(call(&["GET", "k"])),
             Unit::Atomic { watches: vec![watch], calls: vec![call(&["INCR", "n"])] },
             Unit::Watch { db: 0, keys: vec![Bytes::from_static(b"a")] },
+            Unit::Change(Bytes::from_static(b"c")),
         ]
     }
 
@@ -288,18 +305,19 @@ mod tests {
             UnitReply::Atomic(Some(vec![Bytes::from_static(b":1\r\n")])),
             UnitReply::Atomic(None),
             UnitReply::Watch { term: Term(300), sequence: 5 },
+            UnitReply::Decision(Bytes::from_static(b"d")),
         ]
     }
 
     #[test]
     fn the_bytes_are_golden() {
         let golden: &[u8] =
-            b"\x01\x03\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a";
+            b"\x01\x04\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a\x03\x01c";
         assert_eq!(&encode_units(&units())[..], golden);
         assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
         let untouching = Unit::Call(Call { touches: false, ..call(&["GET", "k"]) });
         assert_eq!(&encode_units(&[untouching])[..], b"\x01\x01\x00\x03\x83\x02\x03GET\x01k");
-        let golden: &[u8] = b"\x01\x04\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05";
+                let golden: &[u8] = b"\x01\x05\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d";
         assert_eq!(&encode_replies(&replies())[..], golden);
         assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
     }
@@ -357,7 +375,7 @@ mod tests {
             touches: rng.chance(1, 2),
             args: (0..rng.range(1, 4)).map(|_| bytes(rng)).collect(),
         };
-        match rng.below(3) {
+        match rng.below(4) {
             0 => Unit::Call(call(rng)),
             1 => Unit::Atomic {
                 watches: (0..rng.below(3))
@@ -365,7 +383,8 @@ mod tests {
                     .collect(),
                 calls: (0..rng.below(3)).map(|_| call(rng)).collect(),
             },
-            _ => Unit::Watch { db: 9, keys: (0..rng.below(3)).map(|_| bytes(rng)).collect() },
+            2 => Unit::Watch { db: 9, keys: (0..rng.below(3)).map(|_| bytes(rng)).collect() },
+            _ => Unit::Change(bytes(rng)),
         }
     }
 }

@@ -183,6 +183,7 @@ struct NodeStatus {
     id: u64,
     peer: String,
     resp: Option<String>,
+    http: Option<String>,
     reachable: bool,
 }
 
@@ -211,6 +212,7 @@ impl Status {
                     id: node.id.get(),
                     peer: node.peer.clone(),
                     resp: node.resp.clone(),
+                    http: node.http.clone(),
                     reachable: node.reachable,
                 })
                 .collect(),

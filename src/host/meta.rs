@@ -3,6 +3,12 @@
 //!
 //! Facts are records of the meta group's state ([`keys::fact`]), changed by ordinary mutations in ordinary entries: the
 //! machine that applies them needs no knowledge of them. Values start with a version byte; numbers are big-endian.
+//!
+//! [`Change`] is the one road to them: a change travels to the leader like a client's command, [`decide`] says what
+//! follows from it, and every replica applies that blindly. [`Registrar`] is what each node wants to be known of itself.
+
+mod change;
+mod registrar;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,21 +18,28 @@ use bytes::{Buf, BufMut, Bytes};
 use super::GroupStart;
 use crate::base::{ClusterId, GroupId, LogIndex, Millis, NodeId, PeerId, SlotRange, Term};
 use crate::cluster::{GroupInfo, Map, NodeInfo};
-use crate::group::entry::Entry;
-use crate::store::{self, Mutation, Order, Read, keys};
+use crate::machine::Content;
+use crate::store::{self, Order, Read, Write, keys};
+
+pub use change::{Change, Decision, decide};
+pub use registrar::Registrar;
 
 const VERSION: u8 = 1;
 const CLUSTER: &[u8] = b"cluster";
 const NODE: &[u8] = b"node/";
 const GROUP: &[u8] = b"group/";
 
-/// A node of the cluster.
+/// A node of the cluster and where others reach it, each as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its id.
     pub id: NodeId,
-    /// `host:port` where peers connect.
+    /// For other nodes.
     pub peer: String,
+    /// For RESP clients; `None` until it told.
+    pub resp: Option<String>,
+    /// For HTTP clients; `None` until it told.
+    pub http: Option<String>,
 }
 
 /// A group of the cluster.
@@ -56,16 +69,17 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts of a new cluster: `partitions` groups with equal slot ranges (and the meta group), each with
-    /// `replicas` replicas, or one on every node if there are fewer. Peer ids are node ids at first. The order of
-    /// `nodes` does not matter; there must be at least one.
+    /// The facts of a new cluster: `partitions` groups with equal slot ranges, each with `replicas` replicas, or one on
+    /// every node if there are fewer; and the meta group on every node, for each of them needs its facts. Peer ids are
+    /// node ids at first. The order of `nodes` does not matter; there must be at least one.
     pub fn initial(mut nodes: Vec<Node>, partitions: u16, replicas: usize, token: &str) -> Facts {
         nodes.sort_by_key(|node| node.id);
         let cluster = cluster_id(&nodes, token);
         let ranges = SlotRange::divide(partitions).into_iter().map(Some);
         let groups = std::iter::once(None).chain(ranges).enumerate().map(|(number, slots)| {
+            let count = if slots.is_some() { replicas.clamp(1, nodes.len()) } else { nodes.len() };
             // Neighbouring groups start at neighbouring nodes, so that replicas are spread evenly.
-            let members = (0..replicas.clamp(1, nodes.len())).map(|offset| nodes[(number + offset) % nodes.len()].id);
+            let members = (0..count).map(|offset| nodes[(number + offset) % nodes.len()].id);
             let peers = members.map(|node| (PeerId(node.get()), node)).collect();
             let next_peer = PeerId(nodes.iter().map(|node| node.id.get()).max().unwrap_or(0) + 1);
             Group { id: GroupId(number as u64), slots, peers, next_peer, epoch: 0 }
@@ -74,24 +88,34 @@ impl Facts {
         Facts { cluster, nodes, groups }
     }
 
-    /// The first entry of the meta group's state, proposed by its leader while the state has no facts.
-    pub fn entry(&self, stamp: Millis) -> Entry {
-        Entry { stamp, epoch: 0, mutations: self.mutations() }
+    /// The node of this id.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// The records of all facts.
-    pub fn mutations(&self) -> Vec<Mutation> {
-        let put = |name: Vec<u8>, value: Vec<u8>| Mutation::Put(keys::fact(&name), value.into());
+    /// Whether these are the facts of the cluster and the node that a data directory belongs to; if not, why.
+    pub fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), String> {
+        if self.cluster != cluster {
+            let (theirs, ours) = (self.cluster.get(), cluster.get());
+            return Err(format!(
+                "its meta group is that of cluster {theirs:016x}, the directory belongs to {ours:016x}"
+            ));
+        }
+        if self.node(node).is_none() {
+            return Err(format!("its meta group knows no node {node}"));
+        }
+        Ok(())
+    }
+
+    /// Writes all facts.
+    fn write(&self, state: &mut dyn Write) {
         let mut cluster = vec![VERSION];
         cluster.put_u64(self.cluster.get());
-        let mut mutations = vec![put(CLUSTER.to_vec(), cluster)];
-        mutations.extend(self.nodes.iter().map(|node| {
-            let mut value = vec![VERSION];
-            value.extend_from_slice(node.peer.as_bytes());
-            put(name(NODE, node.id.get()), value)
-        }));
-        mutations.extend(self.groups.iter().map(|group| put(name(GROUP, group.id.get()), group.encode())));
-        mutations
+        state.put(keys::fact(CLUSTER), cluster.into());
+        self.nodes.iter().for_each(|node| node.write(state));
+        for group in &self.groups {
+            state.put(keys::fact(&name(GROUP, group.id.get())), group.encode().into());
+        }
     }
 
     /// Reads the facts of a state; `None` if it has none yet.
@@ -99,10 +123,7 @@ impl Facts {
         let Some(cluster) = state.get(&keys::fact(CLUSTER))? else { return Ok(None) };
         let cluster = versioned(&cluster).and_then(|mut value| (value.len() == 8).then(|| value.get_u64()));
         let cluster = ClusterId(cluster.ok_or_else(|| damaged("cluster"))?);
-        let nodes = scan(state, NODE, |id, value| {
-            let peer = String::from_utf8(value.to_vec()).ok()?;
-            Some(Node { id: NodeId(id), peer })
-        })?;
+        let nodes = scan(state, NODE, |id, value| Node::decode(NodeId(id), value))?;
         let groups = scan(state, GROUP, |id, value| Group::decode(GroupId(id), value))?;
         Ok(Some(Facts { cluster, nodes, groups }))
     }
@@ -136,8 +157,10 @@ impl Facts {
                 .map(|other| NodeInfo {
                     id: other.id,
                     peer: other.peer.clone(),
-                    resp: None,
+                    resp: other.resp.clone(),
+                    http: other.http.clone(),
                     reachable: other.id == node,
+                    heard: Millis(0),
                 })
                 .collect(),
             groups: groups
@@ -149,9 +172,51 @@ impl Facts {
                     term: Term(0),
                     commit: LogIndex(0),
                     applied: LogIndex(0),
+                    followers: Vec::new(),
                 })
                 .collect(),
         }
+    }
+}
+
+/// What a group's machine holds: keys in these slots, or the facts.
+pub fn content(slots: Option<SlotRange>) -> Content {
+    slots.map_or(Content::Facts(decide), Content::Keys)
+}
+
+impl Node {
+    /// A node of which only the address for other nodes is known.
+    pub fn new(id: NodeId, peer: impl Into<String>) -> Node {
+        Node { id, peer: peer.into(), resp: None, http: None }
+    }
+
+    fn write(&self, state: &mut dyn Write) {
+        state.put(keys::fact(&name(NODE, self.id.get())), self.encode().into());
+    }
+
+    /// Three texts, each behind its length; an empty one is an address that is not known.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        for address in [Some(&self.peer), self.resp.as_ref(), self.http.as_ref()] {
+            // No address is that long; a cut one would still decode.
+            let bytes = address.map_or(&[][..], |address| address.as_bytes());
+            let bytes = &bytes[..bytes.len().min(usize::from(u16::MAX))];
+            out.put_u16(bytes.len() as u16);
+            out.put_slice(bytes);
+        }
+        out
+    }
+
+    fn decode(id: NodeId, mut value: &[u8]) -> Option<Node> {
+        let mut text = || {
+            let length = usize::from(value.try_get_u16().ok()?);
+            let (bytes, rest) = value.split_at_checked(length)?;
+            value = rest;
+            String::from_utf8(bytes.to_vec()).ok()
+        };
+        let (peer, resp, http) = (text()?, text()?, text()?);
+        let known = |address: String| Some(address).filter(|address| !address.is_empty());
+        value.is_empty().then_some(Node { id, peer, resp: known(resp), http: known(http) })
     }
 }
 
@@ -246,10 +311,19 @@ fn scan<T>(state: &dyn Read, prefix: &[u8], read: impl Fn(u64, &[u8]) -> Option<
 mod tests {
     use super::*;
     use crate::store::memory::MemoryEngine;
+    use crate::store::overlay::{Overlay, OverlayView};
     use crate::store::{Batch, Engine};
 
-    fn nodes(ids: &[u64]) -> Vec<Node> {
-        ids.iter().map(|&id| Node { id: NodeId(id), peer: format!("node-{id}:16379") }).collect()
+    pub(super) fn nodes(ids: &[u64]) -> Vec<Node> {
+        ids.iter().map(|&id| Node::new(NodeId(id), format!("node-{id}:16379"))).collect()
+    }
+
+    /// Writes facts as if they were decided and applied.
+    fn apply(facts: &Facts, engine: &MemoryEngine) {
+        let mut overlay = Overlay::default();
+        overlay.begin(1);
+        facts.write(&mut OverlayView::new(engine, &mut overlay));
+        engine.write(&Batch { mutations: overlay.take_mutations() }).unwrap();
     }
 
     #[test]
@@ -266,10 +340,10 @@ mod tests {
     }
 
     #[test]
-    fn five_nodes_share_the_replicas() {
-        let facts = Facts::initial(nodes(&[1, 2, 3, 4, 5]), 9, 3, "");
-        let counts: Vec<_> = (1..=5).map(|node| facts.starts(NodeId(node)).len()).collect();
-        assert_eq!(counts, [6, 6, 6, 6, 6]);
+    fn five_nodes_share_the_replicas_and_all_have_the_meta_group() {
+        let facts = Facts::initial(nodes(&[1, 2, 3, 4, 5]), 10, 3, "");
+        let starts: Vec<_> = (1..=5).map(|node| facts.starts(NodeId(node))).collect();
+        assert!(starts.iter().all(|starts| starts.len() == 7 && starts[0].group == GroupId::META));
     }
 
     #[test]
@@ -279,24 +353,45 @@ mod tests {
 
     #[test]
     fn facts_are_read_as_they_were_written() {
-        let facts = Facts::initial(nodes(&[1, 2, 3]), 4, 3, "token");
+        let mut facts = Facts::initial(nodes(&[1, 2, 3]), 4, 3, "token");
+        facts.nodes[1].resp = Some("node-2:6379".into());
+        facts.nodes[2].http = Some("node-3:8080".into());
         let engine = MemoryEngine::new();
         assert_eq!(Facts::read(&engine), Ok(None));
-        let entry = Entry::decode(&facts.entry(Millis(5)).encode()).unwrap();
-        engine.write(&Batch { mutations: entry.mutations }).unwrap();
+        apply(&facts, &engine);
         assert_eq!(Facts::read(&engine), Ok(Some(facts)));
+    }
+
+    #[test]
+    fn the_bytes_of_a_node_and_a_group_are_golden() {
+        let node = Node { resp: Some("b:2".into()), ..Node::new(NodeId(9), "a:1") };
+        assert_eq!(&node.encode()[..], b"\x01\x00\x03a:1\x00\x03b:2\x00\x00");
+        let facts = Facts::initial(nodes(&[7]), 1, 1, "");
+        let golden = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\x01\0\0\x3f\xff\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x07";
+        assert_eq!(&facts.groups[1].encode()[..], golden);
     }
 
     #[test]
     fn damaged_facts_are_an_error() {
         let facts = Facts::initial(nodes(&[1]), 1, 1, "token");
-        for damage in [&b""[..], &b"\x02"[..], &b"\x01\x00"[..]] {
+        for (kind, damage) in
+            [(GROUP, &b""[..]), (GROUP, &b"\x02"[..]), (GROUP, &b"\x01\x00"[..]), (NODE, &b"\x01\x00\x09a"[..])]
+        {
             let engine = MemoryEngine::new();
-            engine.write(&Batch { mutations: facts.mutations() }).unwrap();
+            apply(&facts, &engine);
             let mut batch = Batch::default();
-            batch.put(keys::fact(&name(GROUP, 1)), damage.to_vec());
+            batch.put(keys::fact(&name(kind, 1)), damage.to_vec());
             engine.write(&batch).unwrap();
             assert!(matches!(Facts::read(&engine), Err(store::Error::Corrupt(_))));
         }
+    }
+
+    #[test]
+    fn facts_of_another_cluster_or_without_the_node_are_refused_with_the_reason() {
+        let facts = Facts::initial(nodes(&[1, 2]), 1, 2, "token");
+        assert_eq!(facts.check(facts.cluster, NodeId(2)), Ok(()));
+        let why = facts.check(ClusterId(0xabc), NodeId(2)).unwrap_err();
+        assert!(why.contains(&format!("{:016x}", facts.cluster.get())) && why.contains("0000000000000abc"), "{why}");
+        assert!(facts.check(facts.cluster, NodeId(3)).unwrap_err().contains("no node 3"));
     }
 }

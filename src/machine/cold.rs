@@ -81,6 +81,7 @@ fn heads(unit: &Unit) -> impl Iterator<Item = Bytes> {
         Unit::Call(call) => (std::slice::from_ref(call), 0, &[]),
         Unit::Atomic { calls, .. } => (calls, 0, &[]),
         Unit::Watch { db, keys } => (&[], *db, keys),
+        Unit::Change(_) => (&[], 0, &[]),
     };
     let of_call = |call: &'_ Call| {
         let spec = command::check(&call.args).ok();
@@ -102,7 +103,7 @@ mod tests {
     use crate::base::{GroupId, LogIndex, Millis, Nanos, SlotRange, Term, Ticket};
     use crate::command::batch::Watch;
     use crate::data::Thresholds;
-    use crate::machine::{Committed, Input, Now, Output, Role, Settings, Submission};
+    use crate::machine::{Committed, Content, Input, Now, Output, Role, Settings, Submission};
     use crate::resp::Protocol;
     use crate::store::memory::MemoryEngine;
     use crate::store::{Batch, Figures, Snapshot};
@@ -172,7 +173,8 @@ mod tests {
     fn leader() -> (Arc<Disk>, Machine) {
         let disk = Arc::new(Disk::default());
         let settings = Settings::new(Thresholds::default());
-        let mut machine = Machine::new(GroupId(1), Some(SlotRange::ALL), 1, disk.clone(), settings, 1).unwrap();
+        let mut machine =
+            Machine::new(GroupId(1), Content::Keys(SlotRange::ALL), 1, disk.clone(), settings, 1).unwrap();
         let (term, first) = (Term(1), LogIndex(1));
         let entry = Committed { index: first, term, data: Bytes::new(), conf_state: None };
         let mut out = Vec::new();

@@ -17,8 +17,9 @@ use super::flight::{self, Fate, Flight, Waiting};
 use super::local::Version;
 use super::session::Idle;
 use super::watch::Watches;
-use super::{Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
-use crate::base::{GroupId, LogIndex, Rng, SlotRange, Term};
+use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
+use crate::base::{GroupId, LogIndex, Rng, Term};
+use crate::command::batch::Unit;
 use crate::command::wire;
 use crate::data::{Counts, Touched};
 use crate::store::overlay::Overlay;
@@ -27,8 +28,7 @@ use crate::store::{Engine, keys};
 /// The state machine of one replica.
 pub struct Machine {
     pub(super) group: GroupId,
-    /// `None` for the meta group, which has no keys.
-    slots: Option<SlotRange>,
+    pub(super) content: Content,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) settings: Settings,
     pub(super) rng: Rng,
@@ -78,10 +78,10 @@ pub struct Machine {
 
 impl Machine {
     /// The machine of a replica as its engine remembers it. `epoch` is the range epoch of a group that never applied
-    /// anything; `seed` feeds commands that draw lots. `slots` is `None` for the meta group.
+    /// anything; `seed` feeds commands that draw lots.
     pub fn new(
         group: GroupId,
-        slots: Option<SlotRange>,
+        content: Content,
         epoch: u64,
         engine: Arc<dyn Engine>,
         settings: Settings,
@@ -90,7 +90,7 @@ impl Machine {
         let state = State::load(&*engine, group)?.unwrap_or_else(|| State { epoch, ..State::default() });
         Ok(Machine {
             group,
-            slots,
+            content,
             engine,
             watches: Watches::new(settings.watched_keys_max),
             settings,
@@ -175,20 +175,20 @@ impl Machine {
 
     /// Evaluates what waits, as one entry or, where that would be too large, a few.
     pub fn turn(&mut self, now: Now, out: &mut Vec<Output>) -> Result<()> {
-        let Some((term, slots)) = self.evaluates() else { return Ok(()) };
+        let Some(term) = self.evaluates() else { return Ok(()) };
         if self.stale && !self.start_generation()? {
             return Ok(());
         }
         while self.has_room() && (!self.waiting.is_empty() || self.housekeeping) {
-            self.fill_entry(term, slots, now, out)?;
+            self.fill_entry(term, now, out)?;
         }
         self.release(now, out);
         Ok(())
     }
 
     /// Whether the next entry may go now. Every entry costs each replica a message and several hand-overs between
-    /// threads, whatever is in it; so while some are on their way, only one that is worth it joins them. Nobody waits
-    /// longer for it: the log makes one entry durable after the other.
+    /// threads, whatever is in it; so while some are on their way, only one that is worth it joins them. What comes
+    /// meanwhile waits for one entry more than its own at most.
     fn has_room(&self) -> bool {
         let settings = &self.settings;
         let worthwhile = self.waiting_bytes >= settings.entry_bytes_worthwhile;
@@ -202,11 +202,9 @@ impl Machine {
     }
 
     /// The term to evaluate in: only as leader, and after the term's first entry is applied (rules 25, 32).
-    fn evaluates(&self) -> Option<(Term, SlotRange)> {
-        match (self.role, self.slots) {
-            (Role::Leader { term, first }, Some(slots)) if self.state.applied >= first && !self.paused => {
-                Some((term, slots))
-            }
+    fn evaluates(&self) -> Option<Term> {
+        match self.role {
+            Role::Leader { term, first } if self.state.applied >= first && !self.paused => Some(term),
             _ => None,
         }
     }
@@ -237,7 +235,7 @@ impl Machine {
     fn submit(&mut self, submission: Submission, out: &mut Vec<Output>) {
         let bytes = submission.units.iter().map(wire::weight).sum();
         let refusal = match self.role {
-            Role::Leader { .. } if self.slots.is_some() => {
+            Role::Leader { .. } if submission.units.iter().all(|unit| self.takes(unit)) => {
                 // A single large submission is let in when nothing else waits.
                 let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.settings.queue_bytes_max;
                 full.then_some(Refusal::Overloaded)
@@ -252,6 +250,11 @@ impl Machine {
                 self.waiting.push_back(Waiting { arrival: self.arrivals, bytes, submission });
             }
         }
+    }
+
+    /// Whether a unit is for what this group holds. A front sends no other; a frame of a peer may say anything.
+    fn takes(&self, unit: &Unit) -> bool {
+        matches!(unit, Unit::Change(_)) == matches!(self.content, Content::Facts(_))
     }
 
     fn become_role(&mut self, role: Role, out: &mut Vec<Output>) {

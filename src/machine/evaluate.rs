@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::flight::{Flight, Job, Waiting};
 use super::session::{self, Known};
-use super::{Machine, Now, Output, Proposal, Refusal, Result};
+use super::{Content, Decide, Machine, Now, Output, Proposal, Refusal, Result};
 use crate::base::{SlotRange, Term};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::{self, Call};
@@ -34,12 +34,12 @@ enum Verdict {
 
 impl Machine {
     /// Makes one entry of what waits, up to the bytes of an entry, and of the housekeeping that is due.
-    pub(super) fn fill_entry(&mut self, term: Term, slots: SlotRange, now: Now, out: &mut Vec<Output>) -> Result<()> {
+    pub(super) fn fill_entry(&mut self, term: Term, now: Now, out: &mut Vec<Output>) -> Result<()> {
         self.overlay.begin(self.next_entry);
         self.stamp = self.stamp.max(self.state.stamp).max(now.wall);
         let before = self.counts.clone();
         let mut jobs = Vec::new();
-        let evaluated = self.evaluate_waiting(term, slots, now, &mut jobs, out);
+        let evaluated = self.evaluate_waiting(term, now, &mut jobs, out);
         if let Err(error) = evaluated {
             self.overlay.rollback();
             self.counts = before;
@@ -61,19 +61,12 @@ impl Machine {
         Ok(())
     }
 
-    fn evaluate_waiting(
-        &mut self,
-        term: Term,
-        slots: SlotRange,
-        now: Now,
-        jobs: &mut Vec<Job>,
-        out: &mut Vec<Output>,
-    ) -> Result<()> {
+    fn evaluate_waiting(&mut self, term: Term, now: Now, jobs: &mut Vec<Job>, out: &mut Vec<Output>) -> Result<()> {
         while self.overlay.bytes() < self.settings.entry_bytes_target {
-            let Some(waiting) = self.waiting.pop_front() else { return self.keep_house(slots, now) };
+            let Some(waiting) = self.waiting.pop_front() else { return self.keep_house(now) };
             self.waiting_bytes -= waiting.bytes;
             let ticket = waiting.submission.ticket;
-            match self.evaluate(&waiting, term, slots, now, jobs)? {
+            match self.evaluate(&waiting, term, now, jobs)? {
                 Verdict::Ran(replies) => {
                     let job = Job { waiting, replies, round: self.confirm.next_round() };
                     if !self.overlay.mutations().is_empty() {
@@ -98,10 +91,10 @@ impl Machine {
         Ok(())
     }
 
-    fn evaluate(&mut self, waiting: &Waiting, term: Term, slots: SlotRange, now: Now, open: &[Job]) -> Result<Verdict> {
+    fn evaluate(&mut self, waiting: &Waiting, term: Term, now: Now, open: &[Job]) -> Result<Verdict> {
         let submission = &waiting.submission;
         let Some(origin) = &submission.origin else {
-            return self.run(&submission.units, term, slots).map(Verdict::Ran);
+            return self.run(&submission.units, term).map(Verdict::Ran);
         };
         self.idle.heard(origin.session, now.mono);
         let earlier = |jobs: &[Job]| jobs.iter().find(|job| job.is_from(origin)).map(|job| job.replies.clone());
@@ -121,14 +114,35 @@ impl Machine {
             Known::Ran(replies) => return Ok(Verdict::Answered(replies)),
             Known::Refused(refusal) => return Ok(Verdict::Refused(refusal)),
         };
-        let replies = self.run(&submission.units, term, slots)?;
+        let replies = self.run(&submission.units, term)?;
         let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
         session::remember(&mut view, self.group, origin, acknowledged_below, &replies);
         Ok(Verdict::Ran(replies))
     }
 
     /// Runs units in order on the open entry.
-    fn run(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
+    fn run(&mut self, units: &[Unit], term: Term) -> Result<Vec<UnitReply>> {
+        match self.content {
+            Content::Keys(slots) => self.run_commands(units, term, slots),
+            Content::Facts(decide) => self.run_changes(units, decide),
+        }
+    }
+
+    /// A change sees the state that all changes before it leave, applied or not: none is decided about in ignorance of
+    /// another one.
+    fn run_changes(&mut self, units: &[Unit], decide: Decide) -> Result<Vec<UnitReply>> {
+        let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+        let mut replies = Vec::with_capacity(units.len());
+        for unit in units {
+            // Nothing else was let in (`takes`).
+            if let Unit::Change(change) = unit {
+                replies.push(UnitReply::Decision(decide(&mut view, change)?));
+            }
+        }
+        Ok(replies)
+    }
+
+    fn run_commands(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
         let base = self.cold.view(&*self.engine);
         let mut view = OverlayView::new(&base, &mut self.overlay);
         let mut keyspace = Keyspace {
@@ -168,6 +182,8 @@ impl Machine {
                     self.watches.touched(keyspace.touched);
                     UnitReply::Watch { term, sequence: self.watches.watch(*db, keys) }
                 }
+                // Refused when it was submitted (`takes`).
+                Unit::Change(_) => continue,
             });
             self.watches.touched(keyspace.touched);
         }
@@ -175,7 +191,7 @@ impl Machine {
     }
 
     /// Deletes due keys and idle sessions, once per tick.
-    fn keep_house(&mut self, slots: SlotRange, now: Now) -> Result<()> {
+    fn keep_house(&mut self, now: Now) -> Result<()> {
         if !std::mem::take(&mut self.housekeeping) {
             return Ok(());
         }
@@ -183,6 +199,7 @@ impl Machine {
         if self.idle.is_due(now.mono) {
             self.idle.sweep(&mut view, self.group, now.mono)?;
         }
+        let Content::Keys(slots) = self.content else { return Ok(()) };
         if self.counts.expires.iter().all(|expires| *expires == 0) {
             return Ok(());
         }

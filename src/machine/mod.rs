@@ -45,9 +45,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, Term, Ticket, limits};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, SlotRange, Term, Ticket, limits};
 use crate::command::batch::{Unit, UnitReply};
 use crate::data::{Thresholds, Usage};
+use crate::store;
 
 pub use core::Machine;
 pub use local::{Facts, InMemory, Local, Version, read_local};
@@ -98,6 +99,19 @@ impl Settings {
         }
     }
 }
+
+/// What a group holds, and so what its machine takes; everything else is refused like by a node that does not lead.
+#[derive(Clone, Copy, Debug)]
+pub enum Content {
+    /// Keys in these slots: calls, blocks, watches.
+    Keys(SlotRange),
+    /// Facts about the cluster: changes, about which this decides. The machine itself knows nothing of them.
+    Facts(Decide),
+}
+
+/// Decides about a change: writes what follows from it into the state that it sees, and gives the answer. A function
+/// of these two and nothing else.
+pub type Decide = fn(&mut dyn store::Write, &Bytes) -> store::Result<Bytes>;
 
 /// Why a machine cannot go on. The process must end.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::SlotRange;
 use crate::command::batch::{Call, Watch};
 use crate::resp::Protocol;
 use crate::store::memory::{Fault, MemoryEngine, Operation};
@@ -32,10 +31,14 @@ impl World {
     }
 
     fn on(engine: Arc<MemoryEngine>) -> World {
+        World::of(Content::Keys(SlotRange::ALL), engine)
+    }
+
+    fn of(content: Content, engine: Arc<MemoryEngine>) -> World {
         let thresholds = Thresholds::default();
         // Most stories are about several small entries on their way.
         let settings = Settings { small_entries_in_flight_max: usize::MAX, ..Settings::new(thresholds) };
-        let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, 1).unwrap();
+        let machine = Machine::new(GROUP, content, 1, engine.clone(), settings, 1).unwrap();
         let last = machine.state().applied;
         let now = Now { wall: Millis(1_000), mono: Nanos(1_000) };
         World { engine, machine, now, out: Vec::new(), log: Vec::new(), last, term: Term(0), tickets: 0 }
@@ -847,4 +850,55 @@ fn a_view_in_memory_is_never_of_two_states() {
     assert!(view.get(&record).unwrap().is_some());
     version.change(|| ());
     assert_eq!(view.get(&record), Err(crate::store::Error::WouldBlock));
+}
+
+/// One record of all changes, one behind the other; the answer is the record.
+fn append(state: &mut dyn store::Write, change: &Bytes) -> store::Result<Bytes> {
+    let key = Bytes::from_static(b"changes");
+    let changes = Bytes::from([&state.get(&key)?.unwrap_or_default()[..], change].concat());
+    state.put(key, changes.clone());
+    Ok(changes)
+}
+
+#[test]
+fn a_change_of_facts_is_decided_about_once_and_on_top_of_those_before_it() {
+    let mut world = World::of(Content::Facts(append), Arc::new(MemoryEngine::new()));
+    world.lead(Term(1));
+    world.told();
+    let change = |text: &'static str| vec![Unit::Change(Bytes::from_static(text.as_bytes()))];
+    let decided = |text: &'static str| vec![UnitReply::Decision(Bytes::from_static(text.as_bytes()))];
+    let first = world.submit(change("a"));
+    world.turn();
+    assert_eq!(world.accept(), 1);
+    // Its entry is on its way.
+    let second = world.submit_from(origin(1, 1), change("b"));
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(first, decided("a")), Output::Reply(second, decided("ab"))]);
+    assert_eq!(world.run_from(origin(1, 1), change("b")), decided("ab"), "a copy of it");
+    assert_eq!(world.run(change("c")), decided("abc"));
+    // A refused entry takes what was decided on top of it along.
+    let (lost, after) = (world.submit(change("d")), world.submit(change("e")));
+    world.turn();
+    for Proposal { generation, sequence, .. } in world.proposals() {
+        world.handle(Input::Dropped { generation, sequence });
+    }
+    world.handle(Input::Tick);
+    world.settle();
+    assert_eq!(world.told(), [Output::Reply(lost, decided("abcd")), Output::Reply(after, decided("abcde"))]);
+}
+
+#[test]
+fn what_a_group_does_not_hold_is_refused() {
+    let refused = |mut world: World, units: Vec<Unit>| {
+        world.lead(Term(1));
+        world.told();
+        let ticket = world.submit(units);
+        assert_eq!(world.told(), [Output::Refused(ticket, Refusal::NotLeader)]);
+    };
+    let change = || Unit::Change(Bytes::from_static(b"a"));
+    let facts = || World::of(Content::Facts(append), Arc::new(MemoryEngine::new()));
+    refused(World::new(), vec![change()]);
+    refused(World::new(), vec![Unit::Call(words("GET k")), change()]);
+    refused(facts(), call("SET k v"));
+    refused(facts(), vec![change(), Unit::Watch { db: 0, keys: vec![] }]);
 }

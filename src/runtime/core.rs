@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -10,6 +11,7 @@ use super::background::Snapshots;
 use super::config::Config;
 use super::forwarding::Forwarding;
 use super::machines::{Machines, ReplyTo};
+use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::wire::{self, Batch, pb};
 use super::peers::{Inbound, Outbox, Peers};
@@ -17,11 +19,11 @@ use super::queue::Queue;
 use super::stop::Stop;
 use super::telemetry::{self, Sampler};
 use super::views::Cell;
-use super::worker;
-use crate::base::{GroupId, LogIndex, NodeId, SlotRange, Ticket};
-use crate::cluster::Map;
+use super::{clock, worker};
+use crate::base::{GroupId, LogIndex, Millis, NodeId, SlotRange, Ticket};
+use crate::cluster::{FollowerInfo, Map};
 use crate::data::Usage;
-use crate::host::{Envelope, Fault, GroupStatus, Input, Persist, View};
+use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
 use crate::store::cached::CachedEngine;
@@ -74,6 +76,8 @@ pub struct Core {
     pub snapshot_directory: std::path::PathBuf,
     /// The groups with a replica here.
     pub local: BTreeMap<GroupId, Group>,
+    /// What the meta group knows.
+    pub membership: Membership,
     /// The newest map; see [`Core::map`].
     pub map: RwLock<Arc<Map>>,
 }
@@ -138,19 +142,27 @@ impl Core {
         self.map.read().clone()
     }
 
-    /// Makes a fresh map: leaders, places in the log, who is heard of.
+    /// Makes a fresh map of the facts, and of what changes faster than they do: leaders, places in the log, who is
+    /// heard of.
     pub fn refresh_map(&self) {
-        let mut map = Map::clone(&self.map());
+        let mut map = self.membership.facts().map(self.node);
         for group in &mut map.groups {
             let Some(Group { cell, .. }) = self.local.get(&group.id) else { continue };
             let view = cell.view();
             (group.leader, group.term, group.commit, group.applied) =
                 (view.leader, view.term, view.commit, cell.applied());
         }
+        for status in self.status.lock().iter() {
+            if let Some(group) = map.groups.iter_mut().find(|group| group.id == status.group) {
+                group.followers = status.peers.iter().filter_map(follower).collect();
+            }
+        }
+        let wall = clock::wall();
         for peer in self.peers.all() {
             if let Some(node) = map.nodes.iter_mut().find(|node| node.id == peer.id) {
                 node.reachable = peer.reachable();
-                node.resp = peer.resp();
+                let heard = |silence: Duration| Millis(wall.0.saturating_sub(silence.as_millis() as u64));
+                node.heard = peer.silence().map_or(Millis(0), heard);
             }
         }
         *self.map.write() = Arc::new(map);
@@ -175,8 +187,17 @@ impl Core {
 
     /// Whether any group is led from here.
     pub fn leads_any(&self) -> bool {
-        self.local.values().any(|group| group.cell.view().leader == Some(self.node))
+        self.local.keys().any(|group| self.leads(*group))
     }
+
+    /// Whether a group is led from here.
+    pub fn leads(&self, group: GroupId) -> bool {
+        self.local.get(&group).is_some_and(|group| group.cell.view().leader == Some(self.node))
+    }
+}
+
+fn follower(peer: &PeerStatus) -> Option<FollowerInfo> {
+    Some(FollowerInfo { node: peer.node?, matched: peer.matched, loading: peer.state == "snapshot" })
 }
 
 impl Inbound for Core {

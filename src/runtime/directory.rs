@@ -2,6 +2,8 @@
 //!
 //! Invariant: a directory belongs to one node of one cluster for ever. What does not match is refused before
 //! anything in it is opened or changed; the facts are written once, atomically, before the first database is made.
+//!
+//! The facts here are what a node must know before it can read the meta group's; those are the truth from then on.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -102,15 +104,16 @@ impl Facts {
         }
         check_members(config, &members)?;
         // All nodes must come to the same id without talking to each other, and only those that agree on everything.
-        let nodes = members.iter().map(|(id, peer)| meta::Node { id: *id, peer: peer.clone() }).collect();
+        let nodes = members.iter().map(|(id, peer)| meta::Node::new(*id, peer)).collect();
         let token = format!("{}/{}", config.cluster_name, config.partitions);
         let cluster = meta::Facts::initial(nodes, config.partitions, REPLICAS, &token).cluster;
         Ok(Facts { cluster, members, ..Facts::named(config) })
     }
 
-    /// The groups of this cluster and where their replicas are.
-    pub fn groups(&self) -> meta::Facts {
-        let nodes = self.members.iter().map(|(id, peer)| meta::Node { id: *id, peer: peer.clone() }).collect();
+    /// What the meta group of this cluster begins with: what holds until its state can be read, and what its leader
+    /// proposes while that is empty.
+    pub fn beginning(&self) -> meta::Facts {
+        let nodes = self.members.iter().map(|(id, peer)| meta::Node::new(*id, peer)).collect();
         // Addresses may have moved since the first start; the id is that of the first start.
         meta::Facts { cluster: self.cluster, ..meta::Facts::initial(nodes, self.partitions, REPLICAS, "") }
     }

@@ -127,6 +127,12 @@ fn raft(core: &Core) -> Section {
         ("raft_messages_dropped", core.metrics.raft_messages_dropped.get().to_string()),
         ("foreign_peers_refused", core.metrics.foreign_refused.get().to_string()),
     ]);
+    lines.extend(core.map().nodes.iter().map(|node| {
+        let known = |address: &Option<String>| address.clone().unwrap_or_default();
+        let (resp, http, reachable) = (known(&node.resp), known(&node.http), u8::from(node.reachable));
+        let facts = format!("peer={},resp={resp},http={http},reachable={reachable}", node.peer);
+        (format!("node{}", node.id), facts)
+    }));
     lines.extend(core.local.iter().map(|(id, group)| {
         let view = group.cell.view();
         let role = match view.leader {

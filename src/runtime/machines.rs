@@ -300,6 +300,9 @@ impl Thread {
                         if let Some(local) = self.core.local.get(&group) {
                             local.cell.set_applied(index, state.stamp);
                         }
+                        if group == GroupId::META {
+                            self.core.meta_applied();
+                        }
                         let input = host::Input::Applied { group, index, hash: state.hash };
                         self.for_worker.push(worker::Event::Input(input));
                     }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`core`] (what the threads share), [`worker`], [`log_writer`], [`machines`] (with `prefetch`), [`background`]
 //! (the threads), [`node`] and [`forwarding`] (what the service calls), [`peers`] (the other nodes), [`start`] below
-//! (who makes all of it). The rest are tools: [`clock`], [`ticks`], [`queue`], [`views`], [`directory`], [`metrics`],
+//! (who makes all of it), [`membership`] (what the meta group knows). The rest are tools: [`clock`], [`ticks`], [`queue`], [`views`], [`directory`], [`metrics`],
 //! [`telemetry`].
 
 pub mod background;
@@ -18,6 +18,7 @@ mod facts;
 pub mod forwarding;
 pub mod log_writer;
 pub mod machines;
+pub mod membership;
 pub mod metrics;
 pub mod node;
 pub mod peers;

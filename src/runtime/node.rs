@@ -145,7 +145,7 @@ fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thres
 fn only_reads(units: &[Unit]) -> bool {
     let reads = |unit: &Unit| match unit {
         Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.is_write()),
-        Unit::Atomic { .. } | Unit::Watch { .. } => false,
+        Unit::Atomic { .. } | Unit::Watch { .. } | Unit::Change(_) => false,
     };
     units.iter().all(reads)
 }

@@ -17,6 +17,7 @@ use super::core::{Core, Group};
 use super::directory::Directory;
 use super::forwarding::Forwarding;
 use super::machines::{self, Machines};
+use super::membership::{self, Listeners, Membership};
 use super::metrics::Metrics;
 use super::node::RuntimeNode;
 use super::peers::{self, Identity, Inbound, Peers};
@@ -27,7 +28,7 @@ use super::telemetry::Sampler;
 use super::views::Cell;
 use super::{Error, Result, clock, facts, log_writer, process, telemetry, worker};
 use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
-use crate::host::{self, GroupStart, Host};
+use crate::host::{self, GroupStart, Host, meta};
 use crate::machine::{self, Machine, State};
 use crate::service::Service;
 use crate::service::node::Node;
@@ -81,7 +82,18 @@ pub(super) fn start_on(
     let directory = Directory::open(&config)?;
     let stores = open(&config, &directory)?;
 
-    let cluster = directory.facts.groups();
+    let beginning = directory.facts.beginning();
+    let applied = meta::Facts::read(stores.engine.as_ref()).map_err(|why| Error::Storage(why.to_string()))?;
+    if let Some(facts) = &applied {
+        let refuse = |reason| Error::Directory { path: config.data_dir.clone(), reason };
+        facts.check(beginning.cluster, config.node).map_err(refuse)?;
+    }
+    let (resp_address, http_address) = (resp.local_addr()?, http.local_addr()?);
+    let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
+    let listeners = Listeners { resp: resp_address, http: http_address, peer: peer_address };
+    let own = membership::advertised(&config, &directory.facts.members, listeners);
+    let membership = Membership::new(own, beginning, applied);
+    let cluster = membership.facts();
     let identity = Identity { cluster: cluster.cluster, node: config.node };
     tracing::info!(
         node = %config.node,
@@ -103,12 +115,7 @@ pub(super) fn start_on(
     let host = Host::new(&group_config(&config), config.node, identity.cluster, starts, log, seed, clock::boottime())
         .map_err(|why| Error::Storage(why.to_string()))?;
 
-    let mut map = cluster.map(config.node);
-    let resp_address = resp.local_addr()?;
-    if let Some(own) = map.nodes.iter_mut().find(|node| node.id == config.node) {
-        own.resp = Some(resp_address.to_string());
-    }
-    let peers = Arc::new(Peers::new(identity, &directory.facts.members, resp_address.to_string(), metrics.clone()));
+    let peers = Arc::new(Peers::new(identity, &directory.facts.members, metrics.clone()));
     let session = SessionId(clock::entropy()?);
     let machine_threads = or(config.threads.machine, (cores / 2).max(1));
     let core = Arc::new(Core {
@@ -134,9 +141,11 @@ pub(super) fn start_on(
         log_bytes: AtomicU64::new(u64::from(parts.is_behind)),
         snapshot_directory: directory.snapshots(),
         local: parts.groups,
-        map: RwLock::new(Arc::new(map)),
+        map: RwLock::new(Arc::new(cluster.map(config.node))),
+        membership,
         config,
     });
+    core.know_members();
 
     let mut threads = Threads::default();
     let done = {
@@ -154,7 +163,6 @@ pub(super) fn start_on(
     let inbound: Arc<dyn Inbound> = core.clone();
     peers.connect(&inbound, &mut rng);
     let (shutdown, stopping) = watch::channel(false);
-    let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
     if let Some(listener) = peer {
         let mut stopping = stopping.clone();
         let stop = async move {
@@ -170,10 +178,10 @@ pub(super) fn start_on(
     tokio::spawn(Forwarding::keep_time(core.clone()));
     tokio::spawn(keep_map(core.clone()));
     tokio::spawn(report_replay(core.clone()));
+    tokio::spawn(membership::keep_registered(core.clone()));
 
     let node: Arc<dyn Node> = Arc::new(RuntimeNode::new(core.clone(), rng.fork()));
     let service = Service::new(node, service_options(&core.config, resp_address));
-    let http_address = http.local_addr()?;
     let text = {
         let core = core.clone();
         Arc::new(move || (METRICS_TYPE, facts::metrics(&core)))
@@ -274,7 +282,8 @@ impl Parts {
         for start in starts {
             let group = start.group;
             let slots = slots_of(&start);
-            let machine = Machine::new(group, slots, start.epoch, stores.engine.clone(), settings.clone(), rng.next())
+            let (content, engine) = (meta::content(slots), stores.engine.clone());
+            let machine = Machine::new(group, content, start.epoch, engine, settings.clone(), rng.next())
                 .map_err(|why| failed(format!("group {group}: {why}")))?;
             let state: &State = machine.state();
             let log = logs.iter().find(|log| log.group == group).copied();

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::start::{Stores, start_on};
 use super::{Config, Running, prefetch};
 use crate::base::{GroupId, NodeId, Slot};
+use crate::host::meta::{self, Facts};
 use crate::machine::State;
 use crate::store::memory::{MemoryEngine, MemoryLog};
 use crate::store::{Batch, Engine, Figures, Log as _, Order, Read, Result, Snapshot, Visit, keys};
@@ -248,6 +249,54 @@ fn rule_21_a_start_empties_the_slots_that_no_group_here_owns() {
         assert_eq!(kept, is_owned, "{name}");
     }
     node.shut_down().expect("an orderly end");
+}
+
+#[test]
+fn a_directory_of_before_there_were_facts_gets_them_at_its_next_start() {
+    let home = tempfile::tempdir().expect("a directory");
+    run(Config::new(NodeId(1), home.path()), &Arc::new(Slow::default())).shut_down().expect("an orderly end");
+    // The directory knows its cluster, the state knows nothing.
+    let engine = Arc::new(Slow::default());
+    let node = run(Config::new(NodeId(1), home.path()), &engine);
+    let facts = || Facts::read(engine.as_ref()).expect("whole facts");
+    until("the facts are there", || facts().is_some());
+    let facts = facts().expect("facts");
+    assert_eq!(facts.cluster, node.core.map().cluster);
+    assert_eq!(facts.groups.len(), 2);
+    let (resp, http) = (Some(node.resp.to_string()), Some(node.http.to_string()));
+    assert_eq!(facts.nodes, [meta::Node { resp, http, ..meta::Node::new(NodeId(1), facts.nodes[0].peer.clone()) }]);
+    let told = answer(ask(node.resp, "CLUSTER NODES"));
+    assert!(told.contains(&format!(" {}@", node.resp)), "{told}");
+    node.shut_down().expect("an orderly end");
+
+    // It listens on other ports now.
+    let before = facts;
+    let node = run(Config::new(NodeId(1), home.path()), &engine);
+    let resp = Some(node.resp.to_string());
+    assert_ne!(resp, before.nodes[0].resp);
+    until("it is registered anew", || {
+        Facts::read(engine.as_ref()).expect("whole facts").is_some_and(|facts| facts.nodes[0].resp == resp)
+    });
+    node.shut_down().expect("an orderly end");
+}
+
+#[test]
+fn a_state_of_another_cluster_is_refused_with_the_reason() {
+    let (home, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let engine = Arc::new(Slow::default());
+    let node = run(Config::new(NodeId(1), home.path()), &engine);
+    until("the facts are there", || Facts::read(engine.as_ref()).expect("whole facts").is_some());
+    let cluster = node.core.map().cluster;
+    node.shut_down().expect("an orderly end");
+    let stores = Stores { log: Arc::new(MemoryLog::new()), engine, cache: None };
+    let why = match start_on(Config::new(NodeId(1), other.path()), |_, _| Ok(stores)) {
+        Ok(_) => panic!("a state of another cluster was taken"),
+        Err(why) => why,
+    };
+    assert_eq!(why.exit_code(), 66);
+    let text = why.to_string();
+    assert!(text.contains(&format!("cluster {:016x}", cluster.get())), "{text}");
+    assert!(text.contains(&other.path().display().to_string()), "{text}");
 }
 
 #[test]

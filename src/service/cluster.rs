@@ -2,7 +2,11 @@
 //!
 //! One node may lead one group and follow in another, which Redis Cluster's one role per node cannot say. SLOTS and
 //! SHARDS are exact; in NODES a node that leads anything is a master with the slots of what it leads, and one that
-//! leads nothing is the replica of the first leader it follows.
+//! leads nothing is the replica of the first leader it follows. Its configuration epoch is the term in which it leads.
+//!
+//! A node that this one does not hear is `fail` as long as this one hears a majority; otherwise it may be this one that
+//! is cut off, and the other is `fail?`. A node that never told where clients reach it is `noaddr`, and nobody is sent
+//! there.
 
 use bytes::Bytes;
 
@@ -27,9 +31,12 @@ impl Service {
             (b"myid", []) => Value::bulk(node_name(map.cluster, me)),
             (b"myshardid", []) => Value::bulk(shard_name(map.cluster, my_shard(&map, me))),
             (b"slots", []) => slots(&map),
-            (b"shards", []) => shards(&map, me),
+            (b"shards", []) => shards(&map, me, self.is_loading()),
             (b"nodes", []) => Value::Verbatim("txt", nodes(&map, me).into()),
             (b"replicas" | b"slaves", [name]) => match find(&map, name) {
+                Some(node) if master_of(&map, node.id).is_some() => {
+                    Value::error("ERR The specified node is not a master")
+                }
                 Some(node) => Value::Array(replicas(&map, node.id, me)),
                 None => Value::error_with(&[b"ERR Unknown node ", name]),
             },
@@ -75,15 +82,28 @@ fn my_shard(map: &Map, node: NodeId) -> GroupId {
     mine().find(|group| group.leader == Some(node)).or_else(|| mine().next()).map_or(GroupId::META, |group| group.id)
 }
 
-/// Host and port where clients reach a node. A node that told no listener yet has port 0.
-fn address(node: &NodeInfo) -> (String, i64) {
-    let split = |address: &str| {
-        let (host, port) = address.rsplit_once(':')?;
-        Some((host.trim_matches(['[', ']']).to_string(), port.parse().ok()?))
-    };
-    match node.resp.as_deref().and_then(split) {
-        Some(found) => found,
-        None => (split(&node.peer).map_or_else(String::new, |(host, _): (String, i64)| host), 0),
+/// Host and port where clients reach a node, if it told. The host is empty where it does not know its own: clients take
+/// the one that they are connected to, as with Redis.
+fn address(node: &NodeInfo) -> Option<(&str, u16)> {
+    let (host, port) = node.resp.as_deref()?.rsplit_once(':')?;
+    Some((host.trim_matches(['[', ']']), port.parse().ok()?))
+}
+
+/// What this node can say of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Online,
+    /// It is not heard; perhaps it is this node that is cut off.
+    Suspected,
+    Failed,
+}
+
+fn health(map: &Map, node: &NodeInfo) -> Health {
+    let heard = map.nodes.iter().filter(|node| node.reachable).count();
+    match (node.reachable, heard > map.nodes.len() / 2) {
+        (true, _) => Health::Online,
+        (false, true) => Health::Failed,
+        (false, false) => Health::Suspected,
     }
 }
 
@@ -95,44 +115,76 @@ fn members<'a>(map: &'a Map, group: &'a GroupInfo) -> Vec<&'a NodeInfo> {
 }
 
 fn slots(map: &Map) -> Value {
-    // A group without a known leader serves nobody: a smart client must ask again, not try a follower.
-    let served = partitions(map).filter(|group| group.leader.is_some());
     let line = |group: &GroupInfo| {
         let range = group.slots?;
+        let (leader, others): (Vec<_>, Vec<_>) =
+            members(map, group).into_iter().partition(|node| group.leader == Some(node.id));
+        // A group without a known leader serves nobody: a smart client must ask again, not try a follower.
+        let leader = *leader.first().filter(|node| address(node).is_some())?;
+        let others = others.into_iter().filter(|node| health(map, node) != Health::Failed);
         let mut fields =
             vec![Value::Integer(i64::from(range.first.get())), Value::Integer(i64::from(range.last.get()))];
-        fields.extend(members(map, group).into_iter().map(|node| {
-            let (host, port) = address(node);
+        fields.extend(std::iter::once(leader).chain(others).filter_map(|node| {
+            let (host, port) = address(node)?;
             let name = Value::bulk(node_name(map.cluster, node.id));
-            Value::Array(vec![Value::bulk(host), Value::Integer(port), name, Value::Map(Vec::new())])
+            let port = Value::Integer(port.into());
+            Some(Value::Array(vec![Value::bulk(host.to_string()), port, name, Value::Map(Vec::new())]))
         }));
         Some(Value::Array(fields))
     };
-    Value::Array(served.filter_map(line).collect())
+    Value::Array(partitions(map).filter_map(line).collect())
 }
 
-fn shards(map: &Map, me: NodeId) -> Value {
+/// Up to where a node has a group's log, as far as it is known here: the leader knows, a follower of itself. Of
+/// another follower the commit index is told, which it is heading for.
+fn offset(group: &GroupInfo, node: NodeId, me: NodeId) -> u64 {
+    let follower = group.followers.iter().find(|follower| follower.node == node);
+    match follower {
+        _ if node == me => group.applied.get(),
+        Some(follower) => follower.matched.min(group.commit).get(),
+        None => group.commit.get(),
+    }
+}
+
+/// [`offset`] over all groups with slots.
+pub(super) fn replicated(map: &Map, node: NodeId, me: NodeId) -> u64 {
+    partitions(map).map(|group| offset(group, node, me)).sum()
+}
+
+/// Other nodes that clients can reach now: where, and what is known of them.
+pub(super) fn others(map: &Map, me: NodeId) -> impl Iterator<Item = (&str, u16, &NodeInfo)> {
+    let others = map.nodes.iter().filter(move |node| node.id != me && node.reachable);
+    others.filter_map(|node| address(node).map(|(host, port)| (host, port, node)))
+}
+
+/// `loading`: this node still replays its log.
+fn shards(map: &Map, me: NodeId, loading: bool) -> Value {
     let shard = |group: &GroupInfo| {
         let range = group.slots?;
         let node = |node: &NodeInfo| {
-            let (host, port) = address(node);
+            let (host, port) = address(node)?;
             let leads = group.leader == Some(node.id);
-            // What another follower has applied is not known here; the commit index is what it is heading for.
-            let offset = if node.id == me { group.applied } else { group.commit };
-            Value::Map(vec![
+            let follower = group.followers.iter().find(|follower| follower.node == node.id);
+            let loading = if node.id == me { loading } else { follower.is_some_and(|follower| follower.loading) };
+            let health = match health(map, node) {
+                Health::Failed => "fail",
+                _ if loading => "loading",
+                Health::Online | Health::Suspected => "online",
+            };
+            Some(Value::Map(vec![
                 (Value::bulk("id"), Value::bulk(node_name(map.cluster, node.id))),
-                (Value::bulk("port"), Value::Integer(port)),
-                (Value::bulk("ip"), Value::bulk(host.clone())),
-                (Value::bulk("endpoint"), Value::bulk(host)),
+                (Value::bulk("port"), Value::Integer(port.into())),
+                (Value::bulk("ip"), Value::bulk(host.to_string())),
+                (Value::bulk("endpoint"), Value::bulk(host.to_string())),
                 (Value::bulk("role"), Value::bulk(if leads { "master" } else { "replica" })),
-                (Value::bulk("replication-offset"), Value::Integer(offset.get() as i64)),
-                (Value::bulk("health"), Value::bulk(if node.reachable { "online" } else { "fail" })),
-            ])
+                (Value::bulk("replication-offset"), Value::Integer(offset(group, node.id, me) as i64)),
+                (Value::bulk("health"), Value::bulk(health)),
+            ]))
         };
         let bounds = [range.first, range.last].map(|slot| Value::Integer(i64::from(slot.get())));
         Some(Value::Map(vec![
             (Value::bulk("slots"), Value::Array(bounds.to_vec())),
-            (Value::bulk("nodes"), Value::Array(members(map, group).into_iter().map(node).collect())),
+            (Value::bulk("nodes"), Value::Array(members(map, group).into_iter().filter_map(node).collect())),
         ]))
     };
     Value::Array(partitions(map).filter_map(shard).collect())
@@ -140,26 +192,39 @@ fn shards(map: &Map, me: NodeId) -> Value {
 
 /// The node that a node which leads nothing replicates.
 fn master_of(map: &Map, node: NodeId) -> Option<NodeId> {
-    let leads = partitions(map).any(|group| group.leader == Some(node));
     let followed = || partitions(map).filter(|group| group.members.contains(&node)).find_map(|group| group.leader);
-    if leads { None } else { followed() }
+    if led(map, node).next().is_some() { None } else { followed() }
+}
+
+/// The groups with slots that a node leads.
+fn led(map: &Map, node: NodeId) -> impl Iterator<Item = &GroupInfo> {
+    partitions(map).filter(move |group| group.leader == Some(node))
+}
+
+/// The newest term in which a node leads; a replica has its master's.
+fn config_epoch(map: &Map, node: NodeId) -> u64 {
+    let master = master_of(map, node).unwrap_or(node);
+    led(map, master).map(|group| group.term.get()).max().unwrap_or(0)
 }
 
 fn node_line(map: &Map, node: &NodeInfo, me: NodeId) -> String {
-    let (host, port) = address(node);
-    let bus = node.peer.rsplit_once(':').map_or("0", |(_, port)| port);
+    let split = |address: &str| address.rsplit_once(':').map(|(host, port)| (host.to_string(), port.to_string()));
+    let (peer_host, bus) = split(&node.peer).unwrap_or_else(|| (String::new(), "0".to_string()));
+    let (host, port) = match address(node) {
+        Some((host, port)) => (host, port),
+        None => (peer_host.trim_matches(['[', ']']), 0),
+    };
     let master = master_of(map, node.id);
-    let mut flags = Vec::new();
-    if node.id == me {
-        flags.push("myself");
-    }
-    flags.push(if master.is_some() { "slave" } else { "master" });
-    if !node.reachable {
-        flags.push("fail");
-    }
-    let led = || partitions(map).filter(|group| group.leader == Some(node.id));
-    let epoch = led().map(|group| group.term.get()).max().unwrap_or(0);
-    let ranges: String = led()
+    let flags = [
+        ("myself", node.id == me),
+        ("master", master.is_none()),
+        ("slave", master.is_some()),
+        ("fail?", health(map, node) == Health::Suspected),
+        ("fail", health(map, node) == Health::Failed),
+        ("noaddr", address(node).is_none()),
+    ];
+    let flags: Vec<_> = flags.into_iter().filter_map(|(flag, holds)| holds.then_some(flag)).collect();
+    let ranges: String = led(map, node.id)
         .filter_map(|group| group.slots)
         .map(|range| {
             if range.first == range.last {
@@ -169,11 +234,14 @@ fn node_line(map: &Map, node: &NodeInfo, me: NodeId) -> String {
             }
         })
         .collect();
+    // No ping is ever under way: nodes are heard on streams that never pause for long.
     format!(
-        "{} {host}:{port}@{bus} {} {} 0 0 {epoch} {}{ranges}\n",
+        "{} {host}:{port}@{bus} {} {} 0 {} {} {}{ranges}\n",
         node_name(map.cluster, node.id),
         flags.join(","),
         master.map_or_else(|| "-".to_string(), |master| node_name(map.cluster, master)),
+        node.heard,
+        config_epoch(map, node.id),
         if node.reachable { "connected" } else { "disconnected" },
     )
 }
@@ -188,21 +256,30 @@ fn replicas(map: &Map, master: NodeId, me: NodeId) -> Vec<Value> {
 }
 
 fn info(map: &Map, me: NodeId) -> String {
-    let size = |group: &GroupInfo| group.slots.map_or(0, |range| u64::from(range.last.get() - range.first.get()) + 1);
-    let assigned: u64 = partitions(map).map(size).sum();
-    let served: u64 = partitions(map).filter(|group| group.leader.is_some()).map(size).sum();
-    let state = if served == u64::from(SLOT_COUNT) { "ok" } else { "fail" };
-    let epoch = |groups: &mut dyn Iterator<Item = &GroupInfo>| groups.map(|group| group.term.get()).max().unwrap_or(0);
+    // Slots by what is known of who serves them. Without a leader it is nobody.
+    let (mut ok, mut suspected, mut failed) = (0, 0, 0);
+    for group in partitions(map) {
+        let slots = group.slots.map_or(0, |range| u64::from(range.last.get() - range.first.get()) + 1);
+        let leader = map.nodes.iter().find(|node| group.leader == Some(node.id));
+        match leader.map_or(Health::Failed, |leader| health(map, leader)) {
+            Health::Online => ok += slots,
+            Health::Suspected => suspected += slots,
+            Health::Failed => failed += slots,
+        }
+    }
+    let state = if ok == u64::from(SLOT_COUNT) { "ok" } else { "fail" };
+    let newest = partitions(map).map(|group| group.term.get()).max().unwrap_or(0);
+    let masters = map.nodes.iter().filter(|node| led(map, node.id).next().is_some()).count();
     let fields = [
         ("cluster_state", state.to_string()),
-        ("cluster_slots_assigned", assigned.to_string()),
-        ("cluster_slots_ok", served.to_string()),
-        ("cluster_slots_pfail", "0".to_string()),
-        ("cluster_slots_fail", (assigned - served).to_string()),
+        ("cluster_slots_assigned", (ok + suspected + failed).to_string()),
+        ("cluster_slots_ok", ok.to_string()),
+        ("cluster_slots_pfail", suspected.to_string()),
+        ("cluster_slots_fail", failed.to_string()),
         ("cluster_known_nodes", map.nodes.len().to_string()),
-        ("cluster_size", partitions(map).count().to_string()),
-        ("cluster_current_epoch", epoch(&mut partitions(map)).to_string()),
-        ("cluster_my_epoch", epoch(&mut partitions(map).filter(|group| group.leader == Some(me))).to_string()),
+        ("cluster_size", masters.to_string()),
+        ("cluster_current_epoch", newest.to_string()),
+        ("cluster_my_epoch", config_epoch(map, me).to_string()),
         // Nodes speak Raft over their own streams, not Redis's bus.
         ("cluster_stats_messages_sent", "0".to_string()),
         ("cluster_stats_messages_received", "0".to_string()),
@@ -237,54 +314,128 @@ const HELP: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{LogIndex, SlotRange, Term};
+    use crate::base::{LogIndex, Millis, SlotRange, Term};
+    use crate::cluster::FollowerInfo;
 
+    /// Node 1 leads the first half and hears node 2, which leads the second, but not node 3.
     fn map() -> Map {
         let node = |id: u64| NodeInfo {
             id: NodeId(id),
             peer: format!("10.0.0.{id}:16379"),
-            resp: (id != 3).then(|| format!("10.0.0.{id}:6379")),
+            resp: Some(format!("10.0.0.{id}:6379")),
+            http: None,
             reachable: id != 3,
+            heard: Millis(if id == 2 { 1_700_000_000_000 } else { 0 }),
         };
-        let group = |id: u64, slots, leader| GroupInfo {
+        let follower =
+            |node: u64, matched, loading| FollowerInfo { node: NodeId(node), matched: LogIndex(matched), loading };
+        let group = |id: u64, slots, leader: u64| GroupInfo {
             id: GroupId(id),
             slots,
             members: vec![NodeId(1), NodeId(2), NodeId(3)],
-            leader,
+            leader: Some(NodeId(leader)),
             term: Term(4 + id),
             commit: LogIndex(20),
-            applied: LogIndex(10),
+            applied: LogIndex(18),
+            followers: if leader == 1 { vec![follower(2, 30, false), follower(3, 7, true)] } else { Vec::new() },
         };
         let halves = SlotRange::divide(2);
-        let groups = vec![
-            group(0, None, Some(NodeId(1))),
-            group(1, Some(halves[0]), Some(NodeId(2))),
-            group(2, Some(halves[1]), None),
-        ];
+        let groups = vec![group(0, None, 1), group(1, Some(halves[0]), 1), group(2, Some(halves[1]), 2)];
         Map { cluster: ClusterId(0xabc), nodes: (1..=3).map(node).collect(), groups }
+    }
+
+    fn id(node: u64) -> String {
+        node_name(ClusterId(0xabc), NodeId(node))
+    }
+
+    fn flags(map: &Map, node: usize) -> String {
+        nodes(map, NodeId(1))
+            .lines()
+            .nth(node - 1)
+            .and_then(|line| line.split(' ').nth(2))
+            .unwrap_or_default()
+            .to_string()
     }
 
     #[test]
     fn nodes_are_told_from_the_map() {
-        let id = |node: u64| node_name(ClusterId(0xabc), NodeId(node));
         assert_eq!(id(1).len(), 40);
         assert_eq!(shard_name(ClusterId(1), GroupId(1)).len(), 40);
-        let text = nodes(&map(), NodeId(1));
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("{} 10.0.0.1:6379@16379 myself,slave {} 0 0 0 connected", id(1), id(2)));
-        assert_eq!(lines[1], format!("{} 10.0.0.2:6379@16379 master - 0 0 5 connected 0-8191", id(2)));
-        assert_eq!(lines[2], format!("{} 10.0.0.3:0@16379 slave,fail {} 0 0 0 disconnected", id(3), id(2)));
-        assert_eq!(replicas(&map(), NodeId(2), NodeId(1)).len(), 2);
+        let expected = format!(
+            "{} 10.0.0.1:6379@16379 myself,master - 0 0 5 connected 0-8191\n\
+             {} 10.0.0.2:6379@16379 master - 0 1700000000000 6 connected 8192-16383\n\
+             {} 10.0.0.3:6379@16379 slave,fail {} 0 0 5 disconnected\n",
+            id(1),
+            id(2),
+            id(3),
+            id(1)
+        );
+        assert_eq!(nodes(&map(), NodeId(1)), expected);
+        assert_eq!(replicas(&map(), NodeId(1), NodeId(1)).len(), 1);
+        assert_eq!(replicas(&map(), NodeId(2), NodeId(1)).len(), 0);
+    }
+
+    #[test]
+    fn a_node_that_hears_nobody_suspects_itself() {
+        let mut map = map();
+        assert_eq!([flags(&map, 2), flags(&map, 3)], ["master", "slave,fail"]);
+        map.nodes[1].reachable = false;
+        assert_eq!([flags(&map, 2), flags(&map, 3)], ["master,fail?", "slave,fail?"]);
+        let text = info(&map, NodeId(1));
+        assert!(text.starts_with("cluster_state:fail\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:8192\r\n"));
+        assert!(text.contains("cluster_slots_pfail:8192\r\ncluster_slots_fail:0\r\n"));
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_node_that_told_no_address() {
+        let mut map = map();
+        map.nodes[1].resp = None;
+        assert_eq!(flags(&map, 2), "master,noaddr");
+        assert!(nodes(&map, NodeId(1)).contains(" 10.0.0.2:0@16379 master,noaddr "));
+        let Value::Array(ranges) = slots(&map) else { panic!("no array") };
+        assert_eq!(ranges.len(), 1, "node 2 leads the other half");
+        assert_eq!(others(&map, NodeId(1)).count(), 0);
     }
 
     #[test]
     fn a_group_without_leader_is_not_served() {
-        let text = info(&map(), NodeId(1));
+        let mut map = map();
+        map.groups[2].leader = None;
+        let text = info(&map, NodeId(1));
         assert!(text.starts_with("cluster_state:fail\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:8192\r\n"));
-        let Value::Array(ranges) = slots(&map()) else { panic!("no array") };
+        assert!(text.contains("cluster_slots_fail:8192\r\n") && text.contains("cluster_size:1\r\n"));
+        let Value::Array(ranges) = slots(&map) else { panic!("no array") };
         assert_eq!(ranges.len(), 1);
         let Value::Array(fields) = &ranges[0] else { panic!("no array") };
         let Value::Array(leader) = &fields[2] else { panic!("no array") };
-        assert_eq!(leader[0], Value::bulk("10.0.0.2"));
+        assert_eq!(leader[..2], [Value::bulk("10.0.0.1"), Value::Integer(6379)]);
+        assert_eq!(fields.len(), 4, "the leader and the one replica that is not failed");
+    }
+
+    #[test]
+    fn shards_tell_what_is_known_of_each_replica() {
+        let Value::Array(shards) = shards(&map(), NodeId(1), false) else { panic!("no array") };
+        let told = |shard: usize, node: usize| {
+            let Value::Map(pairs) = &shards[shard] else { panic!("no map") };
+            let (_, Value::Array(nodes)) = &pairs[1] else { panic!("no nodes") };
+            let Value::Map(pairs) = &nodes[node] else { panic!("no map") };
+            let keys: Vec<_> = pairs.iter().map(|(key, _)| key.clone()).collect();
+            let expected = ["id", "port", "ip", "endpoint", "role", "replication-offset", "health"];
+            assert_eq!(keys, expected.map(Value::bulk));
+            let [role, offset, health] = [4, 5, 6].map(|at| pairs[at].1.clone());
+            (pairs[0].1.clone(), role, offset, health)
+        };
+        let expected = |node: u64, role, offset, health| {
+            (Value::bulk(id(node)), Value::bulk(role), Value::Integer(offset), Value::bulk(health))
+        };
+        assert_eq!(told(0, 0), expected(1, "master", 18, "online"));
+        assert_eq!(told(0, 1), expected(2, "replica", 20, "online"));
+        assert_eq!(told(0, 2), expected(3, "replica", 7, "fail"));
+        assert_eq!(told(1, 0), expected(2, "master", 20, "online"));
+        assert_eq!(told(1, 1), expected(1, "replica", 18, "online"));
+        let mut map = map();
+        map.nodes[2].reachable = true;
+        let all = format!("{:?}", super::shards(&map, NodeId(1), true));
+        assert_eq!(all.matches("loading").count(), 3, "node 1 twice, node 3 where its leader knows");
     }
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
-use super::Service;
 use super::words::{is, text};
+use super::{Service, cluster};
 
 /// The fields of a section, in order.
 type Fields = Vec<(String, String)>;
@@ -136,7 +136,7 @@ impl Service {
     fn persistence_section(&self) -> Fields {
         let mut fields = constants(PERSISTENCE);
         // Clients such as ioredis wait for `loading:0`.
-        let loading = self.node.checks().iter().any(|(name, check)| *name == "replayed" && check.is_err());
+        let loading = self.is_loading();
         for field in &mut fields {
             match field.0.as_str() {
                 "loading" => field.1 = u8::from(loading).to_string(),
@@ -177,23 +177,24 @@ impl Service {
         fields
     }
 
-    /// To a client every node is a master, and the quorum that confirms each write is its replicas.
+    /// To a client every node is a master, and those nodes that make up the quorum with it are its replicas: as many as
+    /// WAIT answers, or fewer while fewer are heard.
     fn replication_section(&self) -> Fields {
-        let map = self.node.map();
-        let offset = self.offset();
-        let connected = self.replicas_in_quorum();
-        let mut fields = vec![("role".into(), "master".into()), ("connected_slaves".into(), connected.to_string())];
-        let others = map.nodes.iter().filter(|node| node.id != self.node.id() && node.reachable);
-        for (index, node) in others.take(connected as usize).enumerate() {
-            let address = node.resp.as_deref().unwrap_or(&node.peer);
-            let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-            fields.push((format!("slave{index}"), format!("ip={host},port={port},state=online,offset={offset},lag=0")));
+        let (map, me) = (self.node.map(), self.node.id());
+        let replicas: Vec<_> = cluster::others(&map, me).take(self.replicas_in_quorum() as usize).collect();
+        let mut fields =
+            vec![("role".into(), "master".into()), ("connected_slaves".into(), replicas.len().to_string())];
+        for (index, (host, port, node)) in replicas.into_iter().enumerate() {
+            let offset = cluster::replicated(&map, node.id, me);
+            let lag = self.node.now().0.saturating_sub(node.heard.0) / 1000;
+            let facts = format!("ip={host},port={port},state=online,offset={offset},lag={lag}");
+            fields.push((format!("slave{index}"), facts));
         }
         let rest = [
             ("master_failover_state", "no-failover".to_string()),
             ("master_replid", format!("{:040x}", map.cluster.get())),
             ("master_replid2", "0".repeat(40)),
-            ("master_repl_offset", offset.to_string()),
+            ("master_repl_offset", self.offset().to_string()),
             ("second_repl_offset", "-1".to_string()),
             ("repl_backlog_active", "0".to_string()),
             ("repl_backlog_size", text(&self.config.get("repl-backlog-size"))),

@@ -106,6 +106,7 @@ mod tests {
             term: Default::default(),
             commit: Default::default(),
             applied: Default::default(),
+            followers: vec![],
         };
         let groups = (1..).zip(SlotRange::divide(count)).map(group).collect();
         Routes::new(&Map { groups, ..Map::default() })

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
-use super::{Service, commands};
+use super::{Service, cluster, commands};
 use crate::command::spec::Categories;
 use crate::command::{Spec, introspect};
 use crate::resp::Value;
@@ -81,6 +81,11 @@ impl Service {
         (smallest.unwrap_or(1).max(1) / 2) as u64
     }
 
+    /// Whether the log is still being replayed.
+    pub(super) fn is_loading(&self) -> bool {
+        self.node.checks().iter().any(|(name, check)| *name == "replayed" && check.is_err())
+    }
+
     /// Seconds since the epoch up to which everything acknowledged is on disk: now, always.
     pub(super) fn last_save(&self) -> i64 {
         (self.node.now().0 / 1000) as i64
@@ -114,21 +119,13 @@ impl Service {
 
     /// `ROLE`: to a client every node is the master; the offset is the commit index over all groups.
     fn role(&self) -> Value {
-        let map = self.node.map();
-        let others = map.nodes.iter().filter(|node| node.id != self.node.id() && node.reachable);
-        let replica = |address: &str| {
-            let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
-            Value::Array([host, port].map(|part| Value::bulk(part.to_string())).to_vec())
-        };
-        let offset = self.offset();
-        let replicas = others.map(|node| match replica(node.resp.as_deref().unwrap_or(&node.peer)) {
-            Value::Array(mut parts) => {
-                parts.push(Value::bulk(offset.to_string()));
-                Value::Array(parts)
-            }
-            other => other,
+        let (map, me) = (self.node.map(), self.node.id());
+        let replicas = cluster::others(&map, me).map(|(host, port, node)| {
+            let offset = cluster::replicated(&map, node.id, me);
+            Value::Array([host.to_string(), port.to_string(), offset.to_string()].map(Value::bulk).to_vec())
         });
-        Value::Array(vec![Value::bulk("master"), Value::Integer(offset as i64), Value::Array(replicas.collect())])
+        let replicas = replicas.collect();
+        Value::Array(vec![Value::bulk("master"), Value::Integer(self.offset() as i64), Value::Array(replicas)])
     }
 
     /// Entries committed over all groups with slots, as this node knows.

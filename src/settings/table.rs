@@ -51,7 +51,13 @@ pub const ROWS: &[Row] = &[
         "Id of this node, unique in the cluster, never given to another node later.",
     ),
     row("node.data_dir", Kind::Text, "data", "", "Directory of the two databases. Belongs to one node of one cluster."),
-    row("listen.resp", Kind::Address, "127.0.0.1:6379", "", "Where Redis clients connect."),
+    row(
+        "listen.resp",
+        Kind::Address,
+        "127.0.0.1:6379",
+        "",
+        "Where Redis clients connect. Other nodes tell it to their clients; for a wildcard such as 0.0.0.0 with the host that cluster.initial has for this node.",
+    ),
     row(
         "listen.peer",
         Kind::Address,
@@ -65,7 +71,7 @@ pub const ROWS: &[Row] = &[
         Kind::Cluster,
         "",
         "",
-        "Ids and peer addresses of the first nodes, the same list on each: \"1=a:16379,2=b:16379,3=c:16379\". Empty: a single node that is its own cluster. Only read while the data directory is empty.",
+        "Ids and peer addresses of the first nodes, the same list on each: \"1=a:16379,2=b:16379,3=c:16379\". Empty: a single node that is its own cluster. Once the data directory is in use the list only tells where to look for its nodes.",
     ),
     row(
         "cluster.partitions",

@@ -162,7 +162,7 @@ impl Client {
                 self.watching = Some((family, watches));
                 Outcome::Replies(vec![Value::OK])
             }
-            (UnitReply::Watch { .. }, _) => Outcome::Replies(Vec::new()),
+            (UnitReply::Watch { .. } | UnitReply::Decision(_), _) => Outcome::Replies(Vec::new()),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `MemoryEngine::crash` leave, nothing else.
 
 mod machines;
+mod members;
 mod requests;
 mod snapshots;
 mod worker;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use members::address;
 use requests::Requests;
 use snapshots::Snapshots;
 use worker::Effect;
@@ -26,7 +28,7 @@ use super::plan::Plan;
 use super::shared::{Frame, Shared};
 use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
 use crate::data::{self, Counts, Head, Thresholds, Usage};
-use crate::host::meta::{self, Facts};
+use crate::host::meta::{self, Facts, Registrar};
 use crate::host::{self, Host, Persist, View};
 use crate::machine::{self, Machine, State, Version};
 use crate::service::forward::Forwarder;
@@ -74,6 +76,8 @@ pub enum NodeEvent {
     Read { read: u64 },
     /// The forwarder's clock.
     ForwardTick,
+    /// Time to compare the facts with how this node is reached.
+    LookAtFacts,
     /// The process was told to end: it does when it leads nothing any more, or at last.
     Leaving { since: Nanos, down: Duration },
 }
@@ -99,6 +103,7 @@ impl NodeEvent {
             NodeEvent::Read { read } => (14, *read),
             NodeEvent::ForwardTick => (15, 0),
             NodeEvent::Leaving { since, .. } => (16, since.0),
+            NodeEvent::LookAtFacts => (18, 0),
         };
         kind | number << 8
     }
@@ -150,6 +155,9 @@ struct Life {
     cache: Option<Arc<CachedEngine>>,
     requests: Requests,
     snapshots: Snapshots,
+    registrar: Registrar,
+    /// What the meta group knows, as far as it is applied here.
+    facts: Option<Facts>,
 }
 
 /// A machine and what waits for it.
@@ -215,6 +223,7 @@ impl Node {
         shared.plan_soon(self.id, NodeEvent::Tick);
         shared.plan_soon(self.id, NodeEvent::HostTurn);
         shared.plan_soon(self.id, NodeEvent::ForwardTick);
+        shared.plan_soon(self.id, NodeEvent::LookAtFacts);
         shared.plan(self.id, plan.flush_every, NodeEvent::Flush);
         for to in (1..=plan.nodes).map(NodeId).filter(|to| *to != self.id) {
             shared.plan_soon(self.id, NodeEvent::OpenStream { to });
@@ -222,9 +231,11 @@ impl Node {
     }
 
     fn open(&mut self, shared: &mut Shared, plan: &Plan) -> Result<Life, String> {
-        let nodes =
-            (1..=plan.nodes).map(|id| meta::Node { id: NodeId(id), peer: format!("node-{id}:16379") }).collect();
-        let facts = Facts::initial(nodes, plan.partitions, plan.nodes as usize, "sim");
+        let facts = plan.beginning();
+        let known = self.facts().map_err(|why| why.to_string())?;
+        if let Some(known) = &known {
+            known.check(facts.cluster, self.id)?;
+        }
         let logs = self.log.load().map_err(|why| why.to_string())?;
         let mut engine: Arc<dyn Engine> = Arc::new(self.engine.clone());
         let mut cache = None;
@@ -245,7 +256,8 @@ impl Node {
             let settings = plan.machine_settings();
             let (thresholds, usage) = (settings.thresholds, settings.usage.clone());
             let seed = self.rng.next();
-            let machine = Machine::new(start.group, slots, start.epoch, engine.clone(), settings, seed)
+            let content = meta::content(slots);
+            let machine = Machine::new(start.group, content, start.epoch, engine.clone(), settings, seed)
                 .map_err(|why| why.to_string())?;
             let version = machine.version();
             let inbox = VecDeque::new();
@@ -275,6 +287,8 @@ impl Node {
             cache,
             requests: Requests::new(forwarder),
             snapshots: Snapshots::default(),
+            registrar: Registrar::new(members::address(self.id, self.number), facts),
+            facts: known,
         })
     }
 
@@ -377,6 +391,7 @@ impl Node {
             NodeEvent::Install { group, snapshot, index, term } => self.install(shared, group, snapshot, index, term),
             NodeEvent::Read { read } => self.read_step(shared, read),
             NodeEvent::ForwardTick => self.forward_tick(shared),
+            NodeEvent::LookAtFacts => self.look_at_facts(shared),
             NodeEvent::Leaving { since, down } => self.leaving(shared, since, down),
         }
     }

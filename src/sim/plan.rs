@@ -10,6 +10,7 @@ use super::drama::{DRAMAS, Drama};
 use super::network::{Cut, Weather};
 use crate::base::{GroupId, Nanos, NodeId, Rng};
 use crate::data::Thresholds;
+use crate::host::meta::{self, Facts};
 use crate::service::forward;
 use crate::{host, machine};
 
@@ -244,6 +245,12 @@ impl Plan {
             faults: Vec::new(),
             heal_at: Nanos(0) + length,
         }
+    }
+
+    /// What the meta group begins with.
+    pub fn beginning(&self) -> Facts {
+        let nodes = (1..=self.nodes).map(|id| meta::Node::new(NodeId(id), format!("node-{id}:16379"))).collect();
+        Facts::initial(nodes, self.partitions, self.nodes as usize, "sim")
     }
 
     /// What the groups are told.

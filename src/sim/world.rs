@@ -15,7 +15,7 @@ use super::check::replay::Ending;
 use super::check::{Request, Violation, show_request};
 use super::client::{self, Client, History};
 use super::judge;
-use super::node::Node;
+use super::node::{self, Node};
 use super::noise;
 use super::plan::{Plan, random};
 use super::shared::{Event, Shared, place};
@@ -351,6 +351,7 @@ impl World {
         }
         if self.phase == Phase::Quiet && self.last.len() == single_families().count() && self.is_settled() {
             self.compare_states();
+            self.compare_facts();
             self.noise = self.noise_ending();
             self.phase = Phase::Over;
             return;
@@ -386,13 +387,32 @@ impl World {
         }
     }
 
-    /// Whether every node lives and every group is applied equally far everywhere.
+    /// Whether every node lives and is registered, and every group is applied equally far everywhere.
     fn is_settled(&self) -> bool {
+        if !self.nodes.iter().all(Node::is_registered) {
+            return false;
+        }
         let groups = u64::from(self.plan.partitions) + 1;
         (0..groups).map(GroupId).all(|group| {
             let first = self.nodes[0].applied(group);
             first.is_some() && self.nodes.iter().all(|node| node.applied(group) == first)
         })
+    }
+
+    /// All nodes hold the same facts: those of the beginning, with every node where it is reached now.
+    fn compare_facts(&mut self) {
+        let mut expected = self.plan.beginning();
+        for node in &mut expected.nodes {
+            *node = node::address(node.id, self.shared.lives[place(node.id)].0);
+        }
+        for node in &self.nodes {
+            let facts = node.facts();
+            if facts.as_ref().is_ok_and(|facts| facts.as_ref() == Some(&expected)) {
+                continue;
+            }
+            let story = vec![format!("node {} holds {facts:?}", node.id), format!("instead of {expected:?}")];
+            self.shared.violated(Violation::new("all nodes hold the same facts", story));
+        }
     }
 
     fn compare_states(&mut self) {

@@ -89,8 +89,7 @@ pub struct World {
 
 impl World {
     pub fn new(nodes: u64, partitions: u16, config: Config) -> World {
-        let members =
-            (1..=nodes).map(|id| MetaNode { id: NodeId(id), peer: format!("node-{id}:16379") }).collect::<Vec<_>>();
+        let members = (1..=nodes).map(|id| MetaNode::new(NodeId(id), format!("node-{id}:16379"))).collect::<Vec<_>>();
         let facts = Facts::initial(members, partitions, 3, "test");
         let mut world = World {
             config,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use holdfast::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SessionId, SlotRange, Term, Ticket};
 use holdfast::command::batch::{Call, Unit, UnitReply};
 use holdfast::data::{Head, Thresholds};
-use holdfast::machine::{self, Committed, Input, Machine, Now, Proposal, Role, Settings, Submission};
+use holdfast::machine::{self, Committed, Content, Input, Machine, Now, Proposal, Role, Settings, Submission};
 use holdfast::resp::Protocol;
 use holdfast::service::forward::{Answer, Bounds, Forwarder, Output};
 use holdfast::service::node::Outcome;
@@ -91,7 +91,8 @@ impl World {
             let engine = Arc::new(MemoryEngine::new());
             let settings = Settings::new(Thresholds::default());
             let settings = Settings { entry_bytes_target: 60, entries_in_flight_max: 3, ..settings };
-            let machine = Machine::new(GROUP, Some(SlotRange::ALL), 1, engine.clone(), settings, seed).unwrap();
+            let machine =
+                Machine::new(GROUP, Content::Keys(SlotRange::ALL), 1, engine.clone(), settings, seed).unwrap();
             let bounds = Bounds { deadline: Duration::from_millis(120), ..Bounds::default() };
             let mut forwarder = Forwarder::new(NodeId(id as u64), SessionId(1_000 * (id as u64 + 1)), bounds);
             (0..NODES).filter(|other| *other != id).for_each(|other| forwarder.link_up(NodeId(other as u64)));

@@ -63,6 +63,7 @@ impl Group {
         match unit {
             Unit::Call(call) => UnitReply::Call(execute(&call)),
             Unit::Watch { .. } => UnitReply::Watch { term: Term(1), sequence: self.sequence },
+            Unit::Change(_) => panic!("clients change no facts"),
             Unit::Atomic { watches, calls } => {
                 let fresh = watches.iter().all(|watch| {
                     let changed = self.changed.get(&(watch.db, watch.key.clone())).copied().unwrap_or(0);
@@ -135,6 +136,7 @@ impl Node for TableNode {
             term: Term(1),
             commit: LogIndex(9),
             applied: LogIndex(9),
+            followers: vec![],
         };
         let groups = self.groups.lock().unwrap();
         let meta = std::iter::once(info(GroupId::META, None));
@@ -144,7 +146,9 @@ impl Node for TableNode {
                 id: NodeId(1),
                 peer: "127.0.0.1:16379".into(),
                 resp: Some("127.0.0.1:6379".into()),
+                http: Some("127.0.0.1:8080".into()),
                 reachable: true,
+                heard: Millis(0),
             }],
             groups: meta.chain(groups.iter().map(|group| info(group.id, Some(group.slots)))).collect(),
         })

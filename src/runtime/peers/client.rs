@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A connection without a sign of life for this long is probed, and given up after as long again.
 const KEEPALIVE: Duration = Duration::from_secs(1);
+/// A stream of raft messages that has none sends an empty frame this often.
+const PULSE: Duration = Duration::from_millis(500);
 /// HTTP/2 windows: one full frame target per stream must never wait for a round trip.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
@@ -33,20 +36,36 @@ type Client = pb::peer_client::PeerClient<Channel>;
 /// Keeps the stream of raft messages to a peer.
 pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
     keep("raft", peer.id, rng, || async {
-        let mut client = dial(&peer).await?;
-        let frames = peer.raft.open().map(|messages| pb::RaftFrame { messages });
+        let address = peer.address();
+        let mut client = dial(&address).await?;
+        // Frames without messages keep a silence from looking like the end: not every pair of nodes has groups to talk
+        // about.
+        let frames = peer.raft.open().timeout_repeating(tokio::time::interval(PULSE));
+        let frames = frames.map(|messages| pb::RaftFrame { messages: messages.unwrap_or_default() });
         let mut end = client.raft(peers.request(&peer, frames)).await?.into_inner();
-        tracing::info!(peer = %peer.id, address = peer.address, "connected");
+        tracing::info!(peer = %peer.id, address, "connected");
+        let _down = Quiet { peer: &peer };
         while end.message().await?.is_some() {}
         Err(Status::unavailable("the peer closed the stream"))
     })
     .await;
 }
 
+/// A peer whose stream ended is most likely gone. If it is not, its next frame says so.
+struct Quiet<'a> {
+    peer: &'a Peer,
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.peer.heard.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Keeps the stream of forwarded batches to a peer and hands on its answers.
 pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Arc<dyn Inbound>, rng: Rng) {
     keep("forward", peer.id, rng, || async {
-        let mut client = dial(&peer).await?;
+        let mut client = dial(&peer.address()).await?;
         let frames = peer.forward.open().map(|batches| pb::ForwardFrame { batches });
         let mut answers = client.forward(peers.request(&peer, frames)).await?.into_inner();
         inbound.link(peer.id, true);
@@ -80,7 +99,7 @@ pub(super) async fn send_snapshot(
     chunks: tokio::sync::mpsc::Receiver<Bytes>,
 ) -> Result<(), Status> {
     use pb::snapshot_frame::Part;
-    let mut client = dial(peer).await?;
+    let mut client = dial(&peer.address()).await?;
     let announcement = tokio_stream::once(Part::Announcement(wire::raft_message(envelope)));
     let chunks = tokio_stream::wrappers::ReceiverStream::new(chunks).map(Part::Chunk);
     let frames = announcement.chain(chunks).map(|part| pb::SnapshotFrame { part: Some(part) });
@@ -97,9 +116,6 @@ impl Peers {
     fn request<T>(&self, peer: &Peer, stream: T) -> Request<T> {
         let mut request = Request::new(stream);
         self.identity.introduce(peer.id, request.metadata_mut());
-        if let Ok(resp) = self.resp.parse() {
-            request.metadata_mut().insert("holdfast-resp", resp);
-        }
         request
     }
 }
@@ -134,9 +150,9 @@ where
     }
 }
 
-async fn dial(peer: &Peer) -> Result<Client, Status> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))
-        .map_err(|why| Status::invalid_argument(format!("{} is no address: {why}", peer.address)))?
+async fn dial(address: &str) -> Result<Client, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|why| Status::invalid_argument(format!("{address} is no address: {why}")))?
         .tcp_nodelay(true)
         .connect_timeout(KEEPALIVE)
         .http2_keep_alive_interval(KEEPALIVE)
@@ -146,7 +162,7 @@ async fn dial(peer: &Peer) -> Result<Client, Status> {
         .initial_connection_window_size(CONNECTION_WINDOW);
     let channel = endpoint.connect().await.map_err(|why| {
         let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
-        Status::unavailable(format!("{}: {cause}", peer.address))
+        Status::unavailable(format!("{address}: {cause}"))
     })?;
     Ok(Client::new(channel)
         .max_decoding_message_size(limits::PEER_FRAME_BYTES_MAX)

@@ -65,41 +65,44 @@ pub trait Inbound: Send + Sync + 'static {
 pub struct Peer {
     /// Its id.
     pub id: NodeId,
-    /// `host:port` of its peer listener.
-    pub address: String,
+    /// Where its peer listener may be.
+    addresses: Mutex<Addresses>,
     raft: Arc<Outbox<pb::RaftMessage>>,
     forward: Arc<Outbox<pb::Batch>>,
-    /// Where it says that RESP clients reach it.
-    resp: Mutex<Option<String>>,
     /// When a frame of it came last, [`Nanos`]; 0 for never.
     heard: AtomicU64,
+}
+
+/// Where a peer may be. What the operator told and what the meta group says can differ while nodes move, and either
+/// may be the older one: both are tried in turn. Who answers at a wrong one is found out before the first frame.
+struct Addresses {
+    told: String,
+    registered: Option<String>,
+    attempts: usize,
 }
 
 /// All other nodes.
 pub struct Peers {
     identity: Identity,
-    /// Where RESP clients reach this node.
-    resp: String,
     peers: BTreeMap<NodeId, Arc<Peer>>,
     metrics: Arc<Metrics>,
 }
 
 impl Peers {
     /// The nodes of a cluster, without this one. Nothing is connected before [`Peers::connect`].
-    pub fn new(identity: Identity, members: &[(NodeId, String)], resp: String, metrics: Arc<Metrics>) -> Peers {
+    pub fn new(identity: Identity, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
         let others = members.iter().filter(|(id, _)| *id != identity.node);
         let peers = others.map(|(id, address)| {
             let peer = Peer {
                 id: *id,
-                address: address.clone(),
+                addresses: Mutex::new(Addresses { told: address.clone(), registered: None, attempts: 0 }),
                 raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
                 forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
-                resp: Mutex::default(),
                 heard: AtomicU64::new(0),
             };
             (*id, Arc::new(peer))
         });
-        Peers { identity, resp, peers: peers.collect(), metrics }
+        Peers { identity, peers: peers.collect(), metrics }
     }
 
     /// Keeps streams to every peer for as long as the tokio runtime lives.
@@ -166,10 +169,10 @@ impl Peers {
         self.peers.values().map(|peer| peer.raft.bytes() + peer.forward.bytes()).sum()
     }
 
-    fn introduced(&self, from: NodeId, metadata: &MetadataMap) {
-        let told = metadata.get("holdfast-resp").and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty());
-        if let Some(peer) = self.peers.get(&from) {
-            *peer.resp.lock() = told.map(str::to_owned);
+    /// The meta group says where a node's peer listener is. A stream that is open stays.
+    pub fn registered(&self, node: NodeId, address: &str) {
+        if let Some(peer) = self.peers.get(&node).filter(|_| !address.is_empty()) {
+            peer.addresses.lock().registered = Some(address.to_owned());
         }
     }
 
@@ -181,15 +184,29 @@ impl Peers {
 }
 
 impl Peer {
-    /// Where RESP clients reach it, if it told.
-    pub fn resp(&self) -> Option<String> {
-        self.resp.lock().clone()
+    /// How long ago the newest frame of it came; `None` for never.
+    pub fn silence(&self) -> Option<Duration> {
+        let heard = Nanos(self.heard.load(Ordering::Relaxed));
+        (heard.0 > 0).then(|| clock::boottime().since(heard))
     }
 
     /// Whether a frame of it came lately.
     pub fn reachable(&self) -> bool {
-        let heard = Nanos(self.heard.load(Ordering::Relaxed));
-        heard.0 > 0 && clock::boottime().since(heard) < SILENCE_MAX
+        self.silence().is_some_and(|silence| silence < SILENCE_MAX)
+    }
+
+    /// Where to try to reach it now.
+    fn address(&self) -> String {
+        self.addresses.lock().next()
+    }
+}
+
+impl Addresses {
+    fn next(&mut self) -> String {
+        let other = self.registered.as_ref().filter(|registered| **registered != self.told);
+        self.attempts += 1;
+        // What was told now comes first: after a move of the whole cluster only that is right.
+        other.filter(|_| self.attempts.is_multiple_of(2)).unwrap_or(&self.told).clone()
     }
 }
 
@@ -229,6 +246,16 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_moved_is_looked_for_at_both_addresses() {
+        let mut addresses = Addresses { told: "old:1".into(), registered: None, attempts: 0 };
+        assert_eq!([addresses.next(), addresses.next()], ["old:1", "old:1"]);
+        addresses.registered = Some("new:1".into());
+        assert_eq!([addresses.next(), addresses.next()], ["old:1", "new:1"]);
+        addresses.told = "new:1".into();
+        assert_eq!([addresses.next(), addresses.next()], ["new:1", "new:1"]);
+    }
 
     #[test]
     fn rule_15_only_nodes_of_this_cluster_and_format_are_admitted() {

@@ -58,6 +58,9 @@ impl pb::peer_server::Peer for Service {
         let answers = frames.filter_map(move |frame| match frame {
             Ok(frame) => {
                 peers.heard(from);
+                if frame.messages.is_empty() {
+                    return None;
+                }
                 let identity = peers.identity;
                 let envelope = |message| wire::envelope(message, identity.cluster, from, identity.node);
                 inbound.raft(frame.messages.into_iter().map(envelope).collect());
@@ -130,14 +133,9 @@ impl pb::peer_server::Peer for Service {
 
 impl Service {
     fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
-        let admitted = self.peers.identity.admit(request.metadata());
-        match &admitted {
-            Ok(node) => self.peers.introduced(*node, request.metadata()),
-            Err(why) => {
-                self.peers.metrics.foreign_refused.inc();
-                tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
-            }
-        }
-        admitted
+        self.peers.identity.admit(request.metadata()).inspect_err(|why| {
+            self.peers.metrics.foreign_refused.inc();
+            tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
+        })
     }
 }

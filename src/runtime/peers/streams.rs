@@ -61,7 +61,7 @@ impl Node {
     /// A listening node that dials the members.
     async fn start(cluster: u64, id: u64, listener: tokio::net::TcpListener, members: &[(NodeId, String)]) -> Node {
         let identity = Identity { cluster: ClusterId(cluster), node: NodeId(id) };
-        let peers = Arc::new(Peers::new(identity, members, format!("resp-{id}:6379"), Arc::new(Metrics::new())));
+        let peers = Arc::new(Peers::new(identity, members, Arc::new(Metrics::new())));
         let (sender, seen) = unbounded_channel();
         let directory = tempfile::tempdir().expect("a directory");
         let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory });
@@ -122,7 +122,7 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
             }
         };
         assert_eq!(received[..2], [envelope("a"), envelope("b")]);
-        assert!(two.peers.all().all(|peer| peer.reachable() && peer.resp().as_deref() == Some("resp-1:6379")));
+        assert!(two.peers.all().all(|peer| peer.reachable()));
 
         let origin = Some(Origin { session: SessionId(5), number: 1, acknowledged_below: 1 });
         let batch = |ticket| {

@@ -140,6 +140,7 @@ pub fn units_weight(units: &[Unit]) -> usize {
                 + calls.iter().map(|call| words(&call.args)).sum::<usize>()
         }
         Unit::Watch { keys, .. } => words(keys),
+        Unit::Change(change) => change.len(),
     };
     64 + units.iter().map(weigh).sum::<usize>()
 }

@@ -91,6 +91,7 @@ pub fn only_reads(unit: &Unit) -> bool {
         Unit::Call(call) => reads(call),
         Unit::Atomic { calls, .. } => calls.iter().all(reads),
         Unit::Watch { .. } => true,
+        Unit::Change(_) => false,
     }
 }
 
@@ -101,6 +102,7 @@ pub fn weight(unit: &Unit) -> usize {
     match unit {
         Unit::Call(call) => EACH + words(&call.args),
         Unit::Watch { keys, .. } => EACH + words(keys),
+        Unit::Change(change) => EACH + change.len(),
         Unit::Atomic { watches, calls } => {
             let watched: usize = watches.iter().map(|watch| watch.key.len() + EACH).sum();
             EACH + watched + calls.iter().map(|call| EACH + words(&call.args)).sum::<usize>()

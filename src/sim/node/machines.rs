@@ -82,6 +82,9 @@ impl Node {
                 if let Err(violation) = shared.replicas.report(self.id, group, index, hash) {
                     shared.violated(violation);
                 }
+                if group == GroupId::META {
+                    self.meta_applied(shared);
+                }
                 self.tell_host(shared, host::Input::Applied { group, index, hash });
             }
             machine::Output::Reply(ticket, replies) => {

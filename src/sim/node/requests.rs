@@ -19,11 +19,19 @@ use crate::service::node::Outcome;
 /// Names a client's request.
 pub type Request = (u64, u64);
 
+/// Who waits for what was submitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Caller {
+    Client(Request),
+    /// The node itself.
+    Registrar,
+}
+
 /// Requests under way.
 pub(super) struct Requests {
     pub forwarder: Forwarder,
     /// By the forwarder's ticket.
-    clients: BTreeMap<Ticket, Request>,
+    callers: BTreeMap<Ticket, Caller>,
     /// By the machine's ticket.
     askers: BTreeMap<Ticket, Asker>,
     next_ticket: u64,
@@ -58,7 +66,7 @@ impl Requests {
     pub fn new(forwarder: Forwarder) -> Requests {
         Requests {
             forwarder,
-            clients: BTreeMap::new(),
+            callers: BTreeMap::new(),
             askers: BTreeMap::new(),
             next_ticket: 0,
             reads: BTreeMap::new(),
@@ -90,16 +98,16 @@ impl Node {
             life.requests.reads.insert(number, read);
             return shared.plan_soon(self.id, NodeEvent::Read { read: number });
         }
-        self.submit(shared, client, group, units);
+        self.submit(shared, Caller::Client(client), group, units);
     }
 
-    fn submit(&mut self, shared: &mut Shared, client: Request, group: GroupId, units: Vec<Unit>) {
+    pub(super) fn submit(&mut self, shared: &mut Shared, caller: Caller, group: GroupId, units: Vec<Unit>) {
         let now = self.clock.monotonic(shared.now());
         let Some(life) = &mut self.life else { return };
         let requests = &mut life.requests;
         requests.next_ticket += 1;
         let ticket = Ticket(requests.next_ticket);
-        requests.clients.insert(ticket, client);
+        requests.callers.insert(ticket, caller);
         let mut outputs = Vec::new();
         requests.forwarder.submit(now, group, ticket, units, &mut outputs);
         requests.forwarder.flush(now, &mut outputs);
@@ -141,7 +149,7 @@ impl Node {
 
     fn submit_read(&mut self, shared: &mut Shared, read: Read) {
         let units = read.calls.into_iter().map(Unit::Call).collect();
-        self.submit(shared, read.client, read.group, units);
+        self.submit(shared, Caller::Client(read.client), read.group, units);
     }
 
     /// Runs the calls on the applied state; `None` where only the machine can answer.
@@ -189,10 +197,13 @@ impl Node {
                         outputs.extend(more);
                     }
                 }
-                Output::Done(ticket, answer) => {
-                    let Some((client, request)) = life.requests.clients.remove(&ticket) else { continue };
-                    shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer });
-                }
+                Output::Done(ticket, answer) => match life.requests.callers.remove(&ticket) {
+                    Some(Caller::Client((client, request))) => {
+                        shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer });
+                    }
+                    Some(Caller::Registrar) => self.registered(shared, &answer),
+                    None => {}
+                },
             }
         }
     }

@@ -1,0 +1,194 @@
+//! Who is in the cluster and where: the facts of the meta group as they are applied here, and this node's own
+//! registration among them.
+//!
+//! Until the state has facts, those that the directory computes stand in: a first start, or a directory of before
+//! there were any. Invariant: facts of another cluster than the directory's end the process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use super::core::Core;
+use super::{Config, clock};
+use crate::base::{GroupId, NodeId};
+use crate::command::batch::{Unit, UnitReply};
+use crate::host::meta::{Change, Decision, Facts, Node, Registrar};
+use crate::service::node::Outcome;
+
+/// How often a node looks whether the facts still say what they should, though nothing told it to.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The facts as this node knows them.
+pub struct Membership {
+    own: Node,
+    beginning: Arc<Facts>,
+    applied: RwLock<Option<Arc<Facts>>>,
+    changed: Notify,
+}
+
+/// Where a node listens, with the ports that the system chose.
+#[derive(Clone, Copy, Debug)]
+pub struct Listeners {
+    /// RESP clients.
+    pub resp: SocketAddr,
+    /// HTTP clients.
+    pub http: SocketAddr,
+    /// Other nodes.
+    pub peer: Option<SocketAddr>,
+}
+
+impl Membership {
+    /// `own` is how this node is reached, `beginning` what the meta group begins with, `applied` what its state holds.
+    pub fn new(own: Node, mut beginning: Facts, applied: Option<Facts>) -> Membership {
+        // Whoever proposes the beginning need not register as well.
+        beginning.nodes.iter_mut().filter(|node| node.id == own.id).for_each(|node| *node = own.clone());
+        Membership {
+            own,
+            beginning: Arc::new(beginning),
+            applied: RwLock::new(applied.map(Arc::new)),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The facts: those that are applied, or what they will begin with.
+    pub fn facts(&self) -> Arc<Facts> {
+        self.applied().unwrap_or_else(|| self.beginning.clone())
+    }
+
+    fn applied(&self) -> Option<Arc<Facts>> {
+        self.applied.read().clone()
+    }
+}
+
+impl Core {
+    /// The meta group applied something: called on its machine's thread, after the engine shows it.
+    pub fn meta_applied(&self) {
+        let facts = match Facts::read(self.engine.as_ref()) {
+            Ok(facts) => facts,
+            Err(why) => self.die(&format!("the facts of the meta group: {why}")),
+        };
+        let Some(facts) = facts else { return };
+        if self.membership.applied().is_some_and(|known| *known == facts) {
+            return;
+        }
+        if let Err(why) = facts.check(self.membership.beginning.cluster, self.node) {
+            self.die(&format!("the data directory {} cannot be used: {why}", self.config.data_dir.display()));
+        }
+        *self.membership.applied.write() = Some(Arc::new(facts));
+        self.know_members();
+        self.membership.changed.notify_one();
+    }
+
+    /// Takes the facts as they are now into what is made of them: where peers are dialled, the map.
+    pub fn know_members(&self) {
+        for node in &self.membership.facts().nodes {
+            self.peers.registered(node.id, &node.peer);
+        }
+        self.refresh_map();
+    }
+}
+
+/// Has the meta group begin, and know this node's addresses, for as long as the runtime lives.
+pub async fn keep_registered(core: Arc<Core>) {
+    let membership = &core.membership;
+    let mut registrar = Registrar::new(membership.own.clone(), Facts::clone(&membership.beginning));
+    loop {
+        let facts = membership.applied();
+        let leads = core.leads(GroupId::META);
+        if let Some(change) = registrar.next(clock::boottime(), facts.as_deref(), leads) {
+            ask(&core, &change).await;
+            registrar.answered(clock::boottime());
+        }
+        // Either way it looks again.
+        let _ = tokio::time::timeout(LOOK, membership.changed.notified()).await;
+    }
+}
+
+/// Takes a change the road of all commands: to the meta group's leader, across its changes, once.
+async fn ask(core: &Arc<Core>, change: &Change) {
+    let outcome = core.forwarding.submit(core, GroupId::META, vec![Unit::Change(change.encode())], None).await;
+    match decision(outcome.unwrap_or(Outcome::Unknown)) {
+        Ok(Decision::Accepted) => tracing::debug!(?change, "the meta group knows"),
+        Ok(Decision::Refused(why)) => tracing::warn!(why, ?change, "the meta group refused a change of this node"),
+        Err(outcome) => tracing::debug!(?outcome, "a change of the meta group is asked for again"),
+    }
+}
+
+/// What an answer says of the one change that was asked for; what it is instead of a decision.
+fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
+    match &outcome {
+        Outcome::Replies(replies) => match replies.as_slice() {
+            [UnitReply::Decision(decision)] => Decision::decode(decision).ok_or(outcome),
+            _ => Err(outcome),
+        },
+        _ => Err(outcome),
+    }
+}
+
+/// How others reach this node. The peer address is what the list of first nodes says, for that is where they look; the
+/// others are where it listens, with the host of the peer address instead of a wildcard.
+pub fn advertised(config: &Config, members: &[(NodeId, String)], listeners: Listeners) -> Node {
+    let told = if config.initial_cluster.is_empty() { members } else { &config.initial_cluster };
+    // A single node that was never told how others find it may listen elsewhere than in an earlier life.
+    let is_told = !config.initial_cluster.is_empty() || told.len() > 1;
+    let entry = told.iter().find(|(id, _)| *id == config.node && is_told).map(|(_, address)| address.as_str());
+    let host = entry.and_then(|entry| entry.rsplit_once(':')).map_or("", |(host, _)| host);
+    let reached = |listener: SocketAddr| {
+        if listener.ip().is_unspecified() { format!("{host}:{}", listener.port()) } else { listener.to_string() }
+    };
+    let peer = entry.map(str::to_owned).or_else(|| listeners.peer.map(reached)).unwrap_or_default();
+    Node { id: config.node, peer, resp: Some(reached(listeners.resp)), http: Some(reached(listeners.http)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(resp: &str, initial: &[&str], members: &[&str]) -> [String; 3] {
+        let list = |list: &[&str]| (1..).map(NodeId).zip(list.iter().map(|at| at.to_string())).collect::<Vec<_>>();
+        let mut config = Config::new(NodeId(2), "data");
+        config.initial_cluster = list(initial);
+        let at = |port: u16| SocketAddr::new(resp.parse().expect("an address"), port);
+        let listeners = Listeners { resp: at(6379), http: at(8080), peer: Some(at(16379)) };
+        let node = advertised(&config, &list(members), listeners);
+        assert_eq!(node.id, NodeId(2));
+        [node.peer, node.resp.expect("an address"), node.http.expect("an address")]
+    }
+
+    #[test]
+    fn a_listener_is_advertised_as_it_is() {
+        let told = ["a:16379", "b.example:26379"];
+        assert_eq!(node("10.0.0.2", &told, &told), ["b.example:26379", "10.0.0.2:6379", "10.0.0.2:8080"]);
+        assert_eq!(node("::1", &told, &told)[1], "[::1]:6379");
+    }
+
+    #[test]
+    fn a_wildcard_takes_the_host_of_the_list_of_first_nodes() {
+        let told = ["a:16379", "b.example:26379"];
+        let expected = ["b.example:26379", "b.example:6379", "b.example:8080"];
+        assert_eq!(node("0.0.0.0", &told, &told), expected);
+        assert_eq!(node("0.0.0.0", &[], &told), expected, "the directory remembers the list");
+        assert_eq!(node("0.0.0.0", &["a:1", "c:2"], &told)[1], "c:6379", "what is said now counts");
+        assert_eq!(node("::", &["a:1", "[fe80::2]:2"], &told)[1], "[fe80::2]:6379");
+    }
+
+    #[test]
+    fn a_single_node_behind_a_wildcard_leaves_its_host_to_its_clients() {
+        assert_eq!(node("0.0.0.0", &[], &[]), [":16379", ":6379", ":8080"]);
+        assert_eq!(node("127.0.0.1", &[], &[]), ["127.0.0.1:16379", "127.0.0.1:6379", "127.0.0.1:8080"]);
+    }
+
+    #[test]
+    fn only_a_decision_is_one() {
+        let replies = |reply| Outcome::Replies(vec![reply]);
+        let accepted = UnitReply::Decision(Decision::Accepted.encode());
+        assert_eq!(decision(replies(accepted)), Ok(Decision::Accepted));
+        for other in [Outcome::Down, Outcome::Unknown, replies(UnitReply::Decision(bytes::Bytes::from_static(b"\x09")))]
+        {
+            assert_eq!(decision(other.clone()), Err(other));
+        }
+    }
+}
