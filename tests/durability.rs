@@ -273,7 +273,7 @@ fn rule_20_a_power_cut_at_any_step_of_an_installation_leaves_the_old_state_or_th
     let write = LogWrite { group: GROUP, hard_state: Some(hard_state), ..LogWrite::default() };
     log.append(&[LogWrite { records: (1..=12).map(record).collect(), ..write.clone() }]).expect("the disk works");
 
-    let nodes = (1..=3).map(|id| MetaNode { id: NodeId(id), peer: format!("127.0.0.1:{id}") }).collect();
+    let nodes = (1..=3).map(|id| MetaNode::new(NodeId(id), format!("127.0.0.1:{id}"))).collect();
     let facts = Facts::initial(nodes, 1, 3, "test");
     let mut steps: [Box<dyn FnMut()>; 4] = [
         Box::new(|| ()),

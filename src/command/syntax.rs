@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn leaf(name: &'static str, kind: &'static str) -> Argument {
-        Argument { name, kind, token: None, key: None, flags: vec![], inner: vec![] }
+        Argument { name, kind, token: None, key: None, flags: vec![], since: None, deprecated: None, inner: vec![] }
     }
 
     #[test]

@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
         let untouching = Unit::Call(Call { touches: false, ..call(&["GET", "k"]) });
         assert_eq!(&encode_units(&[untouching])[..], b"\x01\x01\x00\x03\x83\x02\x03GET\x01k");
-                let golden: &[u8] = b"\x01\x05\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d";
+        let golden: &[u8] = b"\x01\x05\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d";
         assert_eq!(&encode_replies(&replies())[..], golden);
         assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
     }

@@ -92,6 +92,7 @@ pub(super) fn start_on(
     let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
     let listeners = Listeners { resp: resp_address, http: http_address, peer: peer_address };
     let own = membership::advertised(&config, &directory.facts.members, listeners);
+    let own_peer = own.peer.clone();
     let membership = Membership::new(own, beginning, applied);
     let cluster = membership.facts();
     let identity = Identity { cluster: cluster.cluster, node: config.node };
@@ -115,7 +116,7 @@ pub(super) fn start_on(
     let host = Host::new(&group_config(&config), config.node, identity.cluster, starts, log, seed, clock::boottime())
         .map_err(|why| Error::Storage(why.to_string()))?;
 
-    let peers = Arc::new(Peers::new(identity, &directory.facts.members, metrics.clone()));
+    let peers = Arc::new(Peers::new(identity, own_peer, &directory.facts.members, metrics.clone()));
     let session = SessionId(clock::entropy()?);
     let machine_threads = or(config.threads.machine, (cores / 2).max(1));
     let core = Arc::new(Core {

@@ -107,8 +107,12 @@ impl Engine for Slow {
     }
 }
 
-fn run(mut config: Config, engine: &Arc<Slow>) -> Running {
-    let stores = Stores { log: Arc::new(MemoryLog::new()), engine: engine.clone(), cache: None };
+fn run(config: Config, engine: &Arc<Slow>) -> Running {
+    run_on(config, engine, Arc::new(MemoryLog::new()))
+}
+
+fn run_on(mut config: Config, engine: &Arc<Slow>, log: Arc<MemoryLog>) -> Running {
+    let stores = Stores { log, engine: engine.clone(), cache: None };
     config.telemetry.log_filter = "error".into();
     start_on(config, |_, _| Ok(stores)).expect("the node starts")
 }
@@ -256,8 +260,8 @@ fn a_directory_of_before_there_were_facts_gets_them_at_its_next_start() {
     let home = tempfile::tempdir().expect("a directory");
     run(Config::new(NodeId(1), home.path()), &Arc::new(Slow::default())).shut_down().expect("an orderly end");
     // The directory knows its cluster, the state knows nothing.
-    let engine = Arc::new(Slow::default());
-    let node = run(Config::new(NodeId(1), home.path()), &engine);
+    let (engine, log) = (Arc::new(Slow::default()), Arc::new(MemoryLog::new()));
+    let node = run_on(Config::new(NodeId(1), home.path()), &engine, log.clone());
     let facts = || Facts::read(engine.as_ref()).expect("whole facts");
     until("the facts are there", || facts().is_some());
     let facts = facts().expect("facts");
@@ -271,7 +275,7 @@ fn a_directory_of_before_there_were_facts_gets_them_at_its_next_start() {
 
     // It listens on other ports now.
     let before = facts;
-    let node = run(Config::new(NodeId(1), home.path()), &engine);
+    let node = run_on(Config::new(NodeId(1), home.path()), &engine, log);
     let resp = Some(node.resp.to_string());
     assert_ne!(resp, before.nodes[0].resp);
     until("it is registered anew", || {

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::store::memory::MemoryEngine;
     use crate::store::overlay::{Overlay, OverlayView};
-    use crate::store::{Batch, Engine};
+    use crate::store::{Batch, Engine, Mutation};
 
     /// Facts that are applied, and a leader's overlay of what is on its way.
     #[derive(Default)]
@@ -169,6 +169,8 @@ mod tests {
         engine: MemoryEngine,
         overlay: Overlay,
         entries: u64,
+        /// What the newest change writes.
+        written: Vec<Mutation>,
     }
 
     impl Meta {
@@ -177,12 +179,16 @@ mod tests {
             self.overlay.begin(self.entries);
             let mut view = OverlayView::new(&self.engine, &mut self.overlay);
             let answer = decide(&mut view, &change.encode()).expect("memory never fails");
+            self.written = self.overlay.take_mutations();
             Decision::decode(&answer).expect("a decision")
         }
 
-        /// Records that the newest change writes.
-        fn written(&self) -> usize {
-            self.overlay.mutations().len()
+        /// Asks and applies what was decided.
+        fn apply(&mut self, change: &Change) -> Decision {
+            let decision = self.ask(change);
+            self.engine.write(&Batch { mutations: self.written.clone() }).expect("written");
+            self.overlay.reset();
+            decision
         }
 
         fn facts(&mut self) -> Facts {
@@ -202,7 +208,7 @@ mod tests {
     fn a_state_begins_once_and_with_nothing_else() {
         let mut meta = Meta::default();
         assert!(matches!(meta.ask(&Change::Register(registered(1, "a:1"))), Decision::Refused(_)));
-        assert_eq!(meta.written(), 0);
+        assert_eq!(meta.written, []);
         assert_eq!(meta.ask(&Change::Begin(beginning())), Decision::Accepted);
         assert_eq!(meta.facts(), beginning());
         // Another node computed the same beginning, but for an address that moved: the first one stands.
@@ -229,18 +235,14 @@ mod tests {
     #[test]
     fn what_is_known_already_writes_nothing() {
         let mut meta = Meta::default();
-        meta.ask(&Change::Begin(beginning()));
-        meta.ask(&Change::Register(registered(2, "b:1")));
-        let mutations = meta.overlay.take_mutations();
-        meta.engine.write(&Batch { mutations }).expect("written");
-        meta.overlay.reset();
-        assert_eq!(meta.ask(&Change::Register(registered(2, "b:1"))), Decision::Accepted);
-        assert_eq!(meta.written(), 0);
-        assert_eq!(
-            meta.ask(&Change::Register(registered(9, "z:1"))),
-            Decision::Refused("node 9 is not in the cluster".into())
-        );
-        assert_eq!(meta.written(), 0);
+        meta.apply(&Change::Begin(beginning()));
+        assert_eq!(meta.apply(&Change::Register(registered(2, "b:1"))), Decision::Accepted);
+        assert_eq!(meta.written.len(), 1);
+        assert_eq!(meta.apply(&Change::Register(registered(2, "b:1"))), Decision::Accepted);
+        assert_eq!(meta.written, []);
+        let stranger = meta.apply(&Change::Register(registered(9, "z:1")));
+        assert_eq!(stranger, Decision::Refused("node 9 is not in the cluster".into()));
+        assert_eq!(meta.written, []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::wire::{self, pb};
-use super::{Inbound, Peer, Peers};
+use super::{ADDRESS, Inbound, Peer, Peers};
 use crate::base::{NodeId, Rng, limits};
 use crate::host::Envelope;
 
@@ -116,6 +116,9 @@ impl Peers {
     fn request<T>(&self, peer: &Peer, stream: T) -> Request<T> {
         let mut request = Request::new(stream);
         self.identity.introduce(peer.id, request.metadata_mut());
+        if let Ok(own) = self.own.parse() {
+            request.metadata_mut().insert(ADDRESS, own);
+        }
         request
     }
 }

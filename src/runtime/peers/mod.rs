@@ -35,6 +35,9 @@ use crate::store::snapshot::{FileSpool, Receiver};
 /// A peer that was not heard for this long counts as unreachable in the map.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
+/// Says in a call's metadata where the caller is reached.
+const ADDRESS: &str = "holdfast-address";
+
 /// Who this node is to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -73,36 +76,41 @@ pub struct Peer {
     heard: AtomicU64,
 }
 
-/// Where a peer may be. What the operator told and what the meta group says can differ while nodes move, and either
-/// may be the older one: both are tried in turn. Who answers at a wrong one is found out before the first frame.
+/// Where a peer may be: what the operator told, what the meta group says, what it said itself when it called. They can
+/// differ while nodes move, and any may be the oldest: all are tried in turn. Who answers at a wrong one is found out
+/// before the first frame. A node that moved must be heard before it can register: it calls, so that it is called back.
 struct Addresses {
     told: String,
     registered: Option<String>,
+    introduced: Option<String>,
     attempts: usize,
 }
 
 /// All other nodes.
 pub struct Peers {
     identity: Identity,
+    /// Where this node says that it is reached.
+    own: String,
     peers: BTreeMap<NodeId, Arc<Peer>>,
     metrics: Arc<Metrics>,
 }
 
 impl Peers {
     /// The nodes of a cluster, without this one. Nothing is connected before [`Peers::connect`].
-    pub fn new(identity: Identity, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
+    /// `own` is where they reach this one.
+    pub fn new(identity: Identity, own: String, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
         let others = members.iter().filter(|(id, _)| *id != identity.node);
         let peers = others.map(|(id, address)| {
             let peer = Peer {
                 id: *id,
-                addresses: Mutex::new(Addresses { told: address.clone(), registered: None, attempts: 0 }),
+                addresses: Mutex::new(Addresses::new(address)),
                 raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
                 forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
                 heard: AtomicU64::new(0),
             };
             (*id, Arc::new(peer))
         });
-        Peers { identity, peers: peers.collect(), metrics }
+        Peers { identity, own, peers: peers.collect(), metrics }
     }
 
     /// Keeps streams to every peer for as long as the tokio runtime lives.
@@ -176,6 +184,14 @@ impl Peers {
         }
     }
 
+    /// A node called, and may have said where it is reached.
+    fn introduced(&self, from: NodeId, metadata: &MetadataMap) {
+        let address = metadata.get(ADDRESS).and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty());
+        if let (Some(peer), Some(address)) = (self.peers.get(&from), address) {
+            peer.addresses.lock().introduced = Some(address.to_owned());
+        }
+    }
+
     fn heard(&self, from: NodeId) {
         if let Some(peer) = self.peers.get(&from) {
             peer.heard.store(clock::boottime().0, Ordering::Relaxed);
@@ -202,11 +218,20 @@ impl Peer {
 }
 
 impl Addresses {
+    fn new(told: &str) -> Addresses {
+        Addresses { told: told.to_owned(), registered: None, introduced: None, attempts: 0 }
+    }
+
     fn next(&mut self) -> String {
-        let other = self.registered.as_ref().filter(|registered| **registered != self.told);
+        let mut known = vec![&self.told];
+        for other in [&self.registered, &self.introduced].into_iter().flatten() {
+            if !known.contains(&other) {
+                known.push(other);
+            }
+        }
+        let next = known[self.attempts % known.len()].clone();
         self.attempts += 1;
-        // What was told now comes first: after a move of the whole cluster only that is right.
-        other.filter(|_| self.attempts.is_multiple_of(2)).unwrap_or(&self.told).clone()
+        next
     }
 }
 
@@ -248,13 +273,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_moved_is_looked_for_at_both_addresses() {
-        let mut addresses = Addresses { told: "old:1".into(), registered: None, attempts: 0 };
-        assert_eq!([addresses.next(), addresses.next()], ["old:1", "old:1"]);
+    fn a_node_that_moved_is_looked_for_wherever_it_may_be() {
+        let mut addresses = Addresses::new("told:1");
+        let tried = |addresses: &mut Addresses| {
+            addresses.attempts = 0;
+            [addresses.next(), addresses.next(), addresses.next()]
+        };
+        assert_eq!(tried(&mut addresses), ["told:1", "told:1", "told:1"]);
+        addresses.introduced = Some("new:1".into());
+        assert_eq!(tried(&mut addresses), ["told:1", "new:1", "told:1"]);
+        addresses.registered = Some("old:1".into());
+        assert_eq!(tried(&mut addresses), ["told:1", "old:1", "new:1"]);
         addresses.registered = Some("new:1".into());
-        assert_eq!([addresses.next(), addresses.next()], ["old:1", "new:1"]);
-        addresses.told = "new:1".into();
-        assert_eq!([addresses.next(), addresses.next()], ["new:1", "new:1"]);
+        assert_eq!(tried(&mut addresses), ["told:1", "new:1", "told:1"]);
     }
 
     #[test]

@@ -133,9 +133,14 @@ impl pb::peer_server::Peer for Service {
 
 impl Service {
     fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
-        self.peers.identity.admit(request.metadata()).inspect_err(|why| {
-            self.peers.metrics.foreign_refused.inc();
-            tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
-        })
+        let admitted = self.peers.identity.admit(request.metadata());
+        match &admitted {
+            Ok(node) => self.peers.introduced(*node, request.metadata()),
+            Err(why) => {
+                self.peers.metrics.foreign_refused.inc();
+                tracing::warn!(from = ?request.remote_addr(), why = why.message(), "refused a peer");
+            }
+        }
+        admitted
     }
 }

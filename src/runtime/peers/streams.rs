@@ -61,7 +61,8 @@ impl Node {
     /// A listening node that dials the members.
     async fn start(cluster: u64, id: u64, listener: tokio::net::TcpListener, members: &[(NodeId, String)]) -> Node {
         let identity = Identity { cluster: ClusterId(cluster), node: NodeId(id) };
-        let peers = Arc::new(Peers::new(identity, members, Arc::new(Metrics::new())));
+        let address = listener.local_addr().expect("an address").to_string();
+        let peers = Arc::new(Peers::new(identity, address, members, Arc::new(Metrics::new())));
         let (sender, seen) = unbounded_channel();
         let directory = tempfile::tempdir().expect("a directory");
         let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory });
@@ -133,6 +134,21 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
         assert!(!one.peers.forward(NodeId(3), batch(78)), "there is no such node");
         let Seen::Answers(answers) = one.next().await else { panic!("answers come next") };
         assert_eq!(answers, [(GroupId(1), Ticket(77), Answer::Refused(Refusal::NotLeader))]);
+    });
+}
+
+#[test]
+fn a_node_that_moved_is_called_back_where_it_says_that_it_is() {
+    block_on(async {
+        let listener = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (first, second, gone) = (listener().await, listener().await, listener().await);
+        let address = |listener: &tokio::net::TcpListener| listener.local_addr().expect("an address").to_string();
+        let old = [(NodeId(1), address(&first)), (NodeId(2), address(&gone))];
+        drop(gone);
+        let mut one = Node::start(9, 1, first, &old).await;
+        let mut two = Node::start(9, 2, second, &old).await;
+        assert!(matches!(two.next().await, Seen::Link(NodeId(1), true)));
+        assert!(matches!(one.next().await, Seen::Link(NodeId(2), true)));
     });
 }
 
