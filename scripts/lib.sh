@@ -53,8 +53,8 @@ with_progress() {
     if ((SECONDS - said >= 30)); then
       said=$SECONDS
       local objects
-      objects=$(find "$target/release/build" -name '*.o' 2>/dev/null | wc -l)
-      if ((objects < 270)); then say "still building after $((SECONDS - begun)) s ($objects C++ objects of RocksDB; about 270 in all)"
+      objects=$({ find "$target"/release/build/librocksdb-sys-* -name "*.o" 2>/dev/null || :; } | wc -l)
+      if ((objects < 343)); then say "still building after $((SECONDS - begun)) s ($objects of 343 C++ files of RocksDB)"
       else say "still building after $((SECONDS - begun)) s (RocksDB is done)"; fi
     fi
   done
@@ -62,7 +62,7 @@ with_progress() {
 }
 
 build() {
-  say "building (the first time RocksDB is compiled: about 17 minutes on two cores)"
+  say "building (the first time RocksDB is compiled: 20 to 35 minutes on two cores)"
   with_progress cargo build --release --locked --quiet
 }
 
