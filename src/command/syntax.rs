@@ -128,14 +128,16 @@ mod tests {
 
     #[test]
     fn the_notation_is_read() {
-        let mut parser = Parser { rest: "key:key@0* when?<nx/NX ex:integer/EX> pair*+(a:string b:string)" };
+        let mut parser =
+            Parser { rest: "key:key@0*!6.0.0 when?~2.6.12<nx/NX ex:integer/EX~7.0.0> pair*+(a:string b:string)" };
         let expected = vec![
-            Argument { key: Some(0), flags: vec!["multiple"], ..leaf("key", "key") },
+            Argument { key: Some(0), flags: vec!["multiple"], deprecated: Some("6.0.0"), ..leaf("key", "key") },
             Argument {
                 flags: vec!["optional"],
+                since: Some("2.6.12"),
                 inner: vec![
                     Argument { token: Some("NX"), ..leaf("nx", "pure-token") },
-                    Argument { token: Some("EX"), ..leaf("ex", "integer") },
+                    Argument { token: Some("EX"), since: Some("7.0.0"), ..leaf("ex", "integer") },
                 ],
                 ..leaf("when", "oneof")
             },
