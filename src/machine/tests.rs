@@ -1,5 +1,7 @@
 //! The machine against a host made of a few lists: what it promises when proposals are refused, overtaken, repeated.
 
+mod bounds;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -709,79 +711,6 @@ fn rule_21_slots_that_no_group_owns_are_emptied_before_anything_else() {
     assert!(engine.get(&crate::store::keys::counts(GROUP)).unwrap().is_some(), "group records are nobody's slots");
     engine.fail_until_healed(Operation::Write, Fault::io());
     assert_eq!(snapshot::drop_unowned(&*engine, &owned).unwrap(), [], "nothing is left, so nothing is written");
-}
-
-#[test]
-fn rule_40_a_full_queue_refuses_before_anything_is_proposed() {
-    let mut world = World::leader();
-    world.machine.settings.queue_bytes_max = 100;
-    world.told();
-    let admitted = world.submit(call("SET k v"));
-    let large = world.submit(vec![Unit::Call(words(&format!("SET k {}", "v".repeat(200))))]);
-    assert_eq!(world.told(), [Output::Refused(large, Refusal::Overloaded)]);
-    world.settle();
-    assert_eq!(world.told(), [Output::Reply(admitted, reply("+OK\r\n"))]);
-    assert_eq!(world.machine.waiting_bytes, 0);
-}
-
-#[test]
-fn entries_are_bounded_in_bytes_and_in_number() {
-    let mut world = World::leader();
-    world.machine.settings.entry_bytes_target = 100;
-    world.machine.settings.entries_in_flight_max = 2;
-    for n in 0..5 {
-        world.submit(call(&format!("SET k{n} {}", "v".repeat(100))));
-    }
-    world.turn();
-    assert_eq!(world.accept(), 2);
-    world.commit();
-    world.turn();
-    assert_eq!(world.accept(), 2);
-    world.commit();
-    world.settle();
-    assert_eq!(world.told().len(), 5);
-}
-
-#[test]
-fn small_entries_wait_for_company_while_others_are_on_their_way() {
-    let mut world = World::leader();
-    world.machine.settings.small_entries_in_flight_max = 1;
-    world.told();
-    let mut proposed = Vec::new();
-    for n in 0..6 {
-        world.submit(call(&format!("SET k{n} v")));
-        world.turn();
-        proposed.push(world.accept());
-    }
-    assert_eq!(proposed, [1, 0, 0, 0, 0, 0], "one is on its way, the rest waits");
-    world.commit();
-    world.turn();
-    assert_eq!(world.accept(), 1, "what waited is one entry");
-    let large = format!("SET large {}", "v".repeat(world.machine.settings.entry_bytes_worthwhile));
-    for (line, entries) in [("SET a v", 0), (&large[..], 1)] {
-        world.submit(call(line));
-        world.turn();
-        assert_eq!(world.accept(), entries, "{}: one that is worth it goes, and takes what waits along", &line[..5]);
-    }
-    world.commit();
-    world.settle();
-    assert_eq!(world.told().len(), 8);
-}
-
-#[test]
-fn a_failing_read_of_the_engine_is_final_and_leaves_nothing() {
-    let mut world = World::leader();
-    world.told();
-    world.submit(call("SET a 1"));
-    world.turn();
-    world.accept();
-    world.commit();
-    world.told();
-    world.submit(call("SET b 1"));
-    world.submit(call("INCR a"));
-    world.engine.fail_next(Operation::Read, Fault::io());
-    assert!(world.machine.turn(world.now, &mut world.out).is_err());
-    assert_eq!(world.told(), []);
 }
 
 #[test]

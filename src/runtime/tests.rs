@@ -174,9 +174,14 @@ fn rule_22_a_stalled_state_stops_neither_the_raft_worker_nor_the_log() {
 }
 
 /// A node on these stores that flushes after so many bytes of log or so much time.
-fn flushing(engine: &Arc<Slow>, log: &Arc<MemoryLog>, entries_kept: u64, bytes: u64, interval: Duration) -> Running {
-    let home = tempfile::tempdir().expect("a directory");
-    let mut config = Config::new(NodeId(1), home.path());
+fn flushing(
+    home: &std::path::Path,
+    (engine, log): (&Arc<Slow>, &Arc<MemoryLog>),
+    entries_kept: u64,
+    bytes: u64,
+    interval: Duration,
+) -> Running {
+    let mut config = Config::new(NodeId(1), home);
     config.raft.log_entries_kept = entries_kept;
     (config.raft.flush_log_bytes, config.raft.flush_interval) = (bytes, interval);
     config.telemetry.log_filter = "error".into();
@@ -189,8 +194,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 #[test]
 fn the_state_is_flushed_by_size_and_by_time_and_the_log_is_cut_behind_it() {
     let (engine, log) = (Arc::new(Slow::default()), Arc::new(MemoryLog::new()));
+    let home = tempfile::tempdir().expect("a directory");
     for (bytes, interval) in [(1, NEVER), (u64::MAX, Duration::ZERO)] {
-        let node = flushing(&engine, &log, 0, bytes, interval);
+        let node = flushing(home.path(), (&engine, &log), 0, bytes, interval);
         until("the node takes writes", || answer(ask(node.resp, "SET key value")) == "+OK\r\n");
         let applied = node.core.local[&GroupId(1)].cell.applied();
         until("the state is flushed", || {
@@ -207,7 +213,8 @@ fn the_state_is_flushed_by_size_and_by_time_and_the_log_is_cut_behind_it() {
 #[test]
 fn a_state_that_was_lost_is_replayed_from_a_whole_log_while_clients_are_told_and_then_flushed() {
     let log = Arc::new(MemoryLog::new());
-    let node = flushing(&Arc::new(Slow::default()), &log, u64::MAX, u64::MAX, NEVER);
+    let home = tempfile::tempdir().expect("a directory");
+    let node = flushing(home.path(), (&Arc::new(Slow::default()), &log), u64::MAX, u64::MAX, NEVER);
     for n in 0..20 {
         until("the node takes writes", || answer(ask(node.resp, &format!("SET key-{n} value-{n}"))) == "+OK\r\n");
     }
@@ -215,7 +222,7 @@ fn a_state_that_was_lost_is_replayed_from_a_whole_log_while_clients_are_told_and
 
     let engine = Arc::new(Slow::default());
     engine.set_closed(true);
-    let node = flushing(&engine, &log, u64::MAX, u64::MAX, Duration::ZERO);
+    let node = flushing(home.path(), (&engine, &log), u64::MAX, u64::MAX, Duration::ZERO);
     for command in ["GET key-0", "SET key-0 other", "DBSIZE"] {
         assert_eq!(answer(ask(node.resp, command)), "-LOADING Redis is loading the dataset in memory\r\n");
     }

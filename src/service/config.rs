@@ -163,7 +163,9 @@ impl Config {
         }
         let mut changes: Vec<(&'static str, Bytes)> = Vec::new();
         for (name, value, canonical, kind) in named {
-            let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(name, &reason))?;
+            // Here Redis names the parameter as its table spells it, before as the client did.
+            let spelled = || Bytes::from(name.to_ascii_lowercase());
+            let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(&spelled(), &reason))?;
             changes.push((canonical, value));
         }
         let mut values = self.values.write();
@@ -315,7 +317,10 @@ mod tests {
         check(&["maxclients", "0"], "argument must be between 1 and 4294967295 inclusive");
         check(&["maxclients", "5", "maxclients", "6"], "duplicate parameter");
         check(&["timeout", "x", "maxclients", "6", "maxclients", "7"], "duplicate parameter");
-        check(&["databases", "3"], "can't set immutable config");
+        check(&["DATABASES", "3"], "can't set immutable config");
+        let lower = "ERR CONFIG SET failed (possibly related to argument 'hash-max-ziplist-value') - \
+                     argument must be a memory value";
+        assert_eq!(set(&config, &["HASH-max-ziplist-value", "x"]), Err(Value::error(lower)));
         check(&["appendonly", "no"], "can't set immutable config");
         check(&["hash-max-listpack-value", "1zb"], "argument must be a memory value");
         check(&["proto-max-bulk-len", "1"], "argument must be between 1024 and 67108864 inclusive");

@@ -190,6 +190,7 @@ fn info_of_a_running_node() {
     has(&info(&mut client, "l1"), &["l1_hits:", "l1_misses:", "l1_bytes:"]);
     // What ioredis and exporters look for, true on a cluster.
     has(&info(&mut client, "persistence"), &["loading:0"]);
+    until("another node was heard of", || info(&mut client, "replication").contains("connected_slaves:1"));
     has(&info(&mut client, "replication"), &["role:master", "connected_slaves:1", "slave0:ip="]);
     nodes.stop();
 }

@@ -90,6 +90,8 @@ impl World {
         let node = |id: usize| {
             let engine = Arc::new(MemoryEngine::new());
             let settings = Settings::new(Thresholds::default());
+            // Several entries on their way, as when each is worth it: that is where retries are hard.
+            let settings = Settings { small_entries_in_flight_max: usize::MAX, ..settings };
             let settings = Settings { entry_bytes_target: 60, entries_in_flight_max: 3, ..settings };
             let machine =
                 Machine::new(GROUP, Content::Keys(SlotRange::ALL), 1, engine.clone(), settings, seed).unwrap();
