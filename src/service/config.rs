@@ -116,15 +116,27 @@ impl Config {
         self.values.read().get(name).cloned().unwrap_or_default()
     }
 
-    /// The answer to CONFIG GET: every parameter that one of the patterns matches.
+    /// The answer to CONFIG GET: every parameter that one of the patterns matches, once. As in Redis, a name without a
+    /// wildcard comes back as the client spelled it first.
     pub fn matching(&self, patterns: &[Bytes]) -> Value {
         let values = self.values.read();
+        let mut found: Vec<Bytes> = Vec::new();
         let mut pairs = Vec::new();
-        for (name, kind, _) in PARAMETERS {
-            if patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes())) {
-                let canonical = if let Kind::Alias(other) = kind { other } else { name };
-                let value = values.get(canonical).cloned().unwrap_or_default();
-                pairs.push((Value::bulk(*name), Value::Bulk(value)));
+        let mut add = |spelled: Bytes, name: &str| {
+            if !found.iter().any(|earlier| earlier.eq_ignore_ascii_case(&spelled)) {
+                let value = lookup(name).and_then(|(canonical, _)| values.get(canonical).cloned()).unwrap_or_default();
+                pairs.push((Value::Bulk(spelled.clone()), Value::Bulk(value)));
+                found.push(spelled);
+            }
+        };
+        for pattern in patterns {
+            let is_name = !pattern.iter().any(|byte| b"[*?".contains(byte));
+            for (name, ..) in PARAMETERS {
+                if is_name && pattern.eq_ignore_ascii_case(name.as_bytes()) {
+                    add(pattern.clone(), name);
+                } else if !is_name && glob::matches_ignoring_case(pattern, name.as_bytes()) {
+                    add(Bytes::from_static(name.as_bytes()), name);
+                }
             }
         }
         Value::Map(pairs)
@@ -240,13 +252,14 @@ fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
             .ok_or_else(|| format!("argument(s) must be one of the following: {}", words.join(", "))),
         Kind::Events => events(value).map(Bytes::from),
         Kind::Percentiles => {
-            let shares: Option<Vec<f64>> = text(value).split_whitespace().map(|share| share.parse().ok()).collect();
-            match shares {
-                Some(shares) if shares.iter().all(|share| (0.0..=100.0).contains(share)) => {
-                    Ok(Bytes::copy_from_slice(value))
+            for share in text(value).split_whitespace() {
+                let share = share.parse::<f64>();
+                let share = share.map_err(|_| String::from("Invalid latency-tracking-info-percentiles parameters"))?;
+                if !(0.0..=100.0).contains(&share) {
+                    return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
                 }
-                _ => Err("Invalid latency-tracking-info-percentiles parameters".into()),
             }
+            Ok(Bytes::copy_from_slice(value))
         }
     }
 }
@@ -265,6 +278,10 @@ pub(super) fn memory(value: &[u8]) -> Option<u64> {
         "gb" => 1 << 30,
         _ => return None,
     };
+    // No digits are 0 to Redis (`memtoull`).
+    if digits == 0 {
+        return Some(0);
+    }
     text[..digits].parse::<u64>().ok()?.checked_mul(factor)
 }
 
@@ -327,6 +344,9 @@ mod tests {
         let wrong = "Invalid client class specified in buffer limit configuration.";
         check(&["client-output-buffer-limit", "master 0 0 0"], wrong);
         check(&["activedefrag", "maybe"], "argument must be 'yes' or 'no'");
+        let percentiles = "latency-tracking-info-percentiles";
+        check(&[percentiles, "50 101"], "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+        check(&[percentiles, "x 101"], "Invalid latency-tracking-info-percentiles parameters");
         check(&["notify-keyspace-events", "Q"], "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
         check(&["repl-diskless-load", "x"], "argument(s) must be one of the following: disabled, on-empty-db, swapdb");
         assert_eq!(
@@ -334,6 +354,21 @@ mod tests {
             Err(Value::error("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"))
         );
         assert_eq!(config.timeout_seconds(), 0, "all or none");
+    }
+
+    #[test]
+    fn names_come_back_as_they_were_spelled() {
+        let config = config();
+        let get = |words: &[&'static str]| match config
+            .matching(&words.iter().map(|w| Bytes::from(*w)).collect::<Vec<_>>())
+        {
+            Value::Map(pairs) => pairs.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        let names = |words: &[&'static str]| words.iter().map(|word| Value::bulk(*word)).collect::<Vec<_>>();
+        assert_eq!(get(&["TimeOut", "nosuch", "timeout", "TimeOut"]), names(&["TimeOut"]));
+        assert_eq!(get(&["TIMEOU?", "hash-max-ziplist-value"]), names(&["timeout", "hash-max-ziplist-value"]));
+        assert_eq!(get(&["MAXCLIENT*", "maxclients"]), names(&["maxclients"]));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Service {
             }
             (b"no-evict", [word]) => on_off(&client.no_evict, word),
             (b"no-touch", [word]) => on_off(&client.no_touch, word),
-            (b"unblock", [id, reason @ ..]) => match (reason, integer(id)) {
+            (b"unblock", [id, reason @ ..]) if reason.len() <= 1 => match (reason, integer(id)) {
                 ([word], _) if !is(word, "timeout") && !is(word, "error") => {
                     Value::error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
                 }

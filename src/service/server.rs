@@ -137,9 +137,7 @@ impl Service {
     fn config_word(&self, args: &[Bytes]) -> Value {
         match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
             (b"get", patterns) => self.config.matching(patterns),
-            (b"set", pairs) if pairs.len() % 2 == 1 => {
-                Value::error("ERR wrong number of arguments for 'config|set' command")
-            }
+            (b"set", pairs) if pairs.len() % 2 == 1 => Value::error("ERR syntax error"),
             (b"set", pairs) => match self.config.set(pairs) {
                 Ok(changes) => {
                     for (parameter, value) in changes {

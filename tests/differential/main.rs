@@ -8,7 +8,7 @@
 //! connections do, HELLO, SELECT, CLIENT and so on. `steps.rs` also names what is not drawn, and why.
 //!
 //! - `HOLDFAST_DIFFERENTIAL_COMMANDS`: how many commands each test draws (default 20,000; 3,000 where nodes are asked).
-//! - `HOLDFAST_DIFFERENTIAL_SEED`: repeats a run; the seed of each run is printed.
+//! - `HOLDFAST_DIFFERENTIAL_SEED`: another seed than that of the day; the seed of each run is printed.
 //!
 //! Without a `redis-server` binary the tests say loudly that they did not run.
 //!
@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | HINCRBYFLOAT of an invalid number creates no key (#11149) | 7.0.15 does the same | `tests/commands/hash.txt` |
 //! | time stands still within a command and a block (#10300) | deadlines are far away here | `tests/commands/expiry.txt` |
-//! | HELLO changes nothing unless it succeeds (#11659) | none is drawn with a name | `tests/service/sessions.rs` |
+//! | HELLO changes nothing unless it succeeds (#11659) | one with two mistakes may tell the other one | `tests/service/sessions.rs` |
 //! | CLIENT SETINFO, NO-TOUCH, their marks in CLIENT LIST; RESET ends NO-EVICT (#11758, #11483) | not drawn | likewise |
 //! | WAITAOF, CLUSTER MYSHARDID (#11713, #10536) | not drawn | likewise |
 //! | new fields of INFO: denied logins, event loop, listeners (#11288, #11963, #9320) | texts of INFO are not compared | `tests/server/observe.rs` |
@@ -104,7 +104,7 @@ fn compare_with_nodes(count: usize, partitions: usize) {
 /// Sends a random stream to a new redis-server and to these connections of Holdfast, which has so many nodes.
 fn compare_with_redis(commands: usize, servers: usize, connect: impl FnOnce() -> Vec<Box<dyn Target>>) {
     let commands = number_from("HOLDFAST_DIFFERENTIAL_COMMANDS").map_or(commands, |number| number as usize);
-    let seed = number_from("HOLDFAST_DIFFERENTIAL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = number_from("HOLDFAST_DIFFERENTIAL_SEED").unwrap_or_else(today);
     let Some(server) = RedisServer::start() else {
         println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
         return;
@@ -119,6 +119,13 @@ fn compare_with_redis(commands: usize, servers: usize, connect: impl FnOnce() ->
     println!("difference at command {at} of {commands}:\n{difference}\nlooking for the shortest way there ...");
     let short = shrink::shrink(&steps[..=at], |steps| run(steps, &mut holdfast, &mut redis));
     panic!("HOLDFAST_DIFFERENTIAL_SEED={seed}\n{short}");
+}
+
+/// Days since 1970: other streams every day, and the same for everybody who looks into a failure.
+#[expect(clippy::disallowed_methods, reason = "a test may look at the calendar")]
+fn today() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() / 86_400)
 }
 
 /// Runs the steps from an empty keyspace; returns the first difference and where it was seen.

@@ -449,7 +449,8 @@ fn configuration() {
         ("config get nosuch", "*0"),
         ("config get", "-ERR wrong number of arguments for 'config|get' command"),
         ("config set nosuch 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
-        ("config set timeout 5 maxclients", "-ERR wrong number of arguments for 'config|set' command"),
+        ("config set timeout 5 maxclients", "-ERR syntax error"),
+        ("config set timeout", "-ERR wrong number of arguments for 'config|set' command"),
         (
             "config set maxclients 0",
             "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument must be between 1 and \
