@@ -36,12 +36,7 @@ impl<T> Queue<T> {
 
     /// Appends an item that weighs `bytes`, or gives it back when the queue is full or closed.
     pub fn push(&self, item: T, bytes: usize) -> Result<(), Full<T>> {
-        let mut inner = self.inner.lock();
-        if inner.closed || (inner.bytes > 0 && inner.bytes + bytes > self.bytes_max) {
-            return Err(Full(item));
-        }
-        self.append(&mut inner, item, bytes);
-        Ok(())
+        self.push_waking_if(item, bytes, |_| true)
     }
 
     /// [`Queue::push`], but a sleeping consumer is only woken when `wakes` says so: it is asked under the queue's lock,
@@ -64,27 +59,23 @@ impl<T> Queue<T> {
     pub fn push_unbounded(&self, item: T) {
         let mut inner = self.inner.lock();
         if !inner.closed {
-            self.append(&mut inner, item, 0);
+            inner.items.push(item);
+            self.wake(&mut inner);
         }
     }
 
     /// Appends many items past the bound under one lock.
     pub fn extend_unbounded(&self, items: &mut Vec<T>) {
-        if items.is_empty() {
-            return;
-        }
-        let mut inner = self.inner.lock();
-        if inner.closed {
-            items.clear();
-            return;
-        }
-        inner.items.append(items);
-        self.wake(&mut inner);
+        self.extend(items, true);
     }
 
     /// Appends many items past the bound and leaves the consumer asleep: for what nobody waits for, which is taken with
     /// whatever comes next. The consumer must not rely on it to arrive before its patience ends.
     pub fn extend_quietly(&self, items: &mut Vec<T>) {
+        self.extend(items, false);
+    }
+
+    fn extend(&self, items: &mut Vec<T>, wakes: bool) {
         if items.is_empty() {
             return;
         }
@@ -94,12 +85,9 @@ impl<T> Queue<T> {
             return;
         }
         inner.items.append(items);
-    }
-
-    fn append(&self, inner: &mut Inner<T>, item: T, bytes: usize) {
-        inner.bytes += bytes;
-        inner.items.push(item);
-        self.wake(inner);
+        if wakes {
+            self.wake(&mut inner);
+        }
     }
 
     fn wake(&self, inner: &mut Inner<T>) {
