@@ -106,7 +106,7 @@ mod tests {
     use crate::machine::{Committed, Content, Input, Now, Output, Role, Settings, Submission};
     use crate::resp::Protocol;
     use crate::store::memory::MemoryEngine;
-    use crate::store::{Batch, Figures, Snapshot};
+    use crate::store::{Batch, Figures, Record, Snapshot};
 
     /// An engine of which some records are on disk until they are read, and what was asked of it.
     #[derive(Default)]
@@ -150,11 +150,7 @@ mod tests {
             self.memory.flush()
         }
 
-        fn ingest(
-            &self,
-            clear: &[(Bytes, Bytes)],
-            records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
-        ) -> Result<()> {
+        fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()> {
             self.memory.ingest(clear, records)
         }
 

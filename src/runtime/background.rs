@@ -143,14 +143,15 @@ fn run(job: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Starts the thread that flushes the state by un-cuttable log bytes or time.
+/// Starts the thread that flushes the state by its unflushed bytes, by un-cuttable log bytes or time.
 pub fn spawn_flusher(core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
     threads::spawn("flush", move || {
         let mut last = clock::boottime();
         while core.stop.wait(FLUSH_CHECK) {
             let bytes = core.log_bytes.load(Ordering::Relaxed);
             let due = clock::boottime().since(last) >= core.config.raft.flush_interval;
-            if bytes >= core.config.raft.flush_log_bytes || (due && bytes > 0) {
+            let full = bytes >= core.config.raft.flush_log_bytes || core.engine.wants_flush();
+            if full || (due && bytes > 0) {
                 flush(&core);
                 last = clock::boottime();
             }

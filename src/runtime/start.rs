@@ -33,6 +33,7 @@ use crate::machine::{self, Machine, State};
 use crate::service::Service;
 use crate::service::node::Node;
 use crate::store::cached::{self, CachedEngine};
+use crate::store::generation::Generations;
 use crate::store::rocks::{self, LogOptions, RocksEngine, RocksLog, StateOptions};
 use crate::store::{Engine, Log};
 use crate::{front, service};
@@ -229,22 +230,19 @@ impl Stores {
         }
         let storage = &config.storage;
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let options = StateOptions {
-            block_cache_bytes: size(storage.block_cache_bytes),
-            write_buffer_bytes: size(storage.write_buffer_bytes),
-            ..StateOptions::default()
-        };
+        let options = StateOptions { block_cache_bytes: size(storage.block_cache_bytes), ..StateOptions::default() };
         let state = RocksEngine::open(&directory.state(), &options).map_err(failed)?;
         let log = Arc::new(log);
+        let with_generations = |below| Arc::new(Generations::new(below, storage.write_buffer_bytes));
         if storage.cache_bytes == 0 {
-            return Ok(Stores { log, engine: Arc::new(state), cache: None });
+            return Ok(Stores { log, engine: with_generations(Arc::new(state)), cache: None });
         }
         let policy = match storage.cache_policy {
             CachePolicy::TinyLfu => cached::Policy::TinyLfu,
             CachePolicy::Lru => cached::Policy::Lru,
         };
         let cache = Arc::new(CachedEngine::new(Arc::new(state), storage.cache_bytes, policy));
-        Ok(Stores { log, engine: cache.clone(), cache: Some(cache) })
+        Ok(Stores { log, engine: with_generations(cache.clone()), cache: Some(cache) })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::base::{GroupId, NodeId, Slot};
 use crate::host::meta::{self, Facts};
 use crate::machine::State;
 use crate::store::memory::{MemoryEngine, MemoryLog};
-use crate::store::{Batch, Engine, Figures, Log as _, Order, Read, Result, Snapshot, Visit, keys};
+use crate::store::{Batch, Engine, Figures, Log as _, Order, Read, Record, Result, Snapshot, Visit, keys};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -93,11 +93,7 @@ impl Engine for Slow {
         self.memory.flush()
     }
 
-    fn ingest(
-        &self,
-        clear: &[(Bytes, Bytes)],
-        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
-    ) -> Result<()> {
+    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()> {
         self.pass();
         self.memory.ingest(clear, records)
     }

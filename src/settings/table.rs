@@ -150,7 +150,7 @@ pub const ROWS: &[Row] = &[
         Kind::Integer(MIB, 4 * GIB),
         "67108864",
         "bytes",
-        "State in memory before it is flushed to a file.",
+        "State written in memory before it is flushed to files. Four times as much while a flush is under way.",
     ),
     row("storage.block_cache_bytes", Kind::Integer(MIB, 1024 * GIB), "268435456", "bytes", "Cache of file blocks."),
     row(

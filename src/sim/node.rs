@@ -33,8 +33,9 @@ use crate::host::{self, Host, Persist, View};
 use crate::machine::{self, Machine, State, Version};
 use crate::service::forward::Forwarder;
 use crate::store::cached::{CachedEngine, Policy};
+use crate::store::generation::Generations;
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
-use crate::store::{Engine, Log as _, Order, Read as _, keys};
+use crate::store::{Engine, Log as _, Order, keys};
 
 /// One tick of Raft's clock.
 const TICK: Duration = Duration::from_millis(10);
@@ -150,7 +151,7 @@ struct Life {
     flushing: bool,
     flush_every: Duration,
     chunk_bytes: usize,
-    /// What the node's machines and readers see: the engine, or a cache above it.
+    /// What the node's machines and readers see: generations above the engine, perhaps with a cache between.
     engine: Arc<dyn Engine>,
     cache: Option<Arc<CachedEngine>>,
     requests: Requests,
@@ -243,6 +244,7 @@ impl Node {
             let above = Arc::new(CachedEngine::new(engine, plan.cache_bytes, Policy::TinyLfu));
             (engine, cache) = (above.clone(), Some(above));
         }
+        engine = Arc::new(Generations::new(engine, plan.generation_bytes));
         let mut starts = facts.starts(self.id);
         let mut machines = BTreeMap::new();
         for start in &mut starts {
@@ -321,12 +323,10 @@ impl Node {
 
     /// The process dies now: what is volatile is gone.
     pub fn die(&mut self, shared: &mut Shared, down: Duration) {
-        if self.life.take().is_none() {
-            return;
-        }
         self.cover_life(shared);
+        let Some(life) = self.life.take() else { return };
         let unsynced = self.log.unsynced_writes();
-        let unflushed = self.engine.unflushed_batches();
+        let unflushed = life.engine.figures().unflushed_bytes;
         self.log.crash(&mut self.rng);
         self.engine.crash(&mut self.rng);
         if self.log.was_torn() {
@@ -339,7 +339,7 @@ impl Node {
             shared.coverage.saw("state lost to the last flush");
         }
         let now = shared.now();
-        let what = format_args!("dies with {unsynced} unsynced log writes and {unflushed} unflushed batches");
+        let what = format_args!("dies with {unsynced} unsynced log writes and {unflushed} unflushed bytes");
         shared.trace.note(now, Some(self.id), what);
         self.dies_after = None;
         self.preempted_after = None;
@@ -452,11 +452,16 @@ impl Node {
         self.life.as_ref()?.machines.get(&group).map(|slot| slot.applied)
     }
 
+    /// The records as the process sees them, or as the disk has them where there is none.
+    pub(super) fn state(&self) -> &dyn Engine {
+        self.life.as_ref().map_or(&self.engine as &dyn Engine, |life| &*life.engine)
+    }
+
     /// A hash over all records of a group.
     pub fn state_hash(&self, group: GroupId, slots: Option<SlotRange>) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         for (start, end) in crate::store::snapshot::ranges(group, slots) {
-            let read = self.engine.scan(&start, &end, Order::Forward, &mut |key, value| {
+            let read = self.state().scan(&start, &end, Order::Forward, &mut |key, value| {
                 for byte in key.iter().chain(value) {
                     hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
                 }
@@ -473,16 +478,16 @@ impl Node {
     /// What is wrong with a group's records: counts, expiry index, elements.
     pub fn audit(&self, group: GroupId, slots: SlotRange) -> Vec<String> {
         let counts = self
-            .engine
+            .state()
             .get(&keys::counts(group))
             .and_then(|record| record.as_ref().map_or_else(|| Ok(Counts::default()), |record| Counts::decode(record)));
-        let audited = counts.and_then(|counts| data::audit(&self.engine, group, slots, &counts));
+        let audited = counts.and_then(|counts| data::audit(self.state(), group, slots, &counts));
         audited.unwrap_or_else(|error| vec![error.to_string()])
     }
 
     /// What is stored of a key.
     pub fn head(&self, db: u8, key: &[u8]) -> Option<Head> {
-        let record = self.engine.get(&keys::head(db, key)).ok()??;
+        let record = self.state().get(&keys::head(db, key)).ok()??;
         Head::decode(&record).ok()
     }
 
@@ -585,11 +590,17 @@ impl Node {
         let now = shared.now();
         let Some(life) = &mut self.life else { return };
         life.flushing = false;
-        if self.disk.is_full(now) {
-            self.engine.fail_next(Operation::Sync, Fault::no_space());
+        let full = self.disk.is_full(now);
+        if full {
+            self.engine.fail_until_healed(Operation::Ingest, Fault::no_space());
+            self.engine.fail_until_healed(Operation::Sync, Fault::no_space());
             shared.coverage.saw("flush without space");
         }
-        if self.engine.flush().is_err() {
+        let flushed = life.engine.flush();
+        if full {
+            self.engine.heal();
+        }
+        if flushed.is_err() {
             return;
         }
         let groups: Vec<GroupId> = life.machines.keys().copied().collect();

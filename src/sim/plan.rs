@@ -127,6 +127,8 @@ pub struct Plan {
     pub cold_reads: bool,
     /// Bytes of the cache of records above the engine, 0 for none.
     pub cache_bytes: u64,
+    /// Bytes of one generation above them.
+    pub generation_bytes: u64,
     /// Whether clients empty the keyspace now and then. They share one family of keys then, and are few.
     pub wipes: bool,
     /// Faults in order of time.
@@ -200,6 +202,7 @@ impl Plan {
             think_max: Duration::from_millis(*rng.pick(&[20, 60, 150])),
             cold_reads: rng.chance(1, 4),
             cache_bytes: *rng.pick(&[0, 0, 5_000, 1 << 20]),
+            generation_bytes: *rng.pick(&[500, 20_000, 64 << 20]),
             wipes: rng.chance(1, 20),
             faults: Vec::new(),
             heal_at: Nanos(0) + Duration::from_secs(seconds),
@@ -241,6 +244,7 @@ impl Plan {
             think_max: Duration::from_millis(40),
             cold_reads: false,
             cache_bytes: 0,
+            generation_bytes: 64 << 20,
             wipes: false,
             faults: Vec::new(),
             heal_at: Nanos(0) + length,

@@ -21,7 +21,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use self::cells::{Begun, Cells, Seen};
-use super::{Batch, Engine, Figures, Mutation, Order, Read, Result, Snapshot, Visit, keys};
+use super::{Batch, Engine, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit, keys};
 use crate::base::SlotRange;
 
 /// What the cache itself needs per record, roughly: map, counters and queues.
@@ -227,23 +227,35 @@ impl Engine for CachedEngine {
         self.engine.flush()
     }
 
-    fn ingest(
-        &self,
-        clear: &[(Bytes, Bytes)],
-        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
-    ) -> Result<()> {
-        let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()> {
+        let mut cleared: BTreeMap<usize, Begun> = BTreeMap::new();
         for cell in clear.iter().flat_map(|(start, end)| cells::of_range(start, end)) {
-            begun.entry(cell).or_insert_with(|| self.cells.begin(cell));
+            cleared.entry(cell).or_insert_with(|| self.cells.begin(cell));
         }
-        // A record may lie outside the cleared ranges; its cell is unsure before the engine has seen the record.
+        // Cells of records outside the cleared ranges are unsure before the engine has seen the record; no copy is made
+        // in them from then on, so those that are there now are all.
+        let mut touched: BTreeMap<usize, Begun> = BTreeMap::new();
+        let mut copied = Vec::new();
         let mut records = records.inspect(|record| {
-            if let Some(cell) = record.as_ref().ok().and_then(|(key, _)| cells::of_key(key)) {
-                begun.entry(cell).or_insert_with(|| self.cells.begin(cell));
+            let Ok((key, _)) = record else { return };
+            let Some(cell) = cells::of_key(key).filter(|cell| !cleared.contains_key(cell)) else { return };
+            touched.entry(cell).or_insert_with(|| self.cells.begin(cell));
+            if self.cells.is_used(cell) && self.cache.contains_key(key) {
+                copied.push(key.clone());
             }
         });
         let result = self.engine.ingest(clear, &mut records);
-        self.forget(&begun.into_values().collect::<Vec<_>>());
+        self.forget(&cleared.into_values().collect::<Vec<_>>());
+        if result.is_ok() {
+            copied.iter().for_each(|key| self.cache.invalidate(key));
+        }
+        for begun in touched.values() {
+            self.cells.end(begun, |alone| {
+                if result.is_err() || !alone {
+                    self.cells.new_generation(begun.cell);
+                }
+            });
+        }
         result
     }
 

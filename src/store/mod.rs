@@ -6,9 +6,11 @@
 
 pub mod batch;
 pub mod cached;
+pub mod generation;
 pub mod keys;
 pub mod log;
 pub mod memory;
+mod merge;
 pub mod overlay;
 mod records;
 pub mod rocks;
@@ -92,6 +94,19 @@ impl<R: Read + ?Sized> Read for &R {
     }
 }
 
+impl<R: Read + ?Sized> Read for Box<R> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
+        (**self).scan(start, end, order, visit)
+    }
+}
+
+/// A record to store under a key; `None` for one to remove.
+pub type Record = (Bytes, Option<Bytes>);
+
 /// A view of an engine as it was at one moment.
 pub type Snapshot = Box<dyn Read + Send>;
 
@@ -120,10 +135,14 @@ pub trait Engine: Read + Send + Sync {
     /// Makes everything written so far durable before it returns.
     fn flush(&self) -> Result<()>;
 
+    /// Whether so much is not flushed that a flush should begin soon. Writes wait for one when nobody does.
+    fn wants_flush(&self) -> bool {
+        false
+    }
+
     /// Replaces the ranges in `clear` by `records` (any order) in one atomic, durable step (rule 20).
     /// A crash leaves all of it or nothing.
-    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>)
-    -> Result<()>;
+    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()>;
 
     /// Sizes and stalls, for people and metrics.
     fn figures(&self) -> Figures;

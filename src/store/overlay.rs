@@ -11,10 +11,11 @@
 //! of which the newest number counts.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::merge::{self, merge};
 use super::{Engine, Error, Mutation, Order, Read, Result, Visit, Write};
 
 /// Mutations that are not in the base yet, by record, and the open entry.
@@ -226,22 +227,9 @@ impl Overlay {
 
     /// The parts of a range that no removed piece covers, ascending.
     fn gaps<'a>(&'a self, start: &'a [u8], end: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
-        let mut gaps = Vec::new();
-        let mut from = start;
-        let before_start = (Bound::Unbounded, Bound::Included(start));
-        if let Some((_, piece)) = self.removed.range::<[u8], _>(before_start).next_back() {
-            from = from.max(&piece.end);
-        }
-        for (piece_start, piece) in self.removed.range::<[u8], _>((Bound::Excluded(start), Bound::Excluded(end))) {
-            if from < &piece_start[..] {
-                gaps.push((from, &piece_start[..]));
-            }
-            from = &piece.end;
-        }
-        if from < end {
-            gaps.push((from, end));
-        }
-        gaps
+        let before = self.removed.range::<[u8], _>((Bound::Unbounded, Bound::Included(start))).next_back();
+        let within = self.removed.range::<[u8], _>((Bound::Excluded(start), Bound::Excluded(end)));
+        merge::gaps(before.into_iter().chain(within).map(|(start, piece)| (&start[..], &piece.end[..])), start, end)
     }
 }
 
@@ -284,14 +272,11 @@ impl Read for OverlayView<'_> {
             return Ok(());
         }
         let range = (Bound::Included(start), Bound::Excluded(end));
-        let points = self.overlay.points.range::<[u8], _>(range);
-        let mut gaps = self.overlay.gaps(start, end);
+        let points = self.overlay.points.range::<[u8], _>(range).map(|(key, point)| (key, point.value.as_ref()));
+        let gaps = self.overlay.gaps(start, end);
         match order {
-            Order::Forward => merge(self.base, &gaps, order, points, visit),
-            Order::Backward => {
-                gaps.reverse();
-                merge(self.base, &gaps, order, points.rev(), visit)
-            }
+            Order::Forward => merge(self.base, gaps, order, points, visit),
+            Order::Backward => merge(self.base, gaps, order, points.rev(), visit),
         }
     }
 }
@@ -308,51 +293,6 @@ impl Write for OverlayView<'_> {
     fn delete_range(&mut self, start: Bytes, end: Bytes) {
         self.overlay.remove_range(start, end);
     }
-}
-
-/// Visits records of the gaps of the base and of the points, in order; a point hides the base's record.
-fn merge<'a>(
-    base: &dyn Read,
-    gaps: &[(&[u8], &[u8])],
-    order: Order,
-    points: impl Iterator<Item = (&'a Bytes, &'a Point)>,
-    visit: &mut Visit<'_>,
-) -> Result<()> {
-    let mut points = points.peekable();
-    let mut ended = false;
-    for (start, end) in gaps {
-        base.scan(start, end, order, &mut |key, value| {
-            let comes_first = |point: &[u8]| match order {
-                Order::Forward => point <= key,
-                Order::Backward => point >= key,
-            };
-            while let Some((point_key, point)) = points.next_if(|(point_key, _)| comes_first(point_key)) {
-                if let Some(value) = &point.value
-                    && visit(point_key, value).is_break()
-                {
-                    ended = true;
-                    return ControlFlow::Break(());
-                }
-                if point_key[..] == *key {
-                    return ControlFlow::Continue(());
-                }
-            }
-            let flow = visit(key, value);
-            ended = flow.is_break();
-            flow
-        })?;
-        if ended {
-            return Ok(());
-        }
-    }
-    for (key, point) in points {
-        if let Some(value) = &point.value
-            && visit(key, value).is_break()
-        {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// A base under a signature that asks for [`Write`]: reads pass, writes are refused and remembered.
@@ -413,6 +353,8 @@ impl Read for MemoryOnly<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::base::Rng;
 

@@ -24,7 +24,7 @@ use rocksdb::{
 };
 
 use super::rocks::{Claim, claim, error, refuse, refused, stalls};
-use super::{Batch, Engine, Error, Figures, Mutation, Order, Read, Result, Snapshot, Visit};
+use super::{Batch, Engine, Error, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit};
 
 /// Sorted records that wait to be written to a file while a snapshot is ingested.
 const RUN_BYTES_MAX: usize = 32 << 20;
@@ -61,7 +61,8 @@ impl Default for StateOptions {
 pub struct RocksEngine {
     db: Arc<DB>,
     directory: PathBuf,
-    options: Options,
+    /// Of files to ingest.
+    file_options: Options,
     without_wal: WriteOptions,
     in_memory: ReadOptions,
     persisted: ReadOptions,
@@ -78,7 +79,10 @@ impl RocksEngine {
     pub fn open(directory: &Path, options: &StateOptions) -> Result<RocksEngine> {
         let claim = claim(directory, "state")?;
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let options = database_options(options, &cache);
+        // What is ingested lies at the top and is merged soon: it is not worth the bottom's compression.
+        let file_options = database_options(options, &cache);
+        let mut options = file_options.clone();
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
         let db = DB::open(&options, directory).map_err(|why| refused(directory, why))?;
         // What a crash left there is useless.
         let ingest = directory.join(INGEST_DIRECTORY);
@@ -91,7 +95,7 @@ impl RocksEngine {
         Ok(RocksEngine {
             db: Arc::new(db),
             directory: directory.to_path_buf(),
-            options,
+            file_options,
             without_wal,
             in_memory: read_tier(ReadTier::BlockCache),
             persisted: read_tier(ReadTier::Persisted),
@@ -111,9 +115,9 @@ impl RocksEngine {
         &self,
         directory: &Path,
         clear: &[(Bytes, Bytes)],
-        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
+        records: &mut dyn Iterator<Item = Result<Record>>,
     ) -> Result<Vec<PathBuf>> {
-        let mut files = Files { options: &self.options, directory, paths: Vec::new() };
+        let mut files = Files { options: &self.file_options, directory, paths: Vec::new() };
         let mut ranges: Vec<_> = clear.iter().filter(|(start, end)| start < end).collect();
         if !ranges.is_empty() {
             ranges.sort();
@@ -130,7 +134,7 @@ impl RocksEngine {
             let record = records.next().transpose()?;
             let ended = record.is_none();
             if let Some((key, value)) = record {
-                run_bytes += key.len() + value.len();
+                run_bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
                 run.insert(key, value);
             }
             if run_bytes < RUN_BYTES_MAX && !ended {
@@ -149,7 +153,11 @@ impl RocksEngine {
                     Some(open) => open,
                     None => file.insert(files.next()?),
                 };
-                open.writer.put(&key, &value).map_err(error)?;
+                match value {
+                    Some(value) => open.writer.put(&key, &value),
+                    None => open.writer.delete(&key),
+                }
+                .map_err(error)?;
                 open.last = key;
             }
             run_bytes = 0;
@@ -183,7 +191,6 @@ fn database_options(sizes: &StateOptions, cache: &Cache) -> Options {
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_write_buffer_size(sizes.write_buffer_bytes);
     options.set_max_write_buffer_number(4);
     options.set_memtable_prefix_bloom_ratio(0.02);
@@ -331,11 +338,7 @@ impl Engine for RocksEngine {
         self.db.flush().map_err(error)
     }
 
-    fn ingest(
-        &self,
-        clear: &[(Bytes, Bytes)],
-        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
-    ) -> Result<()> {
+    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()> {
         let _one_at_a_time = self.ingesting.lock();
         let directory = self.directory.join(INGEST_DIRECTORY);
         let result = self.write_files(&directory, clear, records).and_then(|paths| {
@@ -348,7 +351,7 @@ impl Engine for RocksEngine {
             options.set_snapshot_consistency(true);
             options.set_allow_global_seqno(true);
             options.set_allow_blocking_flush(true);
-            let _published = self.published.write();
+            let _published = (!clear.is_empty()).then(|| self.published.write());
             self.db.ingest_external_file_opts(&options, paths).map_err(error)
         });
         // Moved files leave nothing behind; a failed attempt leaves files whose names the next one reuses.

@@ -189,7 +189,7 @@ impl<S: Spool> Receiver<S> {
         if !self.complete {
             return Err(corrupt(format!("only {} chunks of a snapshot arrived", self.chunks)));
         }
-        let mut records = Records {
+        let records = Records {
             spool: &mut self.spool,
             chunks: self.chunks,
             next: 0,
@@ -198,7 +198,7 @@ impl<S: Spool> Receiver<S> {
             ranges,
             failed: false,
         };
-        engine.ingest(ranges, &mut records)
+        engine.ingest(ranges, &mut records.map(|record| record.map(|(key, value)| (key, Some(value)))))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cached;
 mod engine;
+mod generation;
 mod log;
 mod memory;
 mod rocks;
@@ -12,7 +13,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 use bytes::Bytes;
 
-use super::{Batch, HardState, Log, LogRecord, LogState, LogWrite, Mutation, Order, Read};
+use super::{Batch, HardState, Log, LogRecord, LogState, LogWrite, Mutation, Order, Read, Record, Result};
 use crate::base::{GroupId, LogIndex, Rng, Term};
 
 pub use engine::engine_suite;
@@ -28,6 +29,16 @@ pub fn batch(mutations: impl IntoIterator<Item = Mutation>) -> Batch {
 
 pub fn put(key: &'static str, value: &'static str) -> Mutation {
     Mutation::Put(b(key), b(value))
+}
+
+/// A record to ingest.
+pub fn record(key: &'static str, value: &'static str) -> Result<Record> {
+    Ok((b(key), Some(b(value))))
+}
+
+/// One to store.
+pub fn stored((key, value): (Bytes, Bytes)) -> Result<Record> {
+    Ok((key, Some(value)))
 }
 
 /// All records of a range, in order.

@@ -37,7 +37,7 @@ impl Node {
 
     /// The facts as they are applied on this node's disk.
     pub fn facts(&self) -> Result<Option<Facts>, crate::store::Error> {
-        Facts::read(&self.engine)
+        Facts::read(self.state())
     }
 
     /// Whether the facts that this node has applied tell how it is reached now.

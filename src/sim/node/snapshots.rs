@@ -11,9 +11,9 @@ use super::{Life, MachineWork, Node, NodeEvent};
 use crate::base::{GroupId, LogIndex, NodeId, PeerId, Term};
 use crate::host::{Envelope, Input, RECEIVED_SNAPSHOTS, SnapshotEffect};
 use crate::machine::{State, snapshot};
+use crate::store::Snapshot;
 use crate::store::memory::{Fault, Operation};
 use crate::store::snapshot::{Receiver, Sender, ranges};
-use crate::store::{Engine as _, Snapshot};
 
 /// A stream that is not answered by then has failed.
 const STREAM_MAX: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ impl Node {
     pub(super) fn take_view(&mut self, shared: &mut Shared, group: GroupId, number: u64) {
         let Some(life) = &mut self.life else { return };
         // A failed read is not reported: the host asks again when nothing came.
-        let Ok(view) = self.engine.snapshot() else { return };
+        let Ok(view) = life.engine.snapshot() else { return };
         let Ok(state) = snapshot::facts(view.as_ref(), group) else { return };
         life.snapshots.views.insert((group, number), view);
         let State { applied: index, term, conf_state, .. } = state;

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::faults::{Fault, Faults, Operation};
 use crate::base::Rng;
-use crate::store::{Batch, Engine, Error, Figures, Mutation, Order, Read, Result, Snapshot, Visit};
+use crate::store::{Batch, Engine, Error, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit};
 
 /// An [`Engine`] in memory. Clones share one state.
 #[derive(Clone, Debug, Default)]
@@ -251,16 +251,14 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn ingest(
-        &self,
-        clear: &[(Bytes, Bytes)],
-        records: &mut dyn Iterator<Item = Result<(Bytes, Bytes)>>,
-    ) -> Result<()> {
+    fn ingest(&self, clear: &[(Bytes, Bytes)], records: &mut dyn Iterator<Item = Result<Record>>) -> Result<()> {
         let mut mutations: Vec<Mutation> =
             clear.iter().map(|(start, end)| Mutation::DeleteRange(start.clone(), end.clone())).collect();
         for record in records {
-            let (key, value) = record?;
-            mutations.push(Mutation::Put(key, value));
+            mutations.push(match record? {
+                (key, Some(value)) => Mutation::Put(key, value),
+                (key, None) => Mutation::Delete(key),
+            });
         }
         self.0.faults.around(Operation::Ingest, || {
             let mut state = self.0.state.write();

@@ -83,7 +83,7 @@ fn rule_38_removed_ranges_ingestion_and_new_leaders_void_copies() {
     cached.ingest(&[(start, end)], &mut std::iter::empty()).unwrap();
     assert_eq!(cached.get(&key), Ok(None));
     fill();
-    cached.ingest(&[], &mut [Ok((key.clone(), b("2")))].into_iter()).unwrap();
+    cached.ingest(&[], &mut [Ok((key.clone(), Some(b("2"))))].into_iter()).unwrap();
     assert_eq!(cached.get(&key), Ok(Some(b("2"))));
     fill();
     engine.fail_until_healed(Operation::Read, Fault::io());
@@ -131,7 +131,7 @@ fn a_lookup_that_would_wait_makes_no_copy() {
 
 /// Writers raise the numbers of their own records, clear and ingest them; readers remember what they saw. Whoever
 /// has seen a batch, by whatever way of reading, must see nothing older of any of its records.
-fn nothing_newer_is_followed_by_something_older(cached: &dyn Engine, rounds: u64) {
+pub fn nothing_newer_is_followed_by_something_older(cached: &dyn Engine, rounds: u64) {
     const WRITERS: u64 = 2;
     const KEYS: u64 = 6;
     // All keys of a writer in few slots, so that writes, fills and removed ranges meet in the cells.
@@ -165,7 +165,7 @@ fn nothing_newer_is_followed_by_something_older(cached: &dyn Engine, rounds: u64
                     let cleared = own(rng.below(KEYS));
                     model.remove(&cleared.0);
                     let records = batch.mutations.iter().filter_map(|mutation| match mutation {
-                        Mutation::Put(key, value) => Some(Ok((key.clone(), value.clone()))),
+                        Mutation::Put(key, value) => Some(Ok((key.clone(), Some(value.clone())))),
                         _ => None,
                     });
                     cached.ingest(&[cleared], &mut records.collect::<Vec<_>>().into_iter()).unwrap();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{all, apply, b, batch, put, random_batch, random_key};
+use super::{all, apply, b, batch, put, random_batch, random_key, record, stored};
 use crate::base::Rng;
 use crate::store::{Batch, Engine, Error, Mutation, Order};
 
@@ -61,7 +61,7 @@ fn snapshots_do_not_move(engine: &impl Engine) {
     let snapshot = engine.snapshot().unwrap();
     engine.write(&batch([put("a", "2"), Mutation::DeleteRange(b("b"), b("c")), put("c", "2")])).unwrap();
     engine.flush().unwrap();
-    engine.ingest(&[(b("a"), b("z"))], &mut [Ok((b("z1"), b("3")))].into_iter()).unwrap();
+    engine.ingest(&[(b("a"), b("z"))], &mut [record("z1", "3")].into_iter()).unwrap();
     assert_eq!(snapshot.get(b"a"), Ok(Some(b("1"))));
     assert_eq!(all(&*snapshot, b"", b"zz", Order::Forward), [(b("a"), b("1")), (b("b"), b("1"))]);
     assert_eq!(all(engine, b"", b"zz", Order::Forward), [(b("z1"), b("3"))]);
@@ -88,7 +88,7 @@ fn ingest_replaces_ranges(engine: &impl Engine) {
     engine.write(&batch([put("a", "1"), put("b1", "1"), put("b2", "1"), put("m1", "1"), put("z", "1")])).unwrap();
     engine.flush().unwrap();
     engine.write(&batch([put("b3", "2"), put("m2", "2"), put("y", "2")])).unwrap();
-    let records = [Ok((b("b2"), b("new"))), Ok((b("b9"), b("new"))), Ok((b("m1"), b("new")))];
+    let records = [record("b2", "new"), record("b9", "new"), record("m1", "new")];
     engine.ingest(&[(b("b"), b("c")), (b("m"), b("n"))], &mut records.into_iter()).unwrap();
     let expected = [("a", "1"), ("b2", "new"), ("b9", "new"), ("m1", "new"), ("y", "2"), ("z", "1")];
     let expected: Vec<_> = expected.into_iter().map(|(key, value)| (b(key), b(value))).collect();
@@ -104,14 +104,20 @@ fn ingest_replaces_ranges(engine: &impl Engine) {
 
 fn ingest_takes_any_order_and_no_records(engine: &impl Engine) {
     engine.write(&batch([put("a", "1")])).unwrap();
-    let records = [Ok((b("c"), b("1"))), Ok((b("b"), b("1"))), Ok((b("d"), b("1"))), Ok((b("b"), b("2")))];
+    let records = [record("c", "1"), record("b", "1"), record("d", "1"), record("b", "2")];
     engine.ingest(&[], &mut records.into_iter()).unwrap();
     let expected = [(b("a"), b("1")), (b("b"), b("2")), (b("c"), b("1")), (b("d"), b("1"))];
     assert_eq!(all(engine, b"", b"z", Order::Forward), expected);
     engine.ingest(&[(b("a"), b("z"))], &mut std::iter::empty()).unwrap();
     assert_eq!(all(engine, b"", b"z", Order::Forward), []);
     engine.ingest(&[], &mut std::iter::empty()).unwrap();
-    let broken = [Ok((b("a"), b("1"))), Err(Error::Corrupt("chunk".into()))];
+    engine.write(&batch([put("b", "1")])).unwrap();
+    engine.flush().unwrap();
+    engine.ingest(&[], &mut [record("c", "1"), Ok((b("b"), None)), Ok((b("x"), None))].into_iter()).unwrap();
+    assert_eq!(all(engine, b"", b"z", Order::Forward), [(b("c"), b("1"))], "a record can be removed");
+    assert_eq!(engine.get_persisted(b"b"), Ok(None));
+    engine.ingest(&[(b("a"), b("z"))], &mut std::iter::empty()).unwrap();
+    let broken = [record("a", "1"), Err(Error::Corrupt("chunk".into()))];
     assert!(engine.ingest(&[], &mut broken.into_iter()).is_err());
     assert_eq!(engine.get(b"a"), Ok(None), "a snapshot that breaks off leaves nothing");
 }
@@ -128,7 +134,7 @@ fn follows_a_plain_map(engine: &impl Engine) {
             1 => {
                 let (start, end) = (random_key(&mut rng), random_key(&mut rng));
                 let records = [(start.clone(), Bytes::from(step.to_string()))];
-                engine.ingest(&[(start.clone(), end.clone())], &mut records.iter().cloned().map(Ok)).unwrap();
+                engine.ingest(&[(start.clone(), end.clone())], &mut records.iter().cloned().map(stored)).unwrap();
                 apply(&mut model, &super::batch([Mutation::DeleteRange(start, end)]));
                 model.extend(records);
             }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::{
-    GROUP, all, apply, b, batch, engine_suite, grow, hard_state, log_suite, put, random_batch, random_key, read, state,
+    GROUP, all, apply, b, batch, engine_suite, grow, hard_state, log_suite, put, random_batch, random_key, read,
+    record, state, stored,
 };
 use crate::base::{LogIndex, Rng};
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
@@ -48,7 +49,7 @@ fn rule_17_a_crash_leaves_a_prefix_of_batches() {
                 2 => {
                     let record = (random_key(&mut rng), Bytes::from(step.to_string()));
                     let (start, end) = (random_key(&mut rng), random_key(&mut rng));
-                    engine.ingest(&[(start.clone(), end.clone())], &mut [Ok(record.clone())].into_iter()).unwrap();
+                    engine.ingest(&[(start.clone(), end.clone())], &mut [stored(record.clone())].into_iter()).unwrap();
                     apply(&mut model, &batch([Mutation::DeleteRange(start, end)]));
                     model.insert(record.0, record.1);
                     states.push(model);
@@ -105,7 +106,7 @@ fn injected_failures_answer_once_or_until_healed() {
     assert_eq!(engine.write(&batch([put("a", "1")])), Err(Fault::no_space().error));
     assert_eq!(engine.get(b"a"), Ok(None));
     engine.fail_next(Operation::Ingest, Fault::io().but_done());
-    assert!(engine.ingest(&[], &mut [Ok((b("a"), b("2")))].into_iter()).is_err());
+    assert!(engine.ingest(&[], &mut [record("a", "2")].into_iter()).is_err());
     assert_eq!(engine.get_persisted(b"a"), Ok(Some(b("2"))));
     engine.fail_until_healed(Operation::Read, Fault::io());
     assert!(engine.get(b"a").is_err() && engine.snapshot().is_err());

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{GROUP, all, b, batch, engine_suite, grow, hard_state, log_suite, put, read, state};
+use super::{GROUP, all, b, batch, engine_suite, grow, hard_state, log_suite, put, read, state, stored};
 use crate::base::{GroupId, LogIndex, Rng, Term};
 use crate::store::rocks::{LogOptions, RocksEngine, RocksLog, StateOptions};
 use crate::store::{Engine, Error, Log, LogWrite, Mutation, Order, Read};
@@ -132,7 +132,7 @@ fn rule_20_ingest_with_tombstones_replaces_a_range_atomically_and_durably() {
     // Every third key anew, one of them larger than a blob, and enough bytes for several files.
     let large = Bytes::from(vec![b'n'; 100_000]);
     let new: Vec<_> = (0..3000).step_by(3).map(|n| (old(n), large.clone())).collect();
-    engine.ingest(&[(b("g"), b("h"))], &mut new.iter().cloned().map(Ok)).unwrap();
+    engine.ingest(&[(b("g"), b("h"))], &mut new.iter().cloned().map(stored)).unwrap();
     let left = copied(directory.path());
     drop(engine);
     for directory in [directory.path(), left.path()] {
