@@ -16,9 +16,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::Live;
+use super::key::{Comparable, Key, Sought};
 use crate::base::slot::SLOT_COUNT;
 use crate::store::merge::Ranges;
-use crate::store::{Mutation, Order};
+use crate::store::{Mutation, Order, Record};
 
 /// One for each slot, and one for what is above them.
 const BUCKETS: usize = SLOT_COUNT as usize + 1;
@@ -27,7 +28,7 @@ const CHUNK: usize = 64;
 /// What a point needs beside its key and value, roughly: its place in the bucket and its share of a log entry.
 const OVERHEAD_BYTES: u64 = 128;
 
-type Bucket = RwLock<BTreeMap<Bytes, Point>>;
+type Bucket = RwLock<BTreeMap<Key, Point>>;
 
 /// A generation. Changed by one thread at a time.
 pub(super) struct Generation {
@@ -104,10 +105,10 @@ impl Generation {
 
     fn set(&self, batch: u64, key: &Bytes, value: Option<Bytes>, live: &Live) {
         let mut bucket = self.buckets[bucket_of(key)].write();
-        if let Some(point) = bucket.get_mut(key) {
+        if let Some(point) = bucket.get_mut(&Sought::from(&key[..]) as &dyn Comparable) {
             return point.replace(batch, value, live);
         }
-        bucket.insert(key.clone(), Point { batch, value, older: None });
+        bucket.insert(key.clone().into(), Point { batch, value, older: None });
         self.points.fetch_add(1, Relaxed);
     }
 
@@ -118,7 +119,8 @@ impl Generation {
         for bucket in &self.buckets[bucket_of(start)..=bucket_of(end)] {
             let mut bucket = bucket.write();
             let before = bucket.len();
-            let covered: Vec<Bytes> = bucket.range(start.clone()..end.clone()).map(|(key, _)| key.clone()).collect();
+            let range = Key::from(start.clone())..Key::from(end.clone());
+            let covered: Vec<Key> = bucket.range(range).map(|(key, _)| key.clone()).collect();
             covered.iter().for_each(|key| drop(bucket.remove(key)));
             self.points.fetch_sub((before - bucket.len()) as u64, Relaxed);
         }
@@ -131,7 +133,7 @@ impl Generation {
     pub fn newest(&self, key: &[u8], visible: &AtomicU64) -> Option<Option<Bytes>> {
         let bucket = self.buckets[bucket_of(key)].read();
         // Read after the bucket was locked: whoever wrote what is in it has finished all batches before that one.
-        if let Some(point) = bucket.get(key).and_then(|point| point.at(visible.load(Acquire))) {
+        if let Some(point) = find(&bucket, key).and_then(|point| point.at(visible.load(Acquire))) {
             return Some(point.value.clone());
         }
         drop(bucket);
@@ -141,7 +143,7 @@ impl Generation {
     /// Like [`Generation::newest`] for a view, which sees batches up to `at` and has what it needs kept.
     pub fn at(&self, key: &[u8], at: u64) -> Option<Option<Bytes>> {
         let bucket = self.buckets[bucket_of(key)].read();
-        if let Some(point) = bucket.get(key).and_then(|point| point.at(at)) {
+        if let Some(point) = find(&bucket, key).and_then(|point| point.at(at)) {
             return Some(point.value.clone());
         }
         drop(bucket);
@@ -171,20 +173,24 @@ impl Generation {
             generation: self,
             at,
             order,
-            from: Bound::Included(Bytes::copy_from_slice(start)),
-            to: Bound::Excluded(Bytes::copy_from_slice(end)),
+            from: Bound::Included(Bytes::copy_from_slice(start).into()),
+            to: Bound::Excluded(Bytes::copy_from_slice(end).into()),
             buckets: (first, last),
             chunk: VecDeque::new(),
         }
     }
 
     /// All records, in order: of a generation that does not change any more.
-    pub fn all(&self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> {
+    pub fn all(&self) -> impl Iterator<Item = Record> {
         let records = |bucket: &Bucket| -> Vec<_> {
-            bucket.read().iter().map(|(key, point)| (key.clone(), point.value.clone())).collect()
+            bucket.read().iter().map(|(key, point)| (key.bytes().clone(), point.value.clone())).collect()
         };
         self.buckets.iter().flat_map(records)
     }
+}
+
+fn find<'a>(bucket: &'a BTreeMap<Key, Point>, key: &[u8]) -> Option<&'a Point> {
+    bucket.get(&Sought::from(key) as &dyn Comparable)
 }
 
 /// Which bucket a record lies in: those of smaller keys are not behind those of larger ones.
@@ -198,11 +204,11 @@ pub(super) struct Scan<'a> {
     generation: &'a Generation,
     at: u64,
     order: Order,
-    from: Bound<Bytes>,
-    to: Bound<Bytes>,
+    from: Bound<Key>,
+    to: Bound<Key>,
     /// First and last bucket that may still have records; none if the last is before the first.
     buckets: (usize, usize),
-    chunk: VecDeque<(Bytes, Option<Bytes>)>,
+    chunk: VecDeque<Record>,
 }
 
 impl Scan<'_> {
@@ -214,13 +220,13 @@ impl Scan<'_> {
         }
         let bucket = self.generation.buckets[if self.order == Order::Forward { first } else { last }].read();
         let range = (self.from.clone(), self.to.clone());
-        let shown = |(key, point): (&Bytes, &Point)| {
-            let shown = point.at(self.at).map(|point| (key.clone(), point.value.clone()));
+        let shown = |(key, point): (&Key, &Point)| {
+            let shown = point.at(self.at).map(|point| (key.bytes().clone(), point.value.clone()));
             (key.clone(), shown)
         };
         let mut seen = 0;
         let mut reached = None;
-        let mut take = |(key, shown): (Bytes, Option<(Bytes, Option<Bytes>)>)| {
+        let mut take = |(key, shown): (Key, Option<Record>)| {
             seen += 1;
             reached = Some(key);
             self.chunk.extend(shown);
@@ -242,7 +248,7 @@ impl Scan<'_> {
 }
 
 impl Iterator for Scan<'_> {
-    type Item = (Bytes, Option<Bytes>);
+    type Item = Record;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
