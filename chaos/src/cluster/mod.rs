@@ -1,0 +1,199 @@
+//! The nodes of a run: started, ended and asked by the runner. They are processes of its own on this machine, or the
+//! containers of a compose file.
+
+pub mod compose;
+pub mod http;
+pub mod local;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::history::lock;
+use compose::Container;
+use local::Process;
+
+/// How long a started node may take until it serves.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two looks at something that changes by itself.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What runs a node.
+pub enum Host {
+    Process(Arc<Process>),
+    Container(Container),
+}
+
+/// One node.
+pub struct Node {
+    pub id: usize,
+    pub http: SocketAddr,
+    /// Where its Redis clients connect, without a proxy.
+    pub resp: SocketAddr,
+    pub host: Host,
+}
+
+/// What nobody planned, such as a node that ended by itself: each fails the run.
+#[derive(Clone, Default)]
+pub struct Incidents(Arc<Mutex<Vec<String>>>);
+
+impl Incidents {
+    pub fn note(&self, what: String) {
+        eprintln!("INCIDENT: {what}");
+        lock(&self.0).push(what);
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        lock(&self.0).clone()
+    }
+}
+
+/// All nodes.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+}
+
+impl Node {
+    pub async fn start(&self) -> Result<(), String> {
+        match &self.host {
+            Host::Process(process) => process.start(),
+            Host::Container(container) => container.start().await,
+        }
+    }
+
+    /// SIGKILL, and it is gone when this returns.
+    pub async fn kill(&self) -> Result<(), String> {
+        match &self.host {
+            Host::Process(process) => process.kill().await,
+            Host::Container(container) => container.kill().await,
+        }
+    }
+
+    /// SIGTERM; an error if it does not end well and in time.
+    pub async fn terminate(&self) -> Result<(), String> {
+        match &self.host {
+            Host::Process(process) => process.terminate().await,
+            Host::Container(container) => container.terminate().await,
+        }
+    }
+
+    pub async fn pause(&self) -> Result<(), String> {
+        match &self.host {
+            Host::Process(process) => process.signal(libc::SIGSTOP),
+            Host::Container(container) => container.pause().await,
+        }
+    }
+
+    pub async fn resume(&self) -> Result<(), String> {
+        match &self.host {
+            Host::Process(process) => process.signal(libc::SIGCONT),
+            Host::Container(container) => container.resume().await,
+        }
+    }
+
+    /// The process behind it, if it is one of ours.
+    pub fn process(&self) -> Option<&Process> {
+        match &self.host {
+            Host::Process(process) => Some(process),
+            Host::Container(_) => None,
+        }
+    }
+
+    /// Until it serves clients.
+    pub async fn wait_ready(&self) -> Result<(), String> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let answer = http::get(self.http, "/readyz").await;
+            if matches!(answer, Ok((200, _))) {
+                return Ok(());
+            }
+            if let Some(process) = self.process()
+                && !process.runs()
+            {
+                return Err(format!("node {} ended before it was ready:\n{}", self.id, process.log_tail()));
+            }
+            if Instant::now() > deadline {
+                let log = self.process().map_or_else(String::new, Process::log_tail);
+                let last = answer.map_or_else(|why| why, |(code, body)| format!("{code} {}", body.trim()));
+                return Err(format!("node {} is not ready after {READY_TIMEOUT:?} ({last}):\n{log}", self.id));
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for process in self.nodes.iter().filter_map(Node::process) {
+            process.abandon();
+        }
+    }
+}
+
+impl Cluster {
+    /// Ends all nodes that are processes of ours, and waits until they are gone.
+    pub async fn end(&self) {
+        for process in self.nodes.iter().filter_map(Node::process) {
+            process.abandon();
+        }
+        for process in self.nodes.iter().filter_map(Node::process) {
+            // One that does not go is left to the kernel, which ends it with the runner.
+            let _ = process.kill().await;
+        }
+    }
+
+    pub fn node(&self, id: usize) -> Result<&Node, String> {
+        self.nodes.get(id.wrapping_sub(1)).ok_or_else(|| format!("there is no node {id}"))
+    }
+
+    pub fn ids(&self) -> Vec<usize> {
+        self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// How many nodes are a majority.
+    pub fn majority(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+
+    /// Until every node serves.
+    pub async fn wait_all_ready(&self) -> Result<(), String> {
+        for node in &self.nodes {
+            node.wait_ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Who leads the last group, by the newest term that any node knows of; `None` while nobody knows.
+    pub async fn leader(&self) -> Option<usize> {
+        let mut newest: BTreeMap<u64, usize> = BTreeMap::new();
+        let asked = self.nodes.iter().map(|node| tokio::spawn(http::get(node.http, "/status")));
+        for answer in asked.collect::<Vec<_>>() {
+            let Ok(Ok((200, body))) = answer.await else { continue };
+            let Ok(status) = serde_json::from_str::<Value>(&body) else { continue };
+            let group = status["groups"].as_array().and_then(|groups| groups.last());
+            let Some(group) = group else { continue };
+            if let (Some(term), Some(leader)) = (group["term"].as_u64(), group["leader"].as_u64()) {
+                newest.insert(term, leader as usize);
+            }
+        }
+        newest.into_iter().next_back().map(|(_, leader)| leader)
+    }
+
+    /// [`Cluster::leader`], asked until there is one.
+    pub async fn wait_leader(&self, patience: Duration) -> Result<usize, String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(leader) = self.leader().await {
+                return Ok(leader);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("no leader within {patience:?}"));
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
