@@ -74,9 +74,8 @@ mod tests {
         for (at, node) in [(5, 1), (100, 1), (130, 2), (400, 1), (450, 2)] {
             availability.acknowledge(at, node);
         }
-        let gap = |from, to, nodes: &[usize]| {
-            availability.longest_gap(from, to, &nodes.iter().copied().collect()).as_nanos()
-        };
+        let gap =
+            |from, to, nodes: &[usize]| availability.longest_gap(from, to, &nodes.iter().copied().collect()).as_nanos();
         assert_eq!(gap(0, 500, &[1, 2]), 270);
         assert_eq!(gap(0, 500, &[2]), 320);
         assert_eq!(gap(90, 120, &[1]), 20);

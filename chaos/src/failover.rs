@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::availability::percentile;
 use crate::dice::Dice;
 use crate::faults::{self, Context, Lengths};
+use crate::history::lock;
 use crate::kinds::Kind;
 use crate::run::Play;
 use crate::schedule::Fired;
@@ -61,8 +63,15 @@ pub fn kinds(rounds: &Rounds) -> Vec<Kind> {
     TARGETS.iter().zip(counts).filter(|(_, count)| *count > 0).map(|((kind, _), _)| *kind).collect()
 }
 
-/// Plays all rounds in a random order; samples are appended to `samples`.
-pub async fn play(rounds: &Rounds, play: &Play<'_>, samples: &Path, dice: &mut Dice) -> Result<Vec<Fired>, String> {
+/// Plays all rounds in a random order; samples are appended to `samples`. What was played is in `fired`, also after an
+/// error.
+pub async fn play(
+    rounds: &Rounds,
+    play: &Play<'_>,
+    samples: &Path,
+    fired: &Mutex<Vec<Fired>>,
+    dice: &mut Dice,
+) -> Result<(), String> {
     let nodes = play.stage.cluster.ids();
     let mut plan = Vec::new();
     plan.extend(std::iter::repeat_n((Kind::KillLeader, None), rounds.kills));
@@ -72,7 +81,6 @@ pub async fn play(rounds: &Rounds, play: &Play<'_>, samples: &Path, dice: &mut D
     plan.extend((0..rounds.restarts).flat_map(|_| nodes.iter().map(|node| (Kind::Restart, Some(*node)))));
     let failed = |why: std::io::Error| format!("{}: {why}", samples.display());
     let mut file = OpenOptions::new().create(true).append(true).open(samples).map_err(failed)?;
-    let mut fired = Vec::new();
     for (kind, aim) in plan {
         play.recovered().await?;
         tokio::time::sleep(dice.duration(CALM.0, CALM.1)).await;
@@ -84,15 +92,19 @@ pub async fn play(rounds: &Rounds, play: &Play<'_>, samples: &Path, dice: &mut D
         let survivors: BTreeSet<usize> = nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
         let to = done.to + AFTERMATH.as_nanos() as u64;
         let gap_ms = play.world.availability.longest_gap(done.from, to, &survivors).as_secs_f64() * 1000.0;
-        println!("{:8.2} s  {kind:<16} {:<12} no write acknowledged for {gap_ms:.0} ms", done.from as f64 / 1e9, done.note);
+        println!(
+            "{:8.2} s  {kind:<16} {:<12} no write acknowledged for {gap_ms:.0} ms",
+            done.from as f64 / 1e9,
+            done.note
+        );
         let line = serde_json::to_string(&Sample { kind: kind.name().to_owned(), gap_ms });
         writeln!(file, "{}", line.map_err(|why| why.to_string())?).map_err(failed)?;
-        fired.push(Fired { kind, done });
+        lock(fired).push(Fired { kind, done });
         if let Some(incident) = play.stage.incidents.all().first() {
             return Err(incident.clone());
         }
     }
-    Ok(fired)
+    Ok(())
 }
 
 /// The table over all samples of a file, and what of it misses its target.
@@ -103,7 +115,8 @@ pub fn summary(samples: &Path) -> Result<(String, Vec<String>), String> {
         let line = line.map_err(|why| failed(&why))?;
         all.push(serde_json::from_str(&line).map_err(|why| failed(&why))?);
     }
-    let (mut text, mut misses) = (format!("{:<16} {:>6} {:>8} {:>8} {:>8}\n", "fault", "times", "p50 ms", "p99 ms", "max ms"), vec![]);
+    let (mut text, mut misses) =
+        (format!("{:<16} {:>6} {:>8} {:>8} {:>8}\n", "fault", "times", "p50 ms", "p99 ms", "max ms"), vec![]);
     for (kind, targets) in TARGETS {
         let gaps: Vec<Duration> = all
             .iter()

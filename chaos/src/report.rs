@@ -52,7 +52,8 @@ impl Report {
             let row = rows.entry(*kind).or_default();
             row.fired += 1;
             row.effects += u64::from(done.effect);
-            let survivors: BTreeSet<usize> = nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
+            let survivors: BTreeSet<usize> =
+                nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
             // Where everybody is hit, whoever acknowledges first ends the gap.
             let watched = if survivors.is_empty() { nodes.iter().copied().collect() } else { survivors };
             row.gaps.push(availability.longest_gap(done.from, done.to + AFTERMATH.as_nanos() as u64, &watched));
@@ -67,7 +68,12 @@ impl Report {
             let (kind, expected) = classify(&error.text);
             *kinds.entry(kind).or_insert(0) += 1;
             if !expected && unexpected.len() < 20 {
-                unexpected.push(format!("node {} answered at {:.3} s: {}", error.node, error.at as f64 / 1e9, error.text));
+                unexpected.push(format!(
+                    "node {} answered at {:.3} s: {}",
+                    error.node,
+                    error.at as f64 / 1e9,
+                    error.text
+                ));
             }
         }
         (kinds, unexpected)
@@ -97,7 +103,9 @@ impl Report {
             }
         }
         if !allow_missing {
-            let told = |(kind, why): &(Kind, String)| format!("{kind} is not available here: {why} (--allow-missing lets it pass)");
+            let told = |(kind, why): &(Kind, String)| {
+                format!("{kind} is not available here: {why} (--allow-missing lets it pass)")
+            };
             failures.extend(self.unavailable.iter().map(told));
         }
         failures
@@ -117,9 +125,11 @@ impl Report {
         let _ = writeln!(text, "\n{:<16} {:>6} {:>7} {:>26}", "fault", "fired", "effect", "no write acknowledged, ms");
         let _ = writeln!(text, "{:<16} {:>6} {:>7} {:>8} {:>8} {:>8}", "", "", "", "p50", "p99", "max");
         for (kind, row) in &self.kinds {
-            let ms = |percent| percentile(&row.gaps, percent).map_or_else(|| "-".into(), |gap| gap.as_millis().to_string());
+            let ms =
+                |percent| percentile(&row.gaps, percent).map_or_else(|| "-".into(), |gap| gap.as_millis().to_string());
             let (fired, effects) = (row.fired, row.effects);
-            let _ = writeln!(text, "{kind:<16} {fired:>6} {effects:>7} {:>8} {:>8} {:>8}", ms(50.0), ms(99.0), ms(100.0));
+            let _ =
+                writeln!(text, "{kind:<16} {fired:>6} {effects:>7} {:>8} {:>8} {:>8}", ms(50.0), ms(99.0), ms(100.0));
         }
         for (kind, why) in &self.unavailable {
             let _ = writeln!(text, "not available here: {kind}, because {why}");
@@ -143,7 +153,8 @@ impl Report {
                 (kind.name().to_owned(), json!({"fired": row.fired, "effects": row.effects, "gaps_ms": gaps}))
             })
             .collect();
-        let unavailable: Vec<_> = self.unavailable.iter().map(|(kind, why)| json!({"kind": kind.name(), "why": why})).collect();
+        let unavailable: Vec<_> =
+            self.unavailable.iter().map(|(kind, why)| json!({"kind": kind.name(), "why": why})).collect();
         json!({
             "seed": self.seed,
             "stage": self.stage,
@@ -206,7 +217,8 @@ mod tests {
 
     #[test]
     fn only_victims_excuse_errors() {
-        let done = Done { victims: [1].into(), from: 10_000_000_000, to: 12_000_000_000, effect: true, note: String::new() };
+        let done =
+            Done { victims: [1].into(), from: 10_000_000_000, to: 12_000_000_000, effect: true, note: String::new() };
         let fired = [Fired { kind: Kind::KillLeader, done }];
         let errors = [error(11, 1, "a"), error(13, 1, "b"), error(15, 1, "c"), error(11, 2, "d"), error(9, 1, "e")];
         let told = Report::at_survivors(&errors, &fired);

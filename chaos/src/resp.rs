@@ -164,10 +164,7 @@ mod tests {
         }
         let nested = Reply::Array(vec![Reply::Bulk(b"a\r\nb".to_vec()), Reply::Array(vec![]), Reply::Integer(1)]);
         assert_eq!(whole(b"*3\r\n$4\r\na\r\nb\r\n*0\r\n:1\r\n"), nested);
-        assert_eq!(
-            whole(b"%1\r\n+k\r\n#t\r\n"),
-            Reply::Map(vec![(Reply::Simple("k".into()), Reply::Bool(true))])
-        );
+        assert_eq!(whole(b"%1\r\n+k\r\n#t\r\n"), Reply::Map(vec![(Reply::Simple("k".into()), Reply::Bool(true))]));
         assert_eq!(whole(b"=7\r\ntxt:abc\r\n"), Reply::Bulk(b"abc".to_vec()));
         assert_eq!(whole(b",1.5\r\n"), Reply::Number("1.5".into()));
     }

@@ -1,7 +1,7 @@
 //! A run from beginning to end: stage, load, faults, calm, last reads, judgement, report.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -84,7 +84,9 @@ impl Play<'_> {
             let before = self.world.availability.count(node);
             while self.world.availability.count(node) < before + PROGRESS {
                 if Instant::now() > deadline {
-                    return Err(format!("everything is healed, but node {node} acknowledges nothing for {RECOVERY_TIMEOUT:?}"));
+                    return Err(format!(
+                        "everything is healed, but node {node} acknowledges nothing for {RECOVERY_TIMEOUT:?}"
+                    ));
                 }
                 sleep(Duration::from_millis(20)).await;
             }
@@ -118,7 +120,8 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     for (kind, why) in &unavailable {
         println!("not available here: {kind}, because {why}");
     }
-    let kinds: Vec<Kind> = wanted.into_iter().filter(|kind| !unavailable.iter().any(|(missing, _)| missing == kind)).collect();
+    let kinds: Vec<Kind> =
+        wanted.into_iter().filter(|kind| !unavailable.iter().any(|(missing, _)| missing == kind)).collect();
     if kinds.is_empty() {
         return Err("none of the faults is available here".into());
     }
@@ -140,14 +143,15 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
         Score::Failover { samples, .. } => samples.clone().unwrap_or_else(|| work.join("samples.jsonl")),
         Score::Mixed { .. } => PathBuf::new(),
     };
-    let played = perform(&score, &play, &kinds, &samples, load, &mut dice).await;
+    let fired = Mutex::default();
+    let played = perform(&score, &play, &kinds, &samples, load, &fired, &mut dice).await;
     let mut violations = stage.incidents.all();
-    let fired = played.unwrap_or_else(|(why, fired)| {
-        if !violations.contains(&why) {
-            violations.push(why);
-        }
-        fired
-    });
+    if let Err(why) = played
+        && !violations.contains(&why)
+    {
+        violations.push(why);
+    }
+    let fired = fired.into_inner().unwrap_or_else(PoisonError::into_inner);
     world.history.flush().map_err(|why| why.to_string())?;
     for node in &stage.cluster.nodes {
         let panics = node.process().map(|process| process.panics()).unwrap_or_default();
@@ -212,37 +216,31 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     Ok(well)
 }
 
-/// Plays the faults, lets everything recover and the load finish. A failure comes with what had been played.
+/// Plays the faults, lets everything recover and the load finish.
 async fn perform(
     score: &Score,
     play: &Play<'_>,
     kinds: &[Kind],
     samples: &Path,
     load: Load,
+    fired: &Mutex<Vec<Fired>>,
     dice: &mut Dice,
-) -> Result<Vec<Fired>, (String, Vec<Fired>)> {
-    let nothing = |why| (why, Vec::new());
-    play.recovered().await.map_err(nothing)?;
-    let fired = match score {
+) -> Result<(), String> {
+    play.recovered().await?;
+    match score {
         Score::Mixed { seconds, lanes, .. } => {
-            schedule::play(play.stage, &play.world.history, kinds, *seconds, *lanes, dice).await
+            schedule::play(play.stage, &play.world.history, kinds, *seconds, *lanes, fired, dice).await?;
         }
-        Score::Failover { rounds, .. } => failover::play(rounds, play, samples, dice).await,
-    };
-    let fired = fired.map_err(nothing)?;
-    let finish = async {
-        play.recovered().await?;
-        load.finish(&play.stage.cluster.ids(), dice).await
-    };
-    match finish.await {
-        Ok(()) => Ok(fired),
-        Err(why) => Err((why, fired)),
+        Score::Failover { rounds, .. } => failover::play(rounds, play, samples, fired, dice).await?,
     }
+    play.recovered().await?;
+    load.finish(&play.stage.cluster.ids(), dice).await
 }
 
 /// Deadlines may be off by so much: clocks that are moved drag the stamps of the log along.
 fn slack(moves_clocks: bool) -> u64 {
-    let slack = if moves_clocks { 2 * faults::CLOCK_OFFSET_MAX + Duration::from_secs(1) } else { Duration::from_millis(5) };
+    let slack =
+        if moves_clocks { 2 * faults::CLOCK_OFFSET_MAX + Duration::from_secs(1) } else { Duration::from_millis(5) };
     slack.as_nanos() as u64
 }
 

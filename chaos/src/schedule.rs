@@ -56,24 +56,25 @@ pub fn lengths(seconds: u64, lanes: usize, kinds: usize) -> Lengths {
     Lengths { shortest: longest / 5, longest }
 }
 
-/// Plays faults for so many seconds, and longer while some kind had no effect yet.
+/// Plays faults for so many seconds, and longer while some kind had no effect yet. What was played is in `fired`, also
+/// after an error.
 pub async fn play(
     stage: &Stage,
     history: &History,
     kinds: &[Kind],
     seconds: u64,
     lanes: usize,
+    fired: &Mutex<Vec<Fired>>,
     dice: &mut Dice,
-) -> Result<Vec<Fired>, String> {
+) -> Result<(), String> {
     let deck = Mutex::new(Deck { kinds: kinds.to_vec(), cards: Vec::new(), dice: dice.fork() });
-    let fired: Mutex<Vec<Fired>> = Mutex::default();
     let begun = Instant::now();
     let lengths = lengths(seconds, lanes, kinds.len());
     let lane = async |mut dice: Dice| -> Result<(), String> {
         loop {
             let elapsed = begun.elapsed();
             let time_is_over = elapsed >= Duration::from_secs(seconds);
-            let complete = || kinds.iter().all(|kind| lock(&fired).iter().any(|f| f.kind == *kind && f.done.effect));
+            let complete = || kinds.iter().all(|kind| lock(fired).iter().any(|f| f.kind == *kind && f.done.effect));
             if time_is_over && (complete() || elapsed >= OVERTIME * Duration::from_secs(seconds)) {
                 return Ok(());
             }
@@ -82,7 +83,7 @@ pub async fn play(
             }
             let Some(kind) = lock(&deck).draw() else { return Ok(()) };
             // In overtime only what is missing counts.
-            let needless = time_is_over && lock(&fired).iter().any(|f| f.kind == kind && f.done.effect);
+            let needless = time_is_over && lock(fired).iter().any(|f| f.kind == kind && f.done.effect);
             if needless {
                 continue;
             }
@@ -91,7 +92,7 @@ pub async fn play(
                 Some(done) => {
                     let effect = if done.effect { "" } else { " (no effect)" };
                     println!("{:8.2} s  {kind:<16} {}{effect}", done.from as f64 / 1e9, done.note);
-                    lock(&fired).push(Fired { kind, done });
+                    lock(fired).push(Fired { kind, done });
                     sleep(dice.duration(CALM.0, CALM.1)).await;
                 }
                 None => {
@@ -120,8 +121,7 @@ pub async fn play(
     })
     .await;
     drop(playing);
-    results.into_iter().collect::<Result<Vec<()>, _>>()?;
-    Ok(fired.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    results.into_iter().collect()
 }
 
 #[cfg(test)]

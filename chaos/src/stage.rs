@@ -13,9 +13,9 @@ use crate::clock::Clocks;
 use crate::cluster::local::{Process, Spec};
 use crate::cluster::{Cluster, Host, Incidents, Node, compose};
 use crate::dice::Dice;
-use crate::disk::{self, Disk};
 use crate::disk::fuse::Fuse;
 use crate::disk::loop_fs::LoopFs;
+use crate::disk::{self, Disk};
 use crate::history::lock;
 use crate::kinds::{Kind, Need};
 use crate::net::namespaces::Namespaces;
@@ -173,7 +173,8 @@ async fn processes(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
     let mut nodes = Vec::new();
     for id in ids {
         let [resp, peer, http] = addresses[id - 1];
-        let data = disks.get(&id).map_or_else(|| plan.work.clone(), |disk| disk.path().to_owned()).join(format!("node{id}"));
+        let data =
+            disks.get(&id).map_or_else(|| plan.work.clone(), |disk| disk.path().to_owned()).join(format!("node{id}"));
         let arguments = [
             ("--node-id", id.to_string()),
             ("--data-dir", data.display().to_string()),
@@ -298,7 +299,8 @@ fn addresses(network: &Network, nodes: usize) -> Result<Vec<[SocketAddr; 3]>, St
         let address = |node| [RESP_PORT, PEER_PORT, HTTP_PORT].map(|port| SocketAddr::new(spaces.address(node), port));
         return Ok((1..=nodes).map(address).collect());
     }
-    let first = LOOPBACK_PORTS.start + (std::process::id() % u32::from(LOOPBACK_PORTS.end - LOOPBACK_PORTS.start)) as u16;
+    let first =
+        LOOPBACK_PORTS.start + (std::process::id() % u32::from(LOOPBACK_PORTS.end - LOOPBACK_PORTS.start)) as u16;
     let candidates = (first..LOOPBACK_PORTS.end).chain(LOOPBACK_PORTS.start..first);
     let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let ports: Vec<u16> = candidates.filter(free).take(3 * nodes).collect();

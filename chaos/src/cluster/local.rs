@@ -152,7 +152,9 @@ impl Process {
         self.signal(libc::SIGTERM)?;
         match self.wait_end(TERMINATE_TIMEOUT).await {
             Some(status) if status.success() => Ok(()),
-            Some(status) => Err(format!("node {} ended with {status} after SIGTERM:\n{}", self.spec.id, self.log_tail())),
+            Some(status) => {
+                Err(format!("node {} ended with {status} after SIGTERM:\n{}", self.spec.id, self.log_tail()))
+            }
             None => Err(format!("node {} did not end within {TERMINATE_TIMEOUT:?} of SIGTERM", self.spec.id)),
         }
     }

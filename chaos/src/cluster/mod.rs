@@ -182,18 +182,4 @@ impl Cluster {
         }
         newest.into_iter().next_back().map(|(_, leader)| leader)
     }
-
-    /// [`Cluster::leader`], asked until there is one.
-    pub async fn wait_leader(&self, patience: Duration) -> Result<usize, String> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(leader) = self.leader().await {
-                return Ok(leader);
-            }
-            if Instant::now() > deadline {
-                return Err(format!("no leader within {patience:?}"));
-            }
-            sleep(LOOK).await;
-        }
-    }
 }

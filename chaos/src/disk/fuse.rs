@@ -46,7 +46,8 @@ impl Fuse {
     /// Mounts an empty file system. Needs /dev/fuse and the right to mount, or `fusermount3`.
     pub fn mount(path: &Path) -> io::Result<Fuse> {
         std::fs::create_dir_all(path)?;
-        let shared = Shared { image: Mutex::new(Image::new()), sync_delay: AtomicU64::new(0), syncs: AtomicU64::new(0) };
+        let shared =
+            Shared { image: Mutex::new(Image::new()), sync_delay: AtomicU64::new(0), syncs: AtomicU64::new(0) };
         let shared = Arc::new(shared);
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("holdfast-chaos".into()), MountOption::NoAtime];
@@ -72,11 +73,6 @@ impl Fuse {
     /// Syncs so far.
     pub fn syncs(&self) -> u64 {
         self.shared.syncs.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of all files.
-    pub fn bytes(&self) -> u64 {
-        lock(&self.shared.image).bytes()
     }
 }
 
@@ -377,7 +373,9 @@ impl Filesystem for Files {
         let end = offset + length;
         let result = self.with(|image| match image.inode(number.0)?.content {
             // Room is never short here: only the length can change.
-            Content::File { ref bytes, .. } if mode == 0 && (bytes.len() as u64) < end => image.set_length(number.0, end),
+            Content::File { ref bytes, .. } if mode == 0 && (bytes.len() as u64) < end => {
+                image.set_length(number.0, end)
+            }
             Content::File { .. } if mode == 0 || mode == libc::FALLOC_FL_KEEP_SIZE => Ok(()),
             _ => Err(libc::EOPNOTSUPP),
         });

@@ -50,10 +50,24 @@ pub struct Undo {
 #[derive(Debug)]
 enum NameUndo {
     /// `name` led nowhere, or to `before`, and now to `after`.
-    Set { parent: u64, name: OsString, before: Option<u64>, after: u64 },
-    Removed { parent: u64, name: OsString, before: u64 },
+    Set {
+        parent: u64,
+        name: OsString,
+        before: Option<u64>,
+        after: u64,
+    },
+    Removed {
+        parent: u64,
+        name: OsString,
+        before: u64,
+    },
     /// One step: a rename is never half done.
-    Renamed { from: (u64, OsString), to: (u64, OsString), inode: u64, replaced: Option<u64> },
+    Renamed {
+        from: (u64, OsString),
+        to: (u64, OsString),
+        inode: u64,
+        replaced: Option<u64>,
+    },
 }
 
 impl NameUndo {
@@ -265,7 +279,9 @@ impl Image {
         self.names.retain(|undo| {
             let settles = at < among && undo.parents().iter().any(|parent| parents.contains(parent));
             at += 1;
-            if let (true, NameUndo::Set { before: Some(old), .. } | NameUndo::Removed { before: old, .. }) = (settles, undo) {
+            if let (true, NameUndo::Set { before: Some(old), .. } | NameUndo::Removed { before: old, .. }) =
+                (settles, undo)
+            {
                 settled.push(*old);
             }
             if let (true, NameUndo::Renamed { replaced: Some(old), .. }) = (settles, undo) {
@@ -331,9 +347,9 @@ impl Image {
             let _ = match undo {
                 NameUndo::Set { parent, name, before, .. } => self.set_name(parent, &name, before),
                 NameUndo::Removed { parent, name, before } => self.set_name(parent, &name, Some(before)),
-                NameUndo::Renamed { from, to, inode, replaced } => self
-                    .set_name(to.0, &to.1, replaced)
-                    .and_then(|()| self.set_name(from.0, &from.1, Some(inode))),
+                NameUndo::Renamed { from, to, inode, replaced } => {
+                    self.set_name(to.0, &to.1, replaced).and_then(|()| self.set_name(from.0, &from.1, Some(inode)))
+                }
             };
         }
     }
@@ -446,7 +462,8 @@ mod tests {
             image.rename((ROOT, OsStr::new("next")), (ROOT, OsStr::new("CURRENT"))).unwrap();
             image.remove(ROOT, OsStr::new("CURRENT"), false).unwrap();
             image.power_cut(&mut Dice::new(seed));
-            let names: Vec<_> = image.entries(ROOT).unwrap().keys().map(|name| name.to_str().unwrap().to_owned()).collect();
+            let names: Vec<_> =
+                image.entries(ROOT).unwrap().keys().map(|name| name.to_str().unwrap().to_owned()).collect();
             let read = |name: &str| image.read(image.lookup(ROOT, OsStr::new(name)).unwrap(), 0, 9).unwrap().to_vec();
             match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 // Nothing was lost.

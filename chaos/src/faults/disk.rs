@@ -96,7 +96,10 @@ pub async fn sync_error(context: &mut Context<'_>) -> Result<Option<Done>, Strin
         Some(status) if status.success() => return Err(format!("node {victim} ended well after a failed sync")),
         Some(status) => format!("node {victim}: {failures} syncs failed, it ended with {status}"),
         None if failures > 0 => {
-            return Err(format!("node {victim} goes on {END_TIMEOUT:?} after {failures} failed syncs:\n{}", process.log_tail()));
+            return Err(format!(
+                "node {victim} goes on {END_TIMEOUT:?} after {failures} failed syncs:\n{}",
+                process.log_tail()
+            ));
         }
         None => {
             process.expect_life();

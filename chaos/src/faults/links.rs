@@ -80,7 +80,8 @@ async fn play(
                 1 => (false, true),
                 _ => (true, true),
             };
-            let change = |weather: &mut Weather, forth, back| (weather.forth.stalled, weather.back.stalled) = (forth, back);
+            let change =
+                |weather: &mut Weather, forth, back| (weather.forth.stalled, weather.back.stalled) = (forth, back);
             links.iter().for_each(|link| link.change(|weather| change(weather, forth, back)));
             sleep(length).await;
             links.iter().for_each(|link| link.change(|weather| change(weather, false, false)));

@@ -76,11 +76,6 @@ impl Network {
         self.client_addresses.insert(node, address);
     }
 
-    /// The link that `from` dials to `to`.
-    pub fn peer_link(&self, way: Way) -> Option<&Arc<Link>> {
-        self.peers.get(&way)
-    }
-
     pub fn peer_links(&self) -> impl Iterator<Item = (&Way, &Arc<Link>)> {
         self.peers.iter()
     }

@@ -3,7 +3,6 @@
 //! Addresses: 10.B.0.1 is the runner's for all; node I has 10.B.I.2 and its end of the cable is 10.B.I.1; the proxy calls it
 //! from 10.B.I.(10 + J) on behalf of node J, so that the packets of one link can be told from another's.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -73,11 +72,6 @@ impl Namespaces {
         Ipv4Addr::new(10, self.block, to as u8, 10 + from as u8).into()
     }
 
-    /// Whose address that is.
-    pub fn node_at(&self, address: IpAddr) -> Option<usize> {
-        (1..=self.names.len()).find(|node| self.address(*node) == address)
-    }
-
     /// What a node's process needs to start in its namespace.
     pub fn entrance(&self, node: usize) -> Result<Arc<OwnedFd>, String> {
         let name = self.names.get(node - 1).ok_or("no such node")?;
@@ -89,28 +83,25 @@ impl Namespaces {
     /// What matches the packets that node `to` gets from another; `port` is that of the proxy in front of the other.
     pub fn matches(&self, from: usize, to: usize, port: u16) -> [String; 2] {
         // What that node sends on connections of its own, then what it answers on those that this node dialled.
-        [
-            format!("ip saddr {}", self.on_behalf(from, to)),
-            format!("ip saddr {} tcp sport {port}", self.hub()),
-        ]
+        [format!("ip saddr {}", self.on_behalf(from, to)), format!("ip saddr {} tcp sport {port}", self.hub())]
     }
 }
 
 /// Runs a script of `nft` in a namespace: what it printed, or what it complained about.
 async fn nft(space: Arc<OwnedFd>, script: &str) -> Result<String, String> {
-        let mut command = Command::new("nft");
-        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        enter(command.as_std_mut(), space);
-        let mut child = command.spawn().map_err(|why| format!("nft: {why}"))?;
-        let mut stdin = child.stdin.take().ok_or("nft has no stdin")?;
-        stdin.write_all(script.as_bytes()).await.map_err(|why| format!("nft: {why}"))?;
-        drop(stdin);
-        let output = child.wait_with_output().await.map_err(|why| format!("nft: {why}"))?;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(format!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim()))
-        }
+    let mut command = Command::new("nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    enter(command.as_std_mut(), space);
+    let mut child = command.spawn().map_err(|why| format!("nft: {why}"))?;
+    let mut stdin = child.stdin.take().ok_or("nft has no stdin")?;
+    stdin.write_all(script.as_bytes()).await.map_err(|why| format!("nft: {why}"))?;
+    drop(stdin);
+    let output = child.wait_with_output().await.map_err(|why| format!("nft: {why}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("nft refused the rules: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
 }
 
 /// From now on the namespace receives nothing that one of these matches of `nft` describes, and all else.

@@ -138,7 +138,7 @@ where
         tokio::spawn(async move {
             // Whoever cannot be told is not a node of ours, or ended meanwhile.
             if let Some(link) = identified.await {
-                connection(near, || far(from), &link, dice).await;
+                connection(near, move || far(from), &link, dice).await;
             }
         });
     }
@@ -164,7 +164,8 @@ where
     let resets = weather.borrow().resets;
     Counts::add(&link.counts.connections, 1);
     // A partition that the proxy makes: who dials hears nothing, neither yes nor no.
-    let through = weather.wait_for(|weather| weather.resets != resets || (!weather.forth.blocked && !weather.back.blocked));
+    let through =
+        weather.wait_for(|weather| weather.resets != resets || (!weather.forth.blocked && !weather.back.blocked));
     let through = through.await.is_ok_and(|weather| weather.resets == resets);
     let far = if through && near.set_nodelay(true).is_ok() { dial().await.ok() } else { None };
     let Some(mut far) = far else {

@@ -200,8 +200,17 @@ impl Actor {
             Fate::Refused(why, at) => (Outcome::Fail, json!(why), *at),
             Fate::Doubt(why, at) => (Outcome::Unknown, json!(why), *at),
         };
-        let operation =
-            Operation { client: self.client, op, key: key.map(str::to_owned), arg, start, end, outcome, reply, node: self.node };
+        let operation = Operation {
+            client: self.client,
+            op,
+            key: key.map(str::to_owned),
+            arg,
+            start,
+            end,
+            outcome,
+            reply,
+            node: self.node,
+        };
         self.world.history.record(&operation).map_err(|why| format!("the history cannot be written: {why}"))?;
         match outcome {
             Outcome::Ok if writes => self.world.availability.acknowledge(end, self.node),
@@ -216,10 +225,12 @@ impl Actor {
         let mut why = String::new();
         for _ in 0..LAST_READ_ATTEMPTS {
             let (start, fate) = match last {
-                LastRead::Transaction(keys) => match self.multi(keys.iter().map(|key| command(["GET", key])).collect()).await {
-                    Some(done) => done,
-                    None => continue,
-                },
+                LastRead::Transaction(keys) => {
+                    match self.multi(keys.iter().map(|key| command(["GET", key])).collect()).await {
+                        Some(done) => done,
+                        None => continue,
+                    }
+                }
                 _ => match self.ask(last.command()).await {
                     Some(exchange) => (exchange.start, exchange.fate(0)),
                     None => continue,

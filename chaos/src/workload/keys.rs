@@ -45,9 +45,7 @@ impl LastRead {
         match self {
             LastRead::Register(key) => ("get", Some(key.clone()), Value::Null),
             LastRead::Set(key) => ("smembers", Some(key.clone()), Value::Null),
-            LastRead::Transaction(keys) => {
-                ("txn", None, keys.iter().map(|key| json!(["r", key, null])).collect())
-            }
+            LastRead::Transaction(keys) => ("txn", None, keys.iter().map(|key| json!(["r", key, null])).collect()),
             LastRead::Bank(name, _) => ("balances", Some(name.clone()), Value::Null),
         }
     }

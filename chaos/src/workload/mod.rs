@@ -125,12 +125,7 @@ impl Load {
     }
 }
 
-async fn live(
-    role: Role,
-    mut actor: Actor,
-    keys: Arc<Keys>,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), String> {
+async fn live(role: Role, mut actor: Actor, keys: Arc<Keys>, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
     let mean = Duration::from_secs(1) * actor.world.clients as u32 / actor.world.rate.max(1) as u32;
     let mut probed = None;
     while !*stopped.borrow() {

@@ -28,7 +28,9 @@ fn act(actor: &mut Actor, key: String) -> Act {
         0..=6 => ("get", Value::Null, command(["GET", &key]), false),
         7..=11 => ("set", json!(value), command(["SET", &key, &value]), true),
         12 => ("set", json!({"value": value, "nx": true}), command(["SET", &key, &value, "NX"]), true),
-        13 => ("set", json!({"value": value, "xx": true, "get": true}), command(["SET", &key, &value, "XX", "GET"]), true),
+        13 => {
+            ("set", json!({"value": value, "xx": true, "get": true}), command(["SET", &key, &value, "XX", "GET"]), true)
+        }
         14 => ("getset", json!(value), command(["GETSET", &key, &value]), true),
         15 => ("getdel", Value::Null, command(["GETDEL", &key]), true),
         16 => ("del", Value::Null, command(["DEL", &key]), true),
