@@ -4,4 +4,4 @@
 # usage: chaos/failover.sh [OPTIONS OF holdfast-chaos failover...]
 source "$(dirname "$0")/../scripts/lib.sh"
 need_chaos
-exec "$chaos" failover --holdfast "$holdfast" --default-settings "$@"
+exec "$chaos" failover --holdfast "$holdfast" --default-settings --rate 2000 "$@"

@@ -50,9 +50,9 @@ const TARGETS: [(Kind, &[(f64, u64)]); 4] = [
     (Kind::Restart, &[(99.0, 200)]),
 ];
 /// A killed node is down, a paused or isolated one away, for between so long.
-const AWAY: Lengths = Lengths { shortest: Duration::from_millis(1500), longest: Duration::from_millis(2500) };
+const AWAY: Lengths = Lengths { shortest: Duration::from_millis(1300), longest: Duration::from_millis(2000) };
 /// Between two faults, once all is well again.
-const CALM: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(900));
+const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(600));
 /// What a fault leaves behind counts as its own for so long.
 const AFTERMATH: Duration = Duration::from_millis(200);
 

@@ -280,14 +280,14 @@ fn disks(
     let mut order = order.into_iter();
     let mut disks = BTreeMap::new();
     let made = prepare(needs, Need::LoopFs, missing, || LoopFs::create(&plan.work, "loop", LOOP_BYTES));
-    if let (Some(disk), Some(node)) = (made, order.next()) {
-        disks.insert(node, Disk::Loop(disk));
+    if let Some(disk) = made {
+        disks.extend(order.next().map(|node| (node, Disk::Loop(disk))));
     }
     let made = prepare(needs, Need::Fuse, missing, || {
         Fuse::mount(&plan.work.join("fuse")).map_err(|why| format!("FUSE cannot be mounted: {why}"))
     });
-    if let (Some(disk), Some(node)) = (made, order.next()) {
-        disks.insert(node, Disk::Fuse(disk));
+    if let Some(disk) = made {
+        disks.extend(order.next().map(|node| (node, Disk::Fuse(disk))));
     }
     disks.extend(order.map(|node| (node, Disk::Plain(plan.work.clone()))));
     disks

@@ -17,8 +17,9 @@ const DELAY_MAX: Duration = Duration::from_millis(200);
 const JITTER_MAX: Duration = Duration::from_millis(100);
 /// Between two resets or cuts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
-/// A cut comes after so many bytes at most.
-const CUT_BYTES_MAX: u64 = 20_000;
+/// A cut comes after so many bytes at most: clients send less.
+const PEER_CUT_BYTES_MAX: u64 = 20_000;
+const CLIENT_CUT_BYTES_MAX: u64 = 2_000;
 
 /// Links between nodes: one, all of one node, or all.
 pub async fn peers(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>, String> {
@@ -93,8 +94,9 @@ async fn play(
             .await;
         }
         _ => {
+            let most = if kind == Kind::PeerCut { PEER_CUT_BYTES_MAX } else { CLIENT_CUT_BYTES_MAX };
             again_and_again(length, &mut context.dice, |dice| {
-                links.iter().for_each(|link| link.cut_after(Some(dice.below(CUT_BYTES_MAX))));
+                links.iter().for_each(|link| link.cut_after(Some(dice.below(most))));
             })
             .await;
             links.iter().for_each(|link| link.cut_after(None));
