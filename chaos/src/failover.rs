@@ -6,12 +6,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::availability::percentile;
 use crate::dice::Dice;
+use crate::disk::pace::Pace;
 use crate::faults::{self, Context, Lengths};
 use crate::history::lock;
 use crate::kinds::Kind;
@@ -39,7 +40,10 @@ pub struct Rounds {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sample {
     kind: String,
+    /// The longest time without an acknowledged write.
     gap_ms: f64,
+    /// The longest sync of a file of the runner on the same disk meanwhile.
+    sync_ms: f64,
 }
 
 /// What is demanded: percentile and most milliseconds.
@@ -81,23 +85,26 @@ pub async fn play(
     plan.extend((0..rounds.restarts).flat_map(|_| nodes.iter().map(|node| (Kind::Restart, Some(*node)))));
     let failed = |why: std::io::Error| format!("{}: {why}", samples.display());
     let mut file = OpenOptions::new().create(true).append(true).open(samples).map_err(failed)?;
+    let pace = Pace::watch(&play.stage.work).map_err(|why| format!("{}: {why}", play.stage.work.display()))?;
     for (kind, aim) in plan {
         play.recovered().await?;
         tokio::time::sleep(dice.duration(CALM.0, CALM.1)).await;
         let history = &play.world.history;
         let mut context = Context { stage: play.stage, history, lengths: AWAY, aim, dice: dice.fork() };
+        let begun = Instant::now();
         // Nothing else is played, so nothing is taken; there may be no leader for a moment.
         let Some(done) = faults::play(kind, &mut context).await? else { continue };
         tokio::time::sleep(AFTERMATH).await;
         let survivors: BTreeSet<usize> = nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
         let to = done.to + AFTERMATH.as_nanos() as u64;
         let gap_ms = play.world.availability.longest_gap(done.from, to, &survivors).as_secs_f64() * 1000.0;
+        let sync_ms = pace.longest_since(begun).as_secs_f64() * 1000.0;
         println!(
-            "{:8.2} s  {kind:<16} {:<12} no write acknowledged for {gap_ms:.0} ms",
+            "{:8.2} s  {kind:<16} {:<12} no write acknowledged for {gap_ms:.0} ms, longest sync {sync_ms:.0} ms",
             done.from as f64 / 1e9,
             done.note
         );
-        let line = serde_json::to_string(&Sample { kind: kind.name().to_owned(), gap_ms });
+        let line = serde_json::to_string(&Sample { kind: kind.name().to_owned(), gap_ms, sync_ms });
         writeln!(file, "{}", line.map_err(|why| why.to_string())?).map_err(failed)?;
         lock(fired).push(Fired { kind, done });
         if let Some(incident) = play.stage.incidents.all().first() {
@@ -118,16 +125,17 @@ pub fn summary(samples: &Path) -> Result<(String, Vec<String>), String> {
     let (mut text, mut misses) =
         (format!("{:<16} {:>6} {:>8} {:>8} {:>8}\n", "fault", "times", "p50 ms", "p99 ms", "max ms"), vec![]);
     for (kind, targets) in TARGETS {
-        let gaps: Vec<Duration> = all
-            .iter()
-            .filter(|sample| sample.kind == kind.name())
-            .map(|sample| Duration::from_secs_f64(sample.gap_ms / 1000.0))
-            .collect();
+        let of_kind = || all.iter().filter(|sample| sample.kind == kind.name());
+        let durations = |ms: fn(&Sample) -> f64| {
+            of_kind().map(|sample| Duration::from_secs_f64(ms(sample) / 1000.0)).collect::<Vec<_>>()
+        };
+        let (gaps, syncs) = (durations(|sample| sample.gap_ms), durations(|sample| sample.sync_ms));
         if gaps.is_empty() {
             continue;
         }
         let ms = |percent| percentile(&gaps, percent).map_or(0, |gap| gap.as_millis() as u64);
-        text += &format!("{kind:<16} {:>6} {:>8} {:>8} {:>8}\n", gaps.len(), ms(50.0), ms(99.0), ms(100.0));
+        let sync = percentile(&syncs, 99.0).map_or(0, |sync| sync.as_millis());
+        text += &format!("{kind:<16} {:>6} {:>8} {:>8} {:>8} {sync:>14}\n", gaps.len(), ms(50.0), ms(99.0), ms(100.0));
         for (percent, most) in targets {
             if ms(*percent) > *most {
                 misses.push(format!("{kind}: p{percent:.0} is {} ms, more than {most} ms", ms(*percent)));
@@ -144,12 +152,12 @@ mod tests {
     #[test]
     fn samples_are_summed_up_and_compared_with_their_targets() {
         let path = std::env::temp_dir().join(format!("holdfast-chaos-samples-{}", std::process::id()));
-        let line = |kind: &str, gap: u64| format!("{{\"kind\":\"{kind}\",\"gap_ms\":{gap}.0}}\n");
+        let line = |kind: &str, gap: u64| format!("{{\"kind\":\"{kind}\",\"gap_ms\":{gap}.0,\"sync_ms\":7.0}}\n");
         let text = line("kill-leader", 500) + &line("kill-leader", 1300) + &line("restart", 20);
         std::fs::write(&path, text).expect("written");
         let (table, misses) = summary(&path).expect("read");
         std::fs::remove_file(&path).expect("removed");
-        assert!(table.contains("kill-leader           2      500     1300     1300"), "{table}");
+        assert!(table.contains("kill-leader           2      500     1300     1300              7"), "{table}");
         assert_eq!(misses, ["kill-leader: p99 is 1300 ms, more than 1200 ms"]);
     }
 }

@@ -144,7 +144,11 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
         Score::Mixed { .. } => PathBuf::new(),
     };
     let fired = Mutex::default();
-    let played = perform(&score, &play, &kinds, &samples, load, &fired, &mut dice).await;
+    let observed = work.join("leaders.jsonl");
+    let played = tokio::select! {
+        played = perform(&score, &play, &kinds, &samples, load, &fired, &mut dice) => played,
+        Err(why) = stage.cluster.observe(&world.history, &observed) => Err(why),
+    };
     let mut violations = stage.incidents.all();
     if let Err(why) = played
         && !violations.contains(&why)

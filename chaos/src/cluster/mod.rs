@@ -6,14 +6,17 @@ pub mod http;
 pub mod local;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::history::lock;
+use crate::history::{History, lock};
 use compose::Container;
 use local::Process;
 
@@ -21,6 +24,8 @@ use local::Process;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at something that changes by itself.
 const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks at all nodes' view of the leader.
+const OBSERVE: Duration = Duration::from_millis(100);
 
 /// What runs a node.
 pub enum Host {
@@ -165,6 +170,27 @@ impl Cluster {
             node.wait_ready().await?;
         }
         Ok(())
+    }
+
+    /// Writes down, for whoever looks for a cause later, what each node says of the last group whenever its leader or
+    /// term changes: a line of JSON each. It never ends.
+    pub async fn observe(&self, history: &History, file: &Path) -> Result<Infallible, String> {
+        let failed = |why: std::io::Error| format!("{}: {why}", file.display());
+        let mut file = std::fs::File::create(file).map_err(failed)?;
+        let mut known = BTreeMap::new();
+        loop {
+            for node in &self.nodes {
+                let told = http::get(node.http, "/status").await.ok().filter(|(code, _)| *code == 200);
+                let status: Option<Value> = told.and_then(|(_, body)| serde_json::from_str(&body).ok());
+                let group = status.as_ref().and_then(|status| status["groups"].as_array()?.last().cloned());
+                let said = group.as_ref().map(|group| (group["term"].clone(), group["leader"].clone()));
+                if known.insert(node.id, said.clone()) != Some(said) {
+                    let line = json!({"at": history.now(), "node": node.id, "group": group});
+                    writeln!(file, "{line}").map_err(failed)?;
+                }
+            }
+            sleep(OBSERVE).await;
+        }
     }
 
     /// Who leads the last group, by the newest term that any node knows of; `None` while nobody knows.

@@ -4,6 +4,7 @@
 pub mod fuse;
 pub mod image;
 pub mod loop_fs;
+pub mod pace;
 pub mod strace;
 
 use std::path::{Path, PathBuf};
