@@ -26,7 +26,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and, for RESP3, says hello. An error means that nothing was asked of the server.
+    /// Connects, and says hello (RESP3) or sends a PING: only then there is a server at the other end, and not just a
+    /// proxy or a queue of the kernel. An error means that nothing was asked of the server.
     pub async fn open(address: SocketAddr, protocol: Protocol) -> Result<Connection, String> {
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
             .await
@@ -34,12 +35,12 @@ impl Connection {
             .map_err(|why| format!("no connection to {address}: {why}"))?;
         stream.set_nodelay(true).map_err(|why| why.to_string())?;
         let mut connection = Connection { stream, received: Vec::new() };
-        if protocol == Protocol::Resp3 {
-            connection.send(&[command(["HELLO", "3"])]).await?;
-            match connection.reply(Instant::now() + CONNECT_TIMEOUT).await? {
-                Reply::Map(_) => {}
-                other => return Err(format!("HELLO 3 was answered {other}")),
-            }
+        let greeting = if protocol == Protocol::Resp3 { command(["HELLO", "3"]) } else { command(["PING"]) };
+        connection.send(&[greeting]).await.map_err(|why| format!("no connection to {address}: {why}"))?;
+        match (protocol, connection.reply(Instant::now() + CONNECT_TIMEOUT).await) {
+            (_, Err(why)) => return Err(format!("no connection to {address}: {why}")),
+            (Protocol::Resp3, Ok(Reply::Map(_))) | (Protocol::Resp2, Ok(Reply::Simple(_))) => {}
+            (_, Ok(other)) => return Err(format!("the greeting was answered {other}")),
         }
         Ok(connection)
     }
