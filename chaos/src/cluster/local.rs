@@ -114,6 +114,16 @@ impl Process {
         let _ = self.signal(libc::SIGKILL);
     }
 
+    /// Whether nothing of it is left that could hold a file open: it is gone, or a zombie.
+    pub fn is_dead(&self) -> bool {
+        let Some(pid) = lock(&self.running).as_ref().map(|running| running.pid) else { return true };
+        match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            // The state follows the name, which is in parentheses.
+            Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
+            Err(_) => true,
+        }
+    }
+
     /// Its end is an incident again.
     pub fn expect_life(&self) {
         self.end_expected.store(false, Ordering::SeqCst);

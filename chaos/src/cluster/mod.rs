@@ -24,6 +24,8 @@ use local::Process;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at something that changes by itself.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long killed processes may take to be gone when a run is broken off.
+const DEATH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks at all nodes' view of the leader.
 const OBSERVE: Duration = Duration::from_millis(100);
 
@@ -133,8 +135,12 @@ impl Node {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for process in self.nodes.iter().filter_map(Node::process) {
-            process.abandon();
+        let processes: Vec<&Process> = self.nodes.iter().filter_map(Node::process).collect();
+        processes.iter().for_each(|process| process.abandon());
+        // What they live on is unmounted next.
+        let deadline = std::time::Instant::now() + DEATH_TIMEOUT;
+        while !processes.iter().all(|process| process.is_dead()) && std::time::Instant::now() < deadline {
+            std::thread::sleep(LOOK);
         }
     }
 }
