@@ -142,8 +142,7 @@ impl Process {
 
     /// Waits for its end. `None` when it did not end in time.
     pub async fn wait_end(&self, patience: Duration) -> Option<ExitStatus> {
-        let Some(running) = lock(&self.running).clone() else { return None };
-        let mut ended = running.ended;
+        let mut ended = lock(&self.running).clone()?.ended;
         timeout(patience, ended.wait_for(Option::is_some)).await.ok()?.ok().and_then(|status| *status)
     }
 

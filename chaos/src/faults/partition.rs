@@ -61,11 +61,11 @@ fn ring(order: &[usize]) -> BTreeSet<Way> {
     // So many to each side, and itself, are a majority.
     let reach = (count / 2).div_ceil(2);
     let mut ways = BTreeSet::new();
-    for a in 0..count {
-        for b in 0..count {
+    for (a, from) in order.iter().enumerate() {
+        for (b, to) in order.iter().enumerate() {
             let distance = a.abs_diff(b);
             if distance.min(count - distance) > reach {
-                ways.insert((order[a], order[b]));
+                ways.insert((*from, *to));
             }
         }
     }

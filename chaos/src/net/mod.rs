@@ -137,7 +137,7 @@ impl Network {
     /// What partitions held back since they began: packets, or chunks of bytes at the proxy.
     pub async fn held_back(&self) -> u64 {
         let mut sum = 0;
-        for (node, _) in &self.clients {
+        for node in self.clients.keys() {
             if let Some(Ok(space)) = self.space(*node).await {
                 sum += dropped_packets(space).await;
             }
