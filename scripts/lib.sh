@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 holdfast=$target/release/holdfast
+chaos=$target/release/holdfast-chaos
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -42,6 +43,16 @@ need_to_build() {
 }
 
 need_redis() { need redis-server=redis-server redis-cli=redis-tools redis-benchmark=redis-tools; }
+
+# What chaos/ needs: both programs, and, where packages can be installed, the tools of its faults. What is missing in the
+# end it finds out itself and says.
+need_chaos() {
+  if [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; then
+    need ip=iproute2 nft=nftables strace=strace mkfs.ext4=e2fsprogs mount=mount cc=build-essential
+  fi
+  [ -x "$holdfast" ] || { need_to_build; build; }
+  cargo build --release --locked --quiet -p holdfast-chaos
+}
 
 # with_progress COMMAND...: runs a build and says every 30 s that it lives, unless a terminal shows cargo's own bar.
 with_progress() {

@@ -1,0 +1,496 @@
+//! A file system in memory that knows which of its changes were synced, and can lose the others.
+//!
+//! Every change that is not synced yet has an undo. A power cut takes back, per file, all from some point on, with
+//! the first of them possibly torn; and per directory all names from some point on. What is promised to be durable:
+//! a file's bytes and length after fsync or fdatasync of it; a name after fsync of its directory or (as every journaling
+//! file system does) of the file itself. Nothing else is.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::time::SystemTime;
+
+use crate::dice::Dice;
+
+/// Number of the root directory, as FUSE has it.
+pub const ROOT: u64 = 1;
+
+/// What a call can be refused for, as error numbers of the system.
+pub type Refusal = i32;
+
+/// A file or a directory.
+#[derive(Debug)]
+pub struct Inode {
+    pub content: Content,
+    pub permissions: u16,
+    pub modified: SystemTime,
+    /// Names that lead here.
+    pub names: u32,
+    /// Open handles.
+    pub open: u32,
+}
+
+#[derive(Debug)]
+pub enum Content {
+    File { bytes: Vec<u8>, unsynced: Vec<Undo> },
+    Directory(BTreeMap<OsString, u64>),
+}
+
+/// Takes back one change of a file's content.
+#[derive(Debug)]
+pub struct Undo {
+    offset: usize,
+    /// What was there and was overwritten or cut off.
+    old: Vec<u8>,
+    length_before: usize,
+    /// Bytes that a write brought; 0 for a change of length.
+    written: usize,
+}
+
+/// Takes back one change of a directory.
+#[derive(Debug)]
+enum NameUndo {
+    /// `name` led nowhere, or to `before`, and now to `after`.
+    Set {
+        parent: u64,
+        name: OsString,
+        before: Option<u64>,
+        after: u64,
+    },
+    Removed {
+        parent: u64,
+        name: OsString,
+        before: u64,
+    },
+    /// One step: a rename is never half done.
+    Renamed {
+        from: (u64, OsString),
+        to: (u64, OsString),
+        inode: u64,
+        replaced: Option<u64>,
+    },
+}
+
+impl NameUndo {
+    fn parents(&self) -> [u64; 2] {
+        match self {
+            NameUndo::Set { parent, .. } | NameUndo::Removed { parent, .. } => [*parent, *parent],
+            NameUndo::Renamed { from, to, .. } => [from.0, to.0],
+        }
+    }
+
+    fn refers_to(&self, inode: u64) -> bool {
+        match self {
+            NameUndo::Set { before, after, .. } => *before == Some(inode) || *after == inode,
+            NameUndo::Removed { before, .. } => *before == inode,
+            NameUndo::Renamed { inode: moved, replaced, .. } => *moved == inode || *replaced == Some(inode),
+        }
+    }
+}
+
+/// What a power cut took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    pub writes: u64,
+    pub bytes: u64,
+    pub torn: u64,
+    pub names: u64,
+}
+
+/// The file system.
+#[derive(Debug)]
+pub struct Image {
+    inodes: BTreeMap<u64, Inode>,
+    next: u64,
+    names: Vec<NameUndo>,
+}
+
+impl Image {
+    pub fn new() -> Image {
+        let mut image = Image { inodes: BTreeMap::new(), next: ROOT, names: Vec::new() };
+        let root = image.make(Content::Directory(BTreeMap::new()), 0o755);
+        image.inodes.get_mut(&root).expect("just made").names = 1;
+        image
+    }
+
+    fn make(&mut self, content: Content, permissions: u16) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let inode = Inode { content, permissions, modified: SystemTime::now(), names: 0, open: 0 };
+        self.inodes.insert(number, inode);
+        number
+    }
+
+    pub fn inode(&self, number: u64) -> Result<&Inode, Refusal> {
+        self.inodes.get(&number).ok_or(libc::ENOENT)
+    }
+
+    pub fn inode_mut(&mut self, number: u64) -> Result<&mut Inode, Refusal> {
+        self.inodes.get_mut(&number).ok_or(libc::ENOENT)
+    }
+
+    pub fn entries(&self, number: u64) -> Result<&BTreeMap<OsString, u64>, Refusal> {
+        match &self.inode(number)?.content {
+            Content::Directory(entries) => Ok(entries),
+            Content::File { .. } => Err(libc::ENOTDIR),
+        }
+    }
+
+    fn entries_mut(&mut self, number: u64) -> Result<&mut BTreeMap<OsString, u64>, Refusal> {
+        match &mut self.inode_mut(number)?.content {
+            Content::Directory(entries) => Ok(entries),
+            Content::File { .. } => Err(libc::ENOTDIR),
+        }
+    }
+
+    pub fn lookup(&self, parent: u64, name: &OsStr) -> Result<u64, Refusal> {
+        self.entries(parent)?.get(name).copied().ok_or(libc::ENOENT)
+    }
+
+    /// Makes a file or an empty directory.
+    pub fn create(&mut self, parent: u64, name: &OsStr, directory: bool, permissions: u16) -> Result<u64, Refusal> {
+        if self.entries(parent)?.contains_key(name) {
+            return Err(libc::EEXIST);
+        }
+        let content = if directory {
+            Content::Directory(BTreeMap::new())
+        } else {
+            Content::File { bytes: Vec::new(), unsynced: Vec::new() }
+        };
+        let number = self.make(content, permissions);
+        self.set_name(parent, name, Some(number))?;
+        self.names.push(NameUndo::Set { parent, name: name.into(), before: None, after: number });
+        Ok(number)
+    }
+
+    /// A second name for a file.
+    pub fn link(&mut self, inode: u64, parent: u64, name: &OsStr) -> Result<(), Refusal> {
+        if self.entries(parent)?.contains_key(name) {
+            return Err(libc::EEXIST);
+        }
+        if matches!(self.inode(inode)?.content, Content::Directory(_)) {
+            return Err(libc::EPERM);
+        }
+        self.set_name(parent, name, Some(inode))?;
+        self.names.push(NameUndo::Set { parent, name: name.into(), before: None, after: inode });
+        Ok(())
+    }
+
+    pub fn remove(&mut self, parent: u64, name: &OsStr, directory: bool) -> Result<(), Refusal> {
+        let before = self.lookup(parent, name)?;
+        match &self.inode(before)?.content {
+            Content::Directory(_) if !directory => return Err(libc::EISDIR),
+            Content::Directory(entries) if !entries.is_empty() => return Err(libc::ENOTEMPTY),
+            Content::File { .. } if directory => return Err(libc::ENOTDIR),
+            _ => {}
+        }
+        self.set_name(parent, name, None)?;
+        self.names.push(NameUndo::Removed { parent, name: name.into(), before });
+        Ok(())
+    }
+
+    pub fn rename(&mut self, from: (u64, &OsStr), to: (u64, &OsStr)) -> Result<(), Refusal> {
+        let inode = self.lookup(from.0, from.1)?;
+        let replaced = self.entries(to.0)?.get(to.1).copied();
+        if replaced == Some(inode) {
+            return Ok(());
+        }
+        if let Some(replaced) = replaced
+            && let Content::Directory(entries) = &self.inode(replaced)?.content
+            && !entries.is_empty()
+        {
+            return Err(libc::ENOTEMPTY);
+        }
+        self.set_name(from.0, from.1, None)?;
+        self.set_name(to.0, to.1, Some(inode))?;
+        let (from, to) = ((from.0, from.1.into()), (to.0, to.1.into()));
+        self.names.push(NameUndo::Renamed { from, to, inode, replaced });
+        Ok(())
+    }
+
+    /// Lets a name lead somewhere else or nowhere, and counts.
+    fn set_name(&mut self, parent: u64, name: &OsStr, to: Option<u64>) -> Result<(), Refusal> {
+        let entries = self.entries_mut(parent)?;
+        let before = match to {
+            Some(inode) => entries.insert(name.into(), inode),
+            None => entries.remove(name),
+        };
+        if let Some(inode) = before.and_then(|inode| self.inodes.get_mut(&inode)) {
+            inode.names = inode.names.saturating_sub(1);
+        }
+        if let Some(inode) = to.and_then(|inode| self.inodes.get_mut(&inode)) {
+            inode.names += 1;
+        }
+        Ok(())
+    }
+
+    pub fn read(&self, number: u64, offset: u64, length: usize) -> Result<&[u8], Refusal> {
+        match &self.inode(number)?.content {
+            Content::File { bytes, .. } => {
+                let start = (offset as usize).min(bytes.len());
+                Ok(&bytes[start..bytes.len().min(start + length)])
+            }
+            Content::Directory(_) => Err(libc::EISDIR),
+        }
+    }
+
+    pub fn write(&mut self, number: u64, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+        let inode = self.inode_mut(number)?;
+        inode.modified = SystemTime::now();
+        let Content::File { bytes, unsynced } = &mut inode.content else { return Err(libc::EISDIR) };
+        let (offset, length_before) = (offset as usize, bytes.len());
+        let overwritten = offset.min(length_before)..(offset + data.len()).min(length_before);
+        unsynced.push(Undo { offset, old: bytes[overwritten].to_vec(), length_before, written: data.len() });
+        put(bytes, offset, data);
+        Ok(())
+    }
+
+    pub fn set_length(&mut self, number: u64, length: u64) -> Result<(), Refusal> {
+        let inode = self.inode_mut(number)?;
+        inode.modified = SystemTime::now();
+        let Content::File { bytes, unsynced } = &mut inode.content else { return Err(libc::EISDIR) };
+        let (length, length_before) = (length as usize, bytes.len());
+        let cut_off = bytes[length.min(length_before)..].to_vec();
+        unsynced.push(Undo { offset: length.min(length_before), old: cut_off, length_before, written: 0 });
+        bytes.resize(length, 0);
+        Ok(())
+    }
+
+    /// Everything of a file, or of a directory's names, is durable from now on.
+    pub fn sync(&mut self, number: u64) -> Result<(), Refusal> {
+        match &mut self.inode_mut(number)?.content {
+            Content::File { unsynced, .. } => {
+                unsynced.clear();
+                // The names that lead to it come along, and with them what happened in those directories before.
+                let last = self.names.iter().rposition(|undo| undo.refers_to(number));
+                if let Some(last) = last {
+                    let parents = self.names[last].parents();
+                    self.settle_names(last + 1, &parents);
+                }
+            }
+            Content::Directory(_) => self.settle_names(self.names.len(), &[number]),
+        }
+        Ok(())
+    }
+
+    /// The first so many changes of names, those of these directories, cannot be lost any more.
+    fn settle_names(&mut self, among: usize, parents: &[u64]) {
+        let mut at = 0;
+        let mut settled = Vec::new();
+        self.names.retain(|undo| {
+            let settles = at < among && undo.parents().iter().any(|parent| parents.contains(parent));
+            at += 1;
+            if let (true, NameUndo::Set { before: Some(old), .. } | NameUndo::Removed { before: old, .. }) =
+                (settles, undo)
+            {
+                settled.push(*old);
+            }
+            if let (true, NameUndo::Renamed { replaced: Some(old), .. }) = (settles, undo) {
+                settled.push(*old);
+            }
+            !settles
+        });
+        for inode in settled {
+            self.forget(inode);
+        }
+    }
+
+    /// Frees what nothing leads to any more.
+    pub fn forget(&mut self, number: u64) {
+        let unused = self.inodes.get(&number).is_some_and(|inode| inode.names == 0 && inode.open == 0);
+        if unused && !self.names.iter().any(|undo| undo.refers_to(number)) {
+            self.inodes.remove(&number);
+        }
+    }
+
+    /// Loses what was not synced, or some of it.
+    pub fn power_cut(&mut self, dice: &mut Dice) -> Loss {
+        let mut loss = Loss::default();
+        for inode in self.inodes.values_mut() {
+            if let Content::File { bytes, unsynced } = &mut inode.content
+                && !unsynced.is_empty()
+            {
+                lose_content(bytes, std::mem::take(unsynced), dice, &mut loss);
+            }
+            inode.open = 0;
+        }
+        self.lose_names(dice, &mut loss);
+        let unused: Vec<u64> = self.inodes.iter().filter(|(_, inode)| inode.names == 0).map(|(n, _)| *n).collect();
+        for number in unused {
+            self.inodes.remove(&number);
+        }
+        loss
+    }
+
+    fn lose_names(&mut self, dice: &mut Dice, loss: &mut Loss) {
+        let names = std::mem::take(&mut self.names);
+        // Each directory keeps what happened before some point; a rename between two needs both to keep it.
+        let mut lost_from: BTreeMap<u64, usize> = BTreeMap::new();
+        let parents: Vec<u64> = names.iter().flat_map(NameUndo::parents).collect();
+        for parent in parents {
+            lost_from.entry(parent).or_insert_with(|| dice.below(names.len() as u64 + 1) as usize);
+        }
+        let mut lost = vec![false; names.len()];
+        for (at, undo) in names.iter().enumerate() {
+            let parents = undo.parents();
+            lost[at] = parents.iter().any(|parent| lost_from.get(parent).is_some_and(|first| at >= *first));
+            if lost[at] {
+                // What comes later in the same directories builds on it.
+                for parent in parents {
+                    let first = lost_from.entry(parent).or_insert(at);
+                    *first = (*first).min(at);
+                }
+            }
+        }
+        for (_, undo) in names.into_iter().enumerate().rev().filter(|(at, _)| lost[*at]) {
+            loss.names += 1;
+            // A directory that is gone itself takes its names along.
+            let _ = match undo {
+                NameUndo::Set { parent, name, before, .. } => self.set_name(parent, &name, before),
+                NameUndo::Removed { parent, name, before } => self.set_name(parent, &name, Some(before)),
+                NameUndo::Renamed { from, to, inode, replaced } => {
+                    self.set_name(to.0, &to.1, replaced).and_then(|()| self.set_name(from.0, &from.1, Some(inode)))
+                }
+            };
+        }
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        let length = |inode: &Inode| match &inode.content {
+            Content::File { bytes, .. } => bytes.len() as u64,
+            Content::Directory(_) => 0,
+        };
+        self.inodes.values().map(length).sum()
+    }
+}
+
+/// Puts data at an offset; a gap before it becomes zeros.
+fn put(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    let end = offset + data.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(data);
+}
+
+/// Keeps the first of a file's unsynced changes, some number of them, and perhaps a part of the next.
+fn lose_content(bytes: &mut Vec<u8>, mut unsynced: Vec<Undo>, dice: &mut Dice, loss: &mut Loss) {
+    let keep = dice.below(unsynced.len() as u64 + 1) as usize;
+    let mut torn: Option<(usize, Vec<u8>)> = None;
+    while unsynced.len() > keep {
+        let Some(undo) = unsynced.pop() else { break };
+        loss.writes += 1;
+        loss.bytes += undo.written as u64;
+        if unsynced.len() == keep && undo.written > 1 && dice.chance(70) {
+            let part = match dice.below(3) {
+                // Sector by sector, byte by byte, or the length without the bytes.
+                0 => bytes[undo.offset..undo.offset + undo.written / 512 * 512].to_vec(),
+                1 => bytes[undo.offset..undo.offset + dice.between(1, undo.written as u64 - 1) as usize].to_vec(),
+                _ => vec![0; undo.written],
+            };
+            torn = Some((undo.offset, part));
+        }
+        bytes.resize(undo.length_before, 0);
+        let start = undo.offset.min(undo.length_before);
+        bytes[start..start + undo.old.len()].copy_from_slice(&undo.old);
+    }
+    if let Some((offset, part)) = torn.filter(|(_, part)| !part.is_empty()) {
+        loss.torn += 1;
+        put(bytes, offset, &part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(image: &mut Image, name: &str) -> u64 {
+        image.create(ROOT, OsStr::new(name), false, 0o644).expect("a new name")
+    }
+
+    #[test]
+    fn what_was_synced_survives_every_cut() {
+        for seed in 0..200 {
+            let mut image = Image::new();
+            let log = file(&mut image, "log");
+            image.write(log, 0, b"synced").unwrap();
+            image.sync(log).unwrap();
+            image.write(log, 6, b" and not").unwrap();
+            image.write(log, 2, b"XX").unwrap();
+            let loss = image.power_cut(&mut Dice::new(seed));
+            let found = image.lookup(ROOT, OsStr::new("log")).expect("fsync of a file keeps its name");
+            let bytes = image.read(found, 0, 100).unwrap().to_vec();
+            // The overwrite came last: torn or not, it touches bytes 2 and 3 only.
+            assert_eq!([&bytes[..2], &bytes[4..6]].concat(), b"syed", "seed {seed}: {bytes:?}");
+            assert!(bytes.len() <= 14, "seed {seed}");
+            assert_eq!(loss.names, 0, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_synced_is_lost_torn_or_kept() {
+        let mut seen = [false; 4];
+        for seed in 0..300 {
+            let mut image = Image::new();
+            let log = file(&mut image, "log");
+            image.sync(log).unwrap();
+            image.write(log, 0, &[7; 1000]).unwrap();
+            let loss = image.power_cut(&mut Dice::new(seed));
+            let bytes = image.read(log, 0, 2000).unwrap();
+            let sevens = bytes.iter().take_while(|byte| **byte == 7).count();
+            assert!(bytes[sevens..].iter().all(|byte| *byte == 0), "seed {seed}: nothing is made up");
+            seen[0] |= bytes.is_empty() && loss.writes == 1;
+            seen[1] |= bytes.len() == 1000 && sevens == 1000 && loss == Loss::default();
+            seen[2] |= sevens > 0 && sevens < 1000 && loss.torn == 1;
+            seen[3] |= bytes.len() == 1000 && sevens == 0 && loss.torn == 1;
+        }
+        assert_eq!(seen, [true; 4]);
+    }
+
+    #[test]
+    fn names_are_lost_from_some_point_on_and_renames_are_whole() {
+        let (mut lost_all, mut lost_some) = (false, false);
+        for seed in 0..200 {
+            let mut image = Image::new();
+            let current = file(&mut image, "CURRENT");
+            image.write(current, 0, b"1").unwrap();
+            image.sync(current).unwrap();
+            image.sync(ROOT).unwrap();
+            let next = file(&mut image, "next");
+            image.write(next, 0, b"2").unwrap();
+            image.sync(next).unwrap();
+            image.rename((ROOT, OsStr::new("next")), (ROOT, OsStr::new("CURRENT"))).unwrap();
+            image.remove(ROOT, OsStr::new("CURRENT"), false).unwrap();
+            image.power_cut(&mut Dice::new(seed));
+            let names: Vec<_> =
+                image.entries(ROOT).unwrap().keys().map(|name| name.to_str().unwrap().to_owned()).collect();
+            let read = |name: &str| image.read(image.lookup(ROOT, OsStr::new(name)).unwrap(), 0, 9).unwrap().to_vec();
+            match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                // Nothing was lost.
+                [] => {}
+                ["CURRENT"] => {
+                    assert_eq!(read("CURRENT"), b"2", "seed {seed}");
+                    lost_some = true;
+                }
+                ["CURRENT", "next"] => {
+                    assert_eq!((read("CURRENT"), read("next")), (b"1".to_vec(), b"2".to_vec()), "seed {seed}");
+                    lost_all = true;
+                }
+                _ => panic!("seed {seed}: {names:?}"),
+            }
+        }
+        assert!(lost_all && lost_some);
+    }
+
+    #[test]
+    fn a_directory_sync_keeps_its_names_and_frees_what_is_gone() {
+        let mut image = Image::new();
+        let a = file(&mut image, "a");
+        image.sync(ROOT).unwrap();
+        image.remove(ROOT, OsStr::new("a"), false).unwrap();
+        assert!(image.inode(a).is_ok(), "the removal may be lost, so the file is kept");
+        image.sync(ROOT).unwrap();
+        assert!(image.inode(a).is_err());
+        assert_eq!(image.power_cut(&mut Dice::new(1)), Loss::default());
+    }
+}

@@ -1,0 +1,143 @@
+//! Disks that are slow, full, failing, or that lose what was not synced.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{Context, Done};
+use crate::disk::Disk;
+use crate::disk::strace::{Injection, Strace};
+use crate::stage::Claim;
+
+/// How long a sync of a slow disk takes.
+const SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(300));
+/// How long a node may go on after its disk began to fail: it notices when it next writes.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Lets every sync of a node take long.
+pub async fn slow(context: &mut Context<'_>) -> Result<Option<Done>, String> {
+    let stage = context.stage;
+    let victim = context.any_node();
+    let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
+    let delay = context.dice.duration(SYNC_DELAY.0, SYNC_DELAY.1);
+    let length = context.lengths.draw(&mut context.dice);
+    let from = context.now();
+    let syncs = match stage.disks.get(&victim) {
+        Some(Disk::Fuse(disk)) => {
+            let before = disk.syncs();
+            disk.set_sync_delay(delay);
+            sleep(length).await;
+            disk.set_sync_delay(Duration::ZERO);
+            disk.syncs() - before
+        }
+        _ => {
+            let Some(pid) = stage.cluster.node(victim)?.process().and_then(|process| process.pid()) else {
+                return Ok(None);
+            };
+            let output = stage.work.join(format!("strace-{from}"));
+            let strace = Strace::attach(pid, Injection::Delay(delay), &output).await?;
+            sleep(length).await;
+            strace.detach().await
+        }
+    };
+    let note = format!("node {victim}: {syncs} syncs took {} ms more", delay.as_millis());
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: syncs > 0, note }))
+}
+
+/// Fills a node's disk until the node gives up, then makes room and starts it again.
+pub async fn full(context: &mut Context<'_>) -> Result<Option<Done>, String> {
+    let stage = context.stage;
+    let found = stage.disks.iter().find_map(|(node, disk)| match disk {
+        Disk::Loop(disk) => Some((*node, disk)),
+        _ => None,
+    });
+    let Some((victim, disk)) = found else { return Ok(None) };
+    let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
+    let node = stage.cluster.node(victim)?;
+    let Some(process) = node.process() else { return Ok(None) };
+    let failed = |what: &str, why: std::io::Error| format!("{what} of node {victim}: {why}");
+    let from = context.now();
+    process.expect_end();
+    disk.fill().map_err(|why| failed("filling the disk", why))?;
+    let ended = process.wait_end(END_TIMEOUT).await;
+    sleep(context.lengths.shortest).await;
+    disk.empty().map_err(|why| failed("making room on the disk", why))?;
+    let note = match ended {
+        Some(status) if status.success() => return Err(format!("node {victim} ended well on a full disk")),
+        Some(status) => {
+            node.start().await?;
+            format!("node {victim} ended with {status}")
+        }
+        None => {
+            process.expect_life();
+            format!("node {victim} needed no room for {END_TIMEOUT:?}")
+        }
+    };
+    node.wait_ready().await?;
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: ended.is_some(), note }))
+}
+
+/// Lets a node's syncs fail with EIO: it must end at once, as nobody knows what its disk holds.
+pub async fn sync_error(context: &mut Context<'_>) -> Result<Option<Done>, String> {
+    let stage = context.stage;
+    let victim = context.any_node();
+    let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
+    let node = stage.cluster.node(victim)?;
+    let Some((process, pid)) = node.process().and_then(|process| Some((process, process.pid()?))) else {
+        return Ok(None);
+    };
+    let from = context.now();
+    process.expect_end();
+    let strace = Strace::attach(pid, Injection::Fail, &stage.work.join(format!("strace-{from}"))).await?;
+    let ended = process.wait_end(END_TIMEOUT).await;
+    let failures = strace.detach().await;
+    let note = match ended {
+        Some(status) if status.success() => return Err(format!("node {victim} ended well after a failed sync")),
+        Some(status) => format!("node {victim}: {failures} syncs failed, it ended with {status}"),
+        None if failures > 0 => {
+            return Err(format!(
+                "node {victim} goes on {END_TIMEOUT:?} after {failures} failed syncs:\n{}",
+                process.log_tail()
+            ));
+        }
+        None => {
+            process.expect_life();
+            format!("node {victim} synced nothing for {END_TIMEOUT:?}")
+        }
+    };
+    if ended.is_some() {
+        sleep(context.lengths.shortest).await;
+        node.start().await?;
+    }
+    node.wait_ready().await?;
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: failures > 0, note }))
+}
+
+/// Kills a node and takes back what it had not synced.
+pub async fn lost_writes(context: &mut Context<'_>) -> Result<Option<Done>, String> {
+    let stage = context.stage;
+    let found = stage.disks.iter().find_map(|(node, disk)| match disk {
+        Disk::Fuse(disk) => Some((*node, disk)),
+        _ => None,
+    });
+    let Some((victim, disk)) = found else { return Ok(None) };
+    let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
+    let node = stage.cluster.node(victim)?;
+    let from = context.now();
+    // Slow syncs for a moment, so that the kill meets some on their way.
+    disk.set_sync_delay(context.dice.duration(Duration::ZERO, Duration::from_millis(20)));
+    sleep(context.dice.duration(Duration::from_millis(50), Duration::from_millis(300))).await;
+    node.kill().await?;
+    disk.set_sync_delay(Duration::ZERO);
+    let loss = disk.power_cut(&mut context.dice);
+    sleep(context.lengths.draw(&mut context.dice)).await;
+    node.start().await?;
+    node.wait_ready().await?;
+    let note = format!(
+        "node {victim}: {} writes of {} bytes and {} names lost, {} torn",
+        loss.writes, loss.bytes, loss.names, loss.torn
+    );
+    let effect = loss.writes + loss.names > 0;
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect, note }))
+}
