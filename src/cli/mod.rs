@@ -3,6 +3,8 @@
 
 mod commands;
 mod config;
+mod health;
+mod http;
 mod server;
 mod sim;
 mod status;
@@ -25,6 +27,8 @@ enum Command {
     Server(server::Flags),
     /// Print nodes, groups, leaders, terms and applied indexes of a running cluster.
     Status(status::Flags),
+    /// Tell by the exit code whether a node can answer clients; for health checks of containers.
+    Health(health::Flags),
     /// Print every command that clients may send, as a page of Markdown.
     Commands(commands::Flags),
     /// Print the settings in effect and where each comes from.
@@ -39,6 +43,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_else(|| Command::Server(server::Flags::default())) {
         Command::Server(flags) => server::run(flags),
         Command::Status(flags) => status::run(&flags),
+        Command::Health(flags) => health::run(&flags),
         Command::Commands(flags) => commands::run(&flags),
         Command::Config(flags) => config::run(flags),
         Command::Sim(flags) => sim::run(&flags),

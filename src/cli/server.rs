@@ -32,6 +32,12 @@ pub struct Flags {
     /// Where health, status and metrics are served
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
+    /// Where clients are told to find this node, if not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise_resp: Option<String>,
+    /// The same for HTTP
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise_http: Option<String>,
     /// Ids and peer addresses of the first nodes, the same on each: 1=host:port,2=host:port,3=host:port
     #[arg(long, value_name = "LIST")]
     initial_cluster: Option<String>,
@@ -53,14 +59,14 @@ impl Flags {
             ("listen.resp", self.resp),
             ("listen.peer", self.peer),
             ("listen.http", self.http),
+            ("advertise.resp", self.advertise_resp),
+            ("advertise.http", self.advertise_http),
             ("cluster.initial", self.initial_cluster),
             ("cluster.partitions", self.partitions.map(|count| count.to_string())),
         ];
         Ok(Sources {
             file: self.config,
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+            environment: settings::environment(),
             flags: flags.into_iter().filter_map(|(path, value)| Some((path, value?))).collect(),
         })
     }
@@ -88,6 +94,8 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     config.resp = resolve("listen.resp", &settings.resp)?;
     config.http = resolve("listen.http", &settings.http)?;
     config.peer = Some(resolve("listen.peer", &settings.peer)?);
+    config.advertise_resp = Some(settings.advertise_resp.clone()).filter(|address| !address.is_empty());
+    config.advertise_http = Some(settings.advertise_http.clone()).filter(|address| !address.is_empty());
     config.clients_max = settings.clients_max;
     config.password = Some(settings.password.clone()).filter(|password| !password.is_empty());
     config.idle_timeout = settings.idle_timeout;
@@ -138,7 +146,7 @@ mod tests {
             Kind::Integer(low, _) => low.to_string(),
             Kind::Ratio(..) => "0.5".into(),
             Kind::Text => "other".into(),
-            Kind::Address => "127.0.0.1:7".into(),
+            Kind::Address | Kind::MaybeAddress => "127.0.0.1:7".into(),
             Kind::Choice(words) => words.iter().find(|word| **word != row.default).expect("two words").to_string(),
             Kind::Cluster => "1=127.0.0.1:7,2=127.0.0.1:8".into(),
         }

@@ -1,41 +1,29 @@
 //! `holdfast status`: asks a node over HTTP and prints tables.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
+use super::http::Target;
+
 /// Flags of `status`.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// HTTP address of any node
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
-    http: String,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Prints nodes and groups as the asked node knows them.
 pub fn run(flags: &Flags) -> Result<ExitCode, String> {
-    let body = get(&flags.http, "/status")?;
+    let answer = flags.target.get("/status")?;
+    if answer.code != 200 {
+        return Err(format!("/status was answered with the HTTP status {}", answer.code));
+    }
     let status: Value =
-        serde_json::from_str(&body).map_err(|why| format!("{}: the answer is not JSON: {why}", flags.http))?;
+        serde_json::from_str(&answer.body).map_err(|why| format!("the answer of /status is not JSON: {why}"))?;
     print!("{}", tables(&status));
     Ok(ExitCode::SUCCESS)
-}
-
-fn get(address: &str, path: &str) -> Result<String, String> {
-    let failed = |why: std::io::Error| format!("{address}: {why}; is a node listening for HTTP there (--http)?");
-    let mut stream = TcpStream::connect(address).map_err(failed)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(failed)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").map_err(failed)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).map_err(failed)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{address}: not an HTTP answer"))?;
-    let status = head.lines().next().unwrap_or("");
-    if status.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(format!("{address}: {status}")) }
 }
 
 fn tables(status: &Value) -> String {

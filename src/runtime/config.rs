@@ -29,6 +29,10 @@ pub struct Config {
     pub http: SocketAddr,
     /// Peers; `None` for a single node without peers.
     pub peer: Option<SocketAddr>,
+    /// Where RESP clients are told to find this node, as `host:port`; `None` for where it listens.
+    pub advertise_resp: Option<String>,
+    /// The same for HTTP.
+    pub advertise_http: Option<String>,
     /// Clients at a time.
     pub clients_max: usize,
     /// `requirepass`: what AUTH must say; `None` for none.
@@ -143,6 +147,8 @@ impl Config {
             resp: any,
             http: any,
             peer: None,
+            advertise_resp: None,
+            advertise_http: None,
             clients_max: limits::CLIENTS_MAX,
             password: None,
             idle_timeout: Duration::ZERO,

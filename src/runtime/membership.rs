@@ -129,7 +129,7 @@ fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
 }
 
 /// How others reach this node. The peer address is what the list of first nodes says, for that is where they look; the
-/// others are where it listens, with the host of the peer address instead of a wildcard.
+/// others are what the settings say, or else where it listens, with the host of the peer address instead of a wildcard.
 pub fn advertised(config: &Config, members: &[(NodeId, String)], listeners: Listeners) -> Node {
     let told = if config.initial_cluster.is_empty() { members } else { &config.initial_cluster };
     // A single node that was never told how others find it may listen elsewhere than in an earlier life.
@@ -140,17 +140,24 @@ pub fn advertised(config: &Config, members: &[(NodeId, String)], listeners: List
         if listener.ip().is_unspecified() { format!("{host}:{}", listener.port()) } else { listener.to_string() }
     };
     let peer = entry.map(str::to_owned).or_else(|| listeners.peer.map(reached)).unwrap_or_default();
-    Node { id: config.node, peer, resp: Some(reached(listeners.resp)), http: Some(reached(listeners.http)) }
+    let resp = config.advertise_resp.clone().unwrap_or_else(|| reached(listeners.resp));
+    let http = config.advertise_http.clone().unwrap_or_else(|| reached(listeners.http));
+    Node { id: config.node, peer, resp: Some(resp), http: Some(http) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn list(list: &[&str]) -> Vec<(NodeId, String)> {
+        (1..).map(NodeId).zip(list.iter().map(|at| at.to_string())).collect()
+    }
+
     fn node(resp: &str, initial: &[&str], members: &[&str]) -> [String; 3] {
-        let list = |list: &[&str]| (1..).map(NodeId).zip(list.iter().map(|at| at.to_string())).collect::<Vec<_>>();
-        let mut config = Config::new(NodeId(2), "data");
-        config.initial_cluster = list(initial);
+        node_of(Config { initial_cluster: list(initial), ..Config::new(NodeId(2), "data") }, resp, members)
+    }
+
+    fn node_of(config: Config, resp: &str, members: &[&str]) -> [String; 3] {
         let at = |port: u16| SocketAddr::new(resp.parse().expect("an address"), port);
         let listeners = Listeners { resp: at(6379), http: at(8080), peer: Some(at(16379)) };
         let node = advertised(&config, &list(members), listeners);
@@ -173,6 +180,18 @@ mod tests {
         assert_eq!(node("0.0.0.0", &[], &told), expected, "the directory remembers the list");
         assert_eq!(node("0.0.0.0", &["a:1", "c:2"], &told)[1], "c:6379", "what is said now counts");
         assert_eq!(node("::", &["a:1", "[fe80::2]:2"], &told)[1], "[fe80::2]:6379");
+    }
+
+    #[test]
+    fn what_the_settings_say_is_advertised_whatever_the_listener() {
+        let told = ["a:16379", "b.example:26379"];
+        let config = Config { initial_cluster: list(&told), ..Config::new(NodeId(2), "data") };
+        let resp = Config { advertise_resp: Some("localhost:6380".into()), ..config.clone() };
+        let expected = ["b.example:26379", "localhost:6380", "b.example:8080"];
+        assert_eq!(node_of(resp.clone(), "0.0.0.0", &told), expected);
+        assert_eq!(node_of(resp, "10.0.0.2", &told)[1..], ["localhost:6380", "10.0.0.2:8080"]);
+        let http = Config { advertise_http: Some("localhost:8081".into()), ..config };
+        assert_eq!(node_of(http, "10.0.0.2", &told)[1..], ["10.0.0.2:6379", "localhost:8081"]);
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub struct Sources {
     pub flags: Vec<(&'static str, String)>,
 }
 
+/// The variables of this process, for [`Sources::environment`]; what is no UTF-8 is no setting.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// Which source a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -183,6 +190,8 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
         },
         Kind::Text => Ok(()),
         Kind::Address => address(value).map_err(|why| format!("{path}: {why}")),
+        Kind::MaybeAddress if value.is_empty() => Ok(()),
+        Kind::MaybeAddress => told(value).map_err(|why| format!("{path}: {why}")),
         Kind::Cluster => cluster(value).map(|_| ()).map_err(|why| format!("{path}: {why}")),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
         Kind::Choice(words) => {
@@ -200,6 +209,18 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
 fn address(text: &str) -> Result<(), String> {
     let valid = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if valid { Ok(()) } else { Err(format!("\"{text}\" is not host:port")) }
+}
+
+/// An address that others are told: what only a listener can be is none.
+fn told(text: &str) -> Result<(), String> {
+    address(text)?;
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    let is_wildcard = host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
+    match (is_wildcard, port.parse()) {
+        (true, _) => Err(format!("nobody can connect to the wildcard of \"{text}\"; name a host")),
+        (false, Ok(0_u16)) => Err(format!("nobody can connect to port 0 of \"{text}\"")),
+        (false, _) => Ok(()),
+    }
 }
 
 /// `1=host:port,2=host:port` to pairs, sorted by id.
@@ -240,6 +261,8 @@ fn typed(values: &[(&'static str, String, Origin)]) -> Result<Settings, String> 
         resp: text("listen.resp")?.to_owned(),
         peer: text("listen.peer")?.to_owned(),
         http: text("listen.http")?.to_owned(),
+        advertise_resp: text("advertise.resp")?.to_owned(),
+        advertise_http: text("advertise.http")?.to_owned(),
         initial_cluster,
         partitions: u16::try_from(number("cluster.partitions")?).map_err(|_| "cluster.partitions is too large")?,
         cluster_token: text("cluster.token")?.to_owned(),
@@ -354,6 +377,27 @@ mod tests {
         assert!(why.contains("line 3") && why.contains("must be a number"), "{why}");
         let why = from_file(".toml", "[cluster]\ninitial = \"1=a:1,1=b:2\"\n").expect_err("twice");
         assert!(why.contains("named twice"), "{why}");
+    }
+
+    #[test]
+    fn what_is_advertised_can_be_connected_to() {
+        let advertise = |value: &str| {
+            let environment = vec![("HOLDFAST_ADVERTISE__RESP".into(), value.into())];
+            load(&Sources { environment, ..Sources::default() }).map(|loaded| loaded.settings.advertise_resp)
+        };
+        for right in ["", "node1:6379", "10.0.0.1:6380", "[fe80::1]:6379"] {
+            assert_eq!(advertise(right).as_deref(), Ok(right));
+        }
+        for (wrong, why) in [
+            ("node1", "not host:port"),
+            (":6379", "not host:port"),
+            ("0.0.0.0:6379", "wildcard"),
+            ("[::]:6379", "wildcard"),
+            ("node1:0", "port 0"),
+        ] {
+            let said = advertise(wrong).expect_err(wrong);
+            assert!(said.contains("advertise.resp") && said.contains(why), "{said}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod table;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use load::{Loaded, Origin, Sources, load};
+pub use load::{Loaded, Origin, Sources, environment, load};
 pub use table::{Kind, ROWS, Row, example_file};
 
 /// How reads on a leader are made safe.
@@ -53,6 +53,10 @@ pub struct Settings {
     pub peer: String,
     /// `listen.http`
     pub http: String,
+    /// `advertise.resp`, empty for where it listens.
+    pub advertise_resp: String,
+    /// `advertise.http`, empty for where it listens.
+    pub advertise_http: String,
     /// `cluster.initial`: node ids and peer addresses, empty for a single node.
     pub initial_cluster: Vec<(u64, String)>,
     /// `cluster.partitions`

@@ -13,6 +13,8 @@ pub enum Kind {
     Text,
     /// `host:port`.
     Address,
+    /// `host:port`, or empty.
+    MaybeAddress,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// `1=host:port,2=host:port,...` or empty.
@@ -51,13 +53,7 @@ pub const ROWS: &[Row] = &[
         "Id of this node, unique in the cluster, never given to another node later.",
     ),
     row("node.data_dir", Kind::Text, "data", "", "Directory of the two databases. Belongs to one node of one cluster."),
-    row(
-        "listen.resp",
-        Kind::Address,
-        "127.0.0.1:6379",
-        "",
-        "Where Redis clients connect. Other nodes tell it to their clients; for a wildcard such as 0.0.0.0 with the host that cluster.initial has for this node.",
-    ),
+    row("listen.resp", Kind::Address, "127.0.0.1:6379", "", "Where Redis clients connect."),
     row(
         "listen.peer",
         Kind::Address,
@@ -66,6 +62,14 @@ pub const ROWS: &[Row] = &[
         "Where other nodes connect. Keep it inside a trusted network.",
     ),
     row("listen.http", Kind::Address, "127.0.0.1:8080", "", "Health, status and metrics over HTTP."),
+    row(
+        "advertise.resp",
+        Kind::MaybeAddress,
+        "",
+        "",
+        "What all nodes tell clients about where this one is, where that is not the address it listens on: behind mapped ports, for example. Empty: listen.resp; for a wildcard such as 0.0.0.0 with the host that cluster.initial has for this node. Where other nodes find it, cluster.initial says.",
+    ),
+    row("advertise.http", Kind::MaybeAddress, "", "", "The same for HTTP, as /status tells it. Empty: listen.http."),
     row(
         "cluster.initial",
         Kind::Cluster,

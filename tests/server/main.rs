@@ -3,6 +3,7 @@
 
 mod collector;
 mod connections;
+mod deploy;
 mod hostile;
 #[path = "../support/nodes.rs"]
 mod nodes;

@@ -9,7 +9,7 @@ use crate::openmetrics::Metrics;
 use crate::resp::{Client, PATIENCE, Reply};
 
 /// Status line, header lines and body of an answer over HTTP.
-fn get(address: &str, path: &str) -> (String, String, String) {
+pub fn get(address: &str, path: &str) -> (String, String, String) {
     let mut stream = TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").expect("sent");
@@ -20,13 +20,13 @@ fn get(address: &str, path: &str) -> (String, String, String) {
     (status.into(), headers.to_lowercase(), body.into())
 }
 
-fn client(nodes: &Nodes, n: usize) -> Client {
+pub fn client(nodes: &Nodes, n: usize) -> Client {
     let port = nodes.addresses()[n].rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     Client::connect(port).expect("connected")
 }
 
 #[expect(clippy::disallowed_methods, reason = "other processes work in real time; the wait has a deadline")]
-fn until(what: &str, mut check: impl FnMut() -> bool) {
+pub fn until(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !check() {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
