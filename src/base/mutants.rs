@@ -39,11 +39,12 @@ macro_rules! mutants {
 }
 
 mutants! {
-    // store: the twins in memory, the record cache, the overlay
+    // store: the log's twin in memory, generations, the record cache, the overlay
     FailedLogWriteCountsAsDone, "5", "A failed write or sync of the log is reported as done.";
     WrittenCountsAsPersisted, "18", "The state database calls durable what is only written.";
+    RemovedRangesStayBelow, "17", "A generation goes down without the ranges that it removed.";
     CopiesOutliveTheirState, "38", "Snapshots, removed ranges and leader changes leave the cached records as they are.";
-    CopiesAreNotUpdated, "38", "A write leaves the cached record as it was.";
+    CopiesAreNotUpdated, "38", "What is written below the cache leaves the cached record as it was.";
     LateFillOverwrites, "38", "A lookup that was overtaken by a write fills the cache with what it read before.";
     AppliedEntryHidesLaterOnes, "26", "Once an entry is applied, later ones of the same record are forgotten.";
 

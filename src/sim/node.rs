@@ -627,7 +627,7 @@ impl Node {
     }
 
     fn flush_known(&mut self, shared: &mut Shared, group: GroupId) {
-        if let Ok(index) = State::persisted(&self.engine, group) {
+        if let Ok(index) = State::persisted(self.state(), group) {
             self.tell_host(shared, host::Input::Flushed { group, index });
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::faults::{Fault, Faults, Operation};
-use crate::base::{Mutant, Rng};
+use crate::base::Rng;
 use crate::store::{Batch, Engine, Error, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit};
 
 /// An [`Engine`] in memory. Clones share one state.
@@ -227,8 +227,7 @@ impl Engine for MemoryEngine {
     fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>> {
         self.0.faults.around(Operation::Read, || {
             let state = self.0.state.read_recursive();
-            let at = if Mutant::WrittenCountsAsPersisted.is_in() { state.newest } else { state.flushed };
-            Ok(state.get(key, at))
+            Ok(state.get(key, state.flushed))
         })
     }
 
