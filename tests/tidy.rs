@@ -148,7 +148,7 @@ fn arrows_between_modules_point_downwards() {
     let mut wrong = Vec::new();
     for source in sources() {
         let from = source.module();
-        if matches!(from, "lib" | "main") {
+        if matches!(from, "lib" | "main" | "bin") {
             continue;
         }
         let Some(allowed) = table.get(from) else {
@@ -222,7 +222,7 @@ fn every_file_is_part_of_the_crate() {
     let mut orphans = Vec::new();
     for source in &all {
         let stem = source.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-        if matches!(source.name.as_str(), "lib.rs" | "main.rs") {
+        if matches!(source.name.as_str(), "lib.rs" | "main.rs") || source.module() == "bin" {
             continue;
         }
         let folder = Path::new(&source.name).parent().unwrap_or(Path::new(""));
@@ -331,4 +331,87 @@ fn every_test_that_the_list_of_regressions_names_exists() {
     assert!(named.len() > 20, "the list was not found");
     let missing: Vec<_> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "no such test: {missing:?}");
+}
+
+/// The names of the known bugs that can be put back in, with what each breaks, from their list.
+fn known_bugs() -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = fs::read_to_string(root.join("src/base/mutants.rs")).expect("the list of known bugs");
+    let rows = list.split_once("mutants! {").and_then(|(_, rest)| rest.split_once("\n}\n")).expect("the list itself").0;
+    let rows = rows.lines().filter(|line| line.trim_end().ends_with("\";"));
+    let parse = |line: &str| {
+        let (name, rest) = line.trim().split_once(", \"").expect("a name first");
+        let breaks = rest.split('"').next().unwrap_or("").split(", ").map(str::to_owned).collect();
+        (name.to_owned(), breaks)
+    };
+    let found: Vec<_> = rows.map(parse).collect();
+    assert!(found.len() >= 30, "the list was not found");
+    found
+}
+
+#[test]
+fn every_known_bug_is_put_in_at_one_place_and_breaks_a_rule_or_repeats_a_regression() {
+    let bugs = known_bugs();
+    let code: String = sources()
+        .iter()
+        .filter(|source| source.name != "base/mutants.rs")
+        .map(|source| source.code())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = |name: &str| fs::read_to_string(root.join(name)).expect("a page of docs");
+    let (rules, regressions) = (page("docs/engine-rules.md"), page("docs/regressions.md"));
+    let mut wrong = Vec::new();
+    for (name, breaks) in &bugs {
+        let places = code.matches(&format!("Mutant::{name}.is_in()")).count();
+        if places != 1 {
+            wrong.push(format!("{name} is put in at {places} places"));
+        }
+        for broken in breaks {
+            let known = rules.contains(&format!("\n{broken}. ")) || regressions.contains(&format!("\n| {broken} |"));
+            if !known {
+                wrong.push(format!("{name} breaks {broken}, which is no rule and no regression"));
+            }
+        }
+    }
+    for rest in paths(&code, "Mutant") {
+        let name = identifier(rest);
+        let known = bugs.iter().any(|(bug, _)| bug == name) || matches!(name, "ALL" | "named");
+        if !known {
+            wrong.push(format!("Mutant::{name} is not in the list"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn nobody_gets_a_known_bug_without_asking() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml");
+    let features = manifest.split_once("\n[features]\n").expect("features").1;
+    let features = features.split("\n[").next().unwrap_or("");
+    assert!(features.contains("\nmutants = []\n") && !features.contains("\ndefault"), "{features}");
+    for shipped in ["scripts/run", ".ci/run"] {
+        let text = fs::read_to_string(root.join(shipped)).expect("a script");
+        assert!(!text.contains("--features"), "{shipped} builds what others run");
+    }
+}
+
+#[test]
+fn the_table_of_known_bugs_is_complete() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/reliability.md")).expect("docs/reliability.md");
+    let hyphens = |name: &str| {
+        let mut words = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() && !words.is_empty() {
+                words.push('-');
+            }
+            words.push(letter.to_ascii_lowercase());
+        }
+        words
+    };
+    let bugs = known_bugs();
+    let missing: Vec<_> = bugs.iter().filter(|(name, _)| !page.contains(&format!("| {} |", hyphens(name)))).collect();
+    assert!(missing.is_empty(), "make the table anew (scripts/mutants): {missing:?}");
 }

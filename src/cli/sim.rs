@@ -7,6 +7,7 @@ use std::thread;
 
 use clap::Args;
 
+use crate::base::Mutant;
 use crate::sim::{self, Options};
 
 /// Flags of `sim`.
@@ -33,10 +34,25 @@ pub struct Flags {
     /// Stop after this many violated seeds
     #[arg(long, value_name = "N", default_value_t = 10)]
     violations: usize,
+    /// Put a known bug in: a build with the feature `mutants` can
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+    /// List the known bugs
+    #[arg(long)]
+    mutants: bool,
 }
 
 /// Runs the seeds.
 pub fn run(flags: &Flags) -> Result<ExitCode, String> {
+    if flags.mutants {
+        print!("{}", list());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = &flags.mutant {
+        let mutant =
+            Mutant::named(name).ok_or_else(|| format!("no known bug is called {name}: sim --mutants lists them"))?;
+        put_in(mutant)?;
+    }
     let (from, seeds) = flags.seed.map_or((flags.from, flags.seeds), |seed| (seed, 1));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = flags.threads.unwrap_or(cores);
@@ -58,4 +74,25 @@ pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     println!("writes per simulated second: {:.0}", report.writes as f64 / report.simulated.as_secs_f64().max(1.0));
     println!("{report}");
     Ok(if report.violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every known bug on a line: name, what it breaks, what it is.
+fn list() -> String {
+    let line = |mutant: &Mutant| format!("{} | {} | {}\n", mutant.name(), mutant.breaks(), mutant.what());
+    Mutant::ALL.iter().map(line).collect()
+}
+
+#[cfg(feature = "mutants")]
+fn put_in(mutant: Mutant) -> Result<(), String> {
+    mutant.put_in();
+    Ok(())
+}
+
+#[cfg(not(feature = "mutants"))]
+fn put_in(mutant: Mutant) -> Result<(), String> {
+    Err(format!(
+        "this build holds no bug that could be put in; one that does: \
+         cargo run --release --features mutants --bin holdfast-mutants -- sim --mutant {}",
+        mutant.name()
+    ))
 }

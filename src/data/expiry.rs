@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::{Error, Keyspace, Mode, Result};
-use crate::base::Millis;
+use crate::base::{Millis, Mutant};
 use crate::store::{self, Order, keys};
 
 impl Keyspace<'_> {
@@ -23,7 +23,7 @@ impl Keyspace<'_> {
             return Ok(false);
         }
         if self.mode == Mode::Local && deadline <= self.moment.clock {
-            return Err(Error::NeedsLog);
+            return if Mutant::ExpiresByTheLocalClock.is_in() { Ok(false) } else { Err(Error::NeedsLog) };
         }
         Ok(true)
     }
@@ -66,7 +66,9 @@ impl Keyspace<'_> {
             return;
         }
         if let Some(before) = before {
-            self.store.delete(keys::expiry(self.group, before, head));
+            if !(after.is_some() && Mutant::DeadlinesStayIndexed.is_in()) {
+                self.store.delete(keys::expiry(self.group, before, head));
+            }
             self.counts.expires[usize::from(db)] -= 1;
         }
         if let Some(after) = after {

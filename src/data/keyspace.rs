@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{Error, Head, Keyspace, Kind, Mode, Result, Touched};
-use crate::base::Millis;
+use crate::base::{Millis, Mutant};
 use crate::store::keys;
 
 impl Keyspace<'_> {
@@ -20,7 +20,7 @@ impl Keyspace<'_> {
             let head = Head::decode(&value)?;
             if self.is_alive(head.deadline)? {
                 found = Some(head);
-            } else if self.mode == Mode::Leader {
+            } else if self.mode == Mode::Leader && !Mutant::EndsWithoutDeletion.is_in() {
                 self.remove(db, &Bytes::copy_from_slice(key), &head);
                 self.usage.ended();
             }

@@ -46,7 +46,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::base::Nanos;
+use crate::base::{Mutant, Nanos};
 
 /// How long leases last.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +117,9 @@ pub(super) struct Vote {
 
 /// When every lease that a predecessor can hold has ended. `ended`: a term whose leases were given up.
 pub(super) fn serve_after(votes: impl IntoIterator<Item = Vote>, ended: Option<u64>, span: Span) -> Nanos {
-    let wait = span.wait();
-    let relevant = votes.into_iter().filter(|vote| ended != Some(vote.age_term));
+    let wait = if Mutant::LeaseIsNotWaitedFor.is_in() { Duration::ZERO } else { span.wait() };
+    let all_ended = ended.is_some() && Mutant::EndedLeaseEndsAll.is_in();
+    let relevant = votes.into_iter().filter(|vote| ended != Some(vote.age_term) && !all_ended);
     relevant.map(|vote| vote.received + wait.saturating_sub(Duration::from_nanos(vote.age))).max().unwrap_or_default()
 }
 
@@ -145,6 +146,7 @@ impl Lease {
         if round == 0 || round > self.newest_sent.0 {
             return;
         }
+        let round = if Mutant::LeaseFromNewestRound.is_in() { self.newest_sent.0 } else { round };
         let newest = self.acknowledged.entry(peer).or_default();
         *newest = (*newest).max(Nanos(round));
     }

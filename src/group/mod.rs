@@ -51,7 +51,7 @@ pub use header::describe;
 pub use start::{Start, StartError};
 pub use status::{Counters, PeerStatus, Status};
 
-use crate::base::{GroupId, LogIndex, Nanos, NodeId, PeerId, Term};
+use crate::base::{GroupId, LogIndex, Mutant, Nanos, NodeId, PeerId, Term};
 use crate::store::{self, HardState, Log, LogWrite};
 use guard::Verdict;
 use leadership::Leadership;
@@ -368,6 +368,7 @@ impl Group {
         let node = RawNode::new(&raft_config, store, &logger)
             .map_err(|error| StartError::Config { group, reason: error.to_string() })?;
         let alone = membership.voters == [start.peer.get()] && membership.voters_outgoing.is_empty();
+        let forgets = Mutant::RestartForgetsTheLease.is_in();
         let mut created = Group {
             id: group,
             config: config.clone(),
@@ -386,7 +387,7 @@ impl Group {
             leadership: Leadership::default(),
             lease: Lease::default(),
             span: Span { lease: config.lease, margin_ppm: config.lease_margin_ppm },
-            promise: if alone { Promise::default() } else { Promise::since_start(now) },
+            promise: if alone || forgets { Promise::default() } else { Promise::since_start(now) },
             votes: Vec::new(),
             ended_lease: None,
             reads: Reads::default(),
@@ -555,7 +556,8 @@ impl Group {
         }
         cut = cut.max(store.followed_by(self.config.log_bytes_kept));
         cut = cut.min(store.outgoing.borrow().lowest_index().unwrap_or(u64::MAX));
-        cut = cut.min(index.get()).min(self.applied).min(store.durable());
+        let flushed = if Mutant::LogIsCutAboveTheState.is_in() { self.applied } else { index.get() };
+        cut = cut.min(flushed).min(self.applied).min(store.durable());
         if self.install.is_some() || cut <= store.before_first() {
             return;
         }
@@ -572,7 +574,8 @@ impl Group {
     /// A view for readers; see [`View`].
     pub fn view(&self, now: Nanos) -> View {
         let raft = &self.node.raft;
-        let serving = matches!(self.role(now), Role::Leader { .. }) && raft.commit_to_current_term();
+        let committed = raft.commit_to_current_term() || Mutant::ServesBeforeTheFirstEntry.is_in();
+        let serving = committed && matches!(self.role(now), Role::Leader { .. });
         View {
             term: Term(raft.term),
             leader: self.peers.get(&PeerId(raft.leader_id)).copied().filter(|_| !self.stopped),

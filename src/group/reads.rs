@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use raft::ReadState;
 
 use super::Event;
-use crate::base::LogIndex;
+use crate::base::{LogIndex, Mutant};
 
 #[derive(Debug, Default)]
 pub(super) struct Reads {
@@ -31,7 +31,7 @@ impl Reads {
         if self.queued.is_empty() {
             return None;
         }
-        self.last_attempt += 1;
+        self.last_attempt += u64::from(!Mutant::ReadContextsAreReused.is_in());
         self.attempts.push_back((self.last_attempt, std::mem::take(&mut self.queued)));
         Some(self.last_attempt.to_be_bytes().to_vec())
     }

@@ -13,7 +13,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message, MessageType};
 
 use super::header::{self, Header};
 use super::{Committed, Effects, Event, Fault, Group, Mail, Waiting, record, storage};
-use crate::base::{LogIndex, Nanos, PeerId, Term};
+use crate::base::{LogIndex, Mutant, Nanos, PeerId, Term};
 use crate::store::{HardState, LogWrite};
 
 impl Group {
@@ -63,10 +63,11 @@ impl Group {
 
     /// Adds entries to the write of this drain, and the scalars that always go with them (rule 4).
     pub(super) fn write_entries(&mut self, entries: &[Entry]) {
-        let hard_state = self.hard_state;
+        let vote = if Mutant::VoteIsNotWritten.is_in() { 0 } else { self.hard_state.vote };
+        let hard_state = HardState { vote, ..self.hard_state };
         let mut failure = None;
         let write = self.write();
-        write.hard_state = Some(hard_state);
+        write.hard_state = Some(hard_state).filter(|_| !Mutant::HardStateIsLeftOut.is_in());
         if let Some(first) = entries.first() {
             // Two Readies of one drain: the later may replace entries of the earlier.
             let kept = write.records.partition_point(|record| record.index.get() < first.index);
@@ -160,11 +161,15 @@ impl Group {
         for message in held {
             self.post(now, message, |_, held| mail.push(held));
         }
+        let early = Mutant::SnapshotAcknowledgedEarly.is_in() && self.install.is_some();
+        if early || Mutant::FollowersAnswerBeforeFsync.is_in() {
+            self.out.mail.append(&mut mail);
+        }
         self.hand_out(committed);
 
         if let Some(install) = self.install.as_mut() {
             install.mail = mail;
-        } else if must_sync {
+        } else if must_sync && !(Mutant::LeaderCommitsBeforeFsync.is_in() && self.leads()) {
             self.wait_for(now, ready_number, number, mail, None);
         } else if let Some(last) = self.waiting.back().map(|last| last.persist) {
             if progress {

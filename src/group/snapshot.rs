@@ -17,7 +17,7 @@ use raft::eraftpb::{ConfState, Entry, Message, MessageType, Snapshot};
 use raft::{SnapshotStatus, StateRole};
 
 use super::{Event, Group, Mail, SnapshotTask};
-use crate::base::{LogIndex, Nanos, PeerId, Term};
+use crate::base::{LogIndex, Mutant, Nanos, PeerId, Term};
 
 /// Views for followers that need one, by peer.
 #[derive(Debug, Default)]
@@ -125,7 +125,9 @@ impl Group {
         }
         outgoing.requests.remove(&to.get());
         drop(outgoing);
-        self.report_snapshot(now, to.get(), delivered);
+        if delivered || !Mutant::LostSnapshotIsNotReported.is_in() {
+            self.report_snapshot(now, to.get(), delivered);
+        }
     }
 
     fn report_snapshot(&mut self, now: Nanos, peer: u64, delivered: bool) {
@@ -247,7 +249,8 @@ impl Group {
                 conf_state: install.conf_state.clone(),
             });
         }
-        if !install.installed {
+        let early = Mutant::LogIsResetBeforeTheState.is_in() && install.started;
+        if !install.installed && !early {
             return;
         }
         if let Some(install) = self.install.take() {

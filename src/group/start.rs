@@ -14,7 +14,7 @@ use raft::eraftpb::{self, ConfState};
 use super::snapshot::is_sound;
 use super::storage::Origin;
 use super::terms::Terms;
-use crate::base::{GroupId, LogIndex, NodeId, PeerId, Term};
+use crate::base::{GroupId, LogIndex, Mutant, NodeId, PeerId, Term};
 use crate::store::{self, HardState, Log, LogState, LogWrite};
 
 /// Everything a group starts from.
@@ -146,7 +146,8 @@ pub(super) fn check(start: &Start, log: &Arc<dyn Log>, tail_bytes_kept: u64) -> 
     let mut terms = Terms::load(log.as_ref(), group, &state).map_err(|error| StartError::Log { group, error })?;
     let mut repair = None;
     let (mut first, mut last) = (before_first, state.last);
-    let known = applied <= state.last && Term(terms.at(applied.get())) == applied_term;
+    let matches = applied <= state.last && Term(terms.at(applied.get())) == applied_term;
+    let known = matches || Mutant::StateAheadIsNotRepaired.is_in();
     if !known {
         // Committed entries do not change: within the committed part only damage explains another term. Above it the
         // state came from a snapshot whose log reset did not become durable.
@@ -161,7 +162,9 @@ pub(super) fn check(start: &Start, log: &Arc<dyn Log>, tail_bytes_kept: u64) -> 
         // The term arrived with that snapshot; this replica has answered nothing in it yet.
         hard_state = HardState { term: applied_term, vote: 0, ..hard_state };
     }
-    hard_state.commit = hard_state.commit.max(applied);
+    if !Mutant::CommitIsNotRaised.is_in() {
+        hard_state.commit = hard_state.commit.max(applied);
+    }
     if !known {
         let write = LogWrite { group, reset: Some((applied, applied_term)), ..LogWrite::default() };
         repair = Some(LogWrite { hard_state: Some(hard_state), ..write });

@@ -15,7 +15,7 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use super::record;
 use super::snapshot::Outgoing;
 use super::terms::Terms;
-use crate::base::{GroupId, LogIndex};
+use crate::base::{GroupId, LogIndex, Mutant};
 use crate::store::{self, Log};
 
 pub(super) struct Store {
@@ -179,7 +179,8 @@ impl Store {
     }
 
     fn trim(&mut self) {
-        let needless = self.durable().min(self.applied);
+        let forgets = Mutant::UnsyncedEntriesAreForgotten.is_in();
+        let needless = if forgets { self.last } else { self.durable().min(self.applied) };
         while self.tail_bytes > self.tail_bytes_kept && self.tail.front().is_some_and(|entry| entry.index <= needless) {
             self.pop_front();
         }

@@ -8,7 +8,7 @@
 use raft::StateRole;
 
 use super::Group;
-use crate::base::{Nanos, NodeId, Term};
+use crate::base::{Mutant, Nanos, NodeId, Term};
 
 /// Ticks that the machine has for its answer.
 const RELEASE_TICKS: u32 = 5;
@@ -75,9 +75,11 @@ impl Group {
             return false;
         }
         let had_lease = self.told_lease();
-        self.lease.give_up();
+        if !Mutant::LeaseKeptAfterTransfer.is_in() {
+            self.lease.give_up();
+        }
         self.transfer = Some(Transfer { to, ticks: 0, stage: Stage::Releasing });
-        if !had_lease {
+        if !had_lease || Mutant::TransferIgnoresTheMachine.is_in() {
             self.start_transfer(now, true);
         }
         true

@@ -1,6 +1,8 @@
 //! The generation rule: a machine evaluates each batch on top of the ones before it. When one of them is not appended,
 //! everything evaluated on top of it is void, whether or not it could be appended by itself (rule 26).
 
+use crate::base::Mutant;
+
 /// What became of the proposals of one group's machine.
 #[derive(Debug, Default)]
 pub(super) struct Generations {
@@ -14,7 +16,7 @@ impl Generations {
         if generation > self.newest {
             *self = Generations { newest: generation, refused: false };
         }
-        generation == self.newest && !self.refused
+        generation == self.newest && (!self.refused || Mutant::RefusedGenerationGoesOn.is_in())
     }
 
     /// The newest generation lost a proposal: all later ones of it are lost too.

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::{Committed, Error, Machine, Now, Output, Result};
-use crate::base::{LogIndex, Term};
+use crate::base::{LogIndex, Mutant, Term};
 use crate::group::entry::Entry;
 use crate::store::{Batch, keys};
 
@@ -42,12 +42,18 @@ impl Machine {
                     .map_err(|error| Error::Entry { index: entry.index, error })?;
                 state.roll(entry.index, &entry.data);
                 (state.applied, state.term) = (entry.index, entry.term);
+                if Mutant::ReplicasApplyTheirClock.is_in() {
+                    state.stamp = state.stamp.max(now.wall);
+                }
                 if let Some(conf_state) = entry.conf_state {
                     state.conf_state = conf_state;
                 }
                 applied.push(Applied { index: entry.index, term: entry.term, skipped });
             }
             batch.put(keys::applied(self.group), state.encode());
+            if Mutant::AppliedIndexAlone.is_in() {
+                self.engine.write(&Batch { mutations: batch.mutations.pop().into_iter().collect() })?;
+            }
             self.version.change(|| self.engine.write(&batch))?;
             self.state = state;
             out.push(Output::Applied(self.state.applied));

@@ -11,7 +11,7 @@
 
 use super::flight::{self, Job};
 use super::{Now, Output};
-use crate::base::{Nanos, Term};
+use crate::base::{Mutant, Nanos, Term};
 
 #[derive(Default)]
 pub(super) struct Confirm {
@@ -28,7 +28,8 @@ pub(super) struct Confirm {
 impl Confirm {
     /// The round that would confirm what is evaluated now.
     pub(super) fn next_round(&self) -> u64 {
-        self.started + 1
+        let joins = self.running.is_some() && Mutant::RunningRoundConfirms.is_in();
+        self.started + u64::from(!joins)
     }
 
     /// All that a job observed is applied; it may leave when leadership is confirmed.
@@ -66,7 +67,8 @@ impl Confirm {
             flight::answer(self.waiting.drain(..), out);
             return;
         }
-        flight::answer(self.waiting.extract_if(.., |job| job.round <= self.confirmed), out);
+        let is_confirmed = |job: &Job| job.round <= self.confirmed || Mutant::ReadsAreNotConfirmed.is_in();
+        flight::answer(self.waiting.extract_if(.., |job| is_confirmed(job)), out);
         if !self.waiting.is_empty() && self.running.is_none() {
             self.started += 1;
             self.running = Some(self.started);

@@ -18,7 +18,7 @@ use super::local::Version;
 use super::session::Idle;
 use super::watch::Watches;
 use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
-use crate::base::{GroupId, LogIndex, Rng, Term};
+use crate::base::{GroupId, LogIndex, Mutant, Rng, Term};
 use crate::command::batch::Unit;
 use crate::command::wire;
 use crate::data::{Counts, Touched};
@@ -203,8 +203,9 @@ impl Machine {
 
     /// The term to evaluate in: only as leader, and after the term's first entry is applied (rules 25, 32).
     fn evaluates(&self) -> Option<Term> {
+        let early = Mutant::EvaluatesBeforeOwnFirstEntry.is_in();
         match self.role {
-            Role::Leader { term, first } if self.state.applied >= first && !self.paused => Some(term),
+            Role::Leader { term, first } if (self.state.applied >= first || early) && !self.paused => Some(term),
             _ => None,
         }
     }
@@ -212,14 +213,20 @@ impl Machine {
     /// Whether a new generation could start.
     fn start_generation(&mut self) -> Result<bool> {
         // Orphans too: who gave up a transfer leads in the same term again, with its old entries still on their way.
-        if !self.flights.is_empty() || !self.orphans.is_empty() {
+        let waits = !self.orphans.is_empty() && !Mutant::OrphansAreNotWaitedFor.is_in();
+        if !self.flights.is_empty() || waits {
             return Ok(false);
         }
-        self.counts = match self.engine.get(&keys::counts(self.group))? {
+        let stored = match self.engine.get(&keys::counts(self.group))? {
             Some(record) => Counts::decode(&record)?,
             None => Counts::default(),
         };
-        self.overlay.reset();
+        if self.generation == 0 || !Mutant::CountsSurviveARefusal.is_in() {
+            self.counts = stored;
+        }
+        if !Mutant::DroppedOverlayIsKept.is_in() {
+            self.overlay.reset();
+        }
         self.generation += 1;
         self.next_sequence = 0;
         self.stale = false;
@@ -294,6 +301,9 @@ impl Machine {
         let passed = place.0 <= self.state.applied;
         if let Some(at) = self.flights.iter().position(is_it) {
             self.flights[at].place = Some(place);
+            if Mutant::AnswersWhenProposed.is_in() {
+                flight::answer(self.flights[at].jobs.drain(..), out);
+            }
             if passed && let Some(flight) = self.flights.remove(at) {
                 self.stale = true;
                 flight.doubt(out);

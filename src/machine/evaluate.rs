@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::flight::{Flight, Job, Waiting};
 use super::session::{self, Known};
 use super::{Content, Decide, Machine, Now, Output, Proposal, Refusal, Result};
-use crate::base::{SlotRange, Term};
+use crate::base::{Mutant, SlotRange, Term};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::{self, Call};
 use crate::data::{self, Keyspace, Manner, Mode, Moment};
@@ -36,7 +36,8 @@ impl Machine {
     /// Makes one entry of what waits, up to the bytes of an entry, and of the housekeeping that is due.
     pub(super) fn fill_entry(&mut self, term: Term, now: Now, out: &mut Vec<Output>) -> Result<()> {
         self.overlay.begin(self.next_entry);
-        self.stamp = self.stamp.max(self.state.stamp).max(now.wall);
+        let newest = self.stamp.max(self.state.stamp).max(now.wall);
+        self.stamp = if Mutant::StampsGoBack.is_in() { now.wall } else { newest };
         let before = self.counts.clone();
         let mut jobs = Vec::new();
         let evaluated = self.evaluate_waiting(term, now, &mut jobs, out);
@@ -69,9 +70,10 @@ impl Machine {
             match self.evaluate(&waiting, term, now, jobs)? {
                 Verdict::Ran(replies) => {
                     let job = Job { waiting, replies, round: self.confirm.next_round() };
+                    let waits = !Mutant::ReadsBeforeTheirEntry.is_in();
                     if !self.overlay.mutations().is_empty() {
                         jobs.push(job);
-                    } else if let Some(newest) = self.flights.back_mut() {
+                    } else if let Some(newest) = self.flights.back_mut().filter(|_| waits) {
                         newest.after.push(job);
                     } else {
                         self.confirm.wait([job]);

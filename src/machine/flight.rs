@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{Origin, Output, Refusal, Submission};
-use crate::base::{LogIndex, Term};
+use crate::base::{LogIndex, Mutant, Term};
 use crate::command::batch::UnitReply;
 
 /// A submission that waits to be evaluated.
@@ -59,6 +59,7 @@ impl Flight {
         match self.place {
             None => Fate::Open,
             Some(place) if place == (index, term) => Fate::Landed,
+            Some((at, _)) if at == index && Mutant::IndexWithoutTerm.is_in() => Fate::Landed,
             // Terms never fall along a log: no older term can follow.
             Some((at, proposed)) if at > index => {
                 if proposed < term {
@@ -93,6 +94,9 @@ impl Flight {
 
     /// It cannot be known whether it ran. What changed nothing certainly did not.
     pub(super) fn doubt(self, out: &mut Vec<Output>) {
+        if Mutant::MachineDeniesDoubt.is_in() {
+            return self.refuse(out);
+        }
         out.extend(self.jobs.into_iter().map(|job| Output::Unknown(job.waiting.submission.ticket)));
         refuse(self.after, out);
     }

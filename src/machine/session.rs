@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Origin, Refusal};
-use crate::base::{GroupId, Nanos, SessionId};
+use crate::base::{GroupId, Mutant, Nanos, SessionId};
 use crate::command::batch::UnitReply;
 use crate::command::wire;
 use crate::store::keys::GroupKind;
@@ -56,7 +56,8 @@ pub(super) fn look_up(view: &dyn Read, group: GroupId, origin: &Origin) -> store
         None if origin.acknowledged_below > 1 => return Ok(Known::Refused(Refusal::SessionExpired)),
         None => None,
     };
-    if origin.number < acknowledged_below.unwrap_or(1).max(origin.acknowledged_below) {
+    let known_below = acknowledged_below.filter(|_| !Mutant::LateDuplicatesRun.is_in());
+    if origin.number < known_below.unwrap_or(1).max(origin.acknowledged_below) {
         return Ok(Known::Refused(Refusal::Duplicate));
     }
     match view.get(&keys::reply(group, origin.session, origin.number))? {
@@ -90,7 +91,9 @@ pub(super) fn remember(
     if acknowledged_below.is_none() || before < after {
         view.put(keys::session(group, origin.session), encode(before.max(after)));
     }
-    view.put(keys::reply(group, origin.session, origin.number), wire::encode_replies(replies));
+    if !Mutant::RepliesAreNotStored.is_in() {
+        view.put(keys::reply(group, origin.session, origin.number), wire::encode_replies(replies));
+    }
 }
 
 fn encode(acknowledged_below: u64) -> Bytes {

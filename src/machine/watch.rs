@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use bytes::Bytes;
 
 use crate::base::limits::DATABASES;
-use crate::base::{HashMap, Term};
+use crate::base::{HashMap, Mutant, Term};
 use crate::command::batch::Watch;
 use crate::data::Touched;
 
@@ -75,7 +75,8 @@ impl Watches {
     /// Whether the condition of an EXEC holds on the leader of `term`.
     pub(super) fn holds(&self, watch: &Watch, term: Term) -> bool {
         let changed = [self.changed.get(&self.hash(watch.db, &watch.key)), self.emptied.get(usize::from(watch.db))];
-        watch.term == term && changed.iter().all(|changed| changed.is_some_and(|at| *at <= watch.sequence))
+        let same_leader = watch.term == term || Mutant::WatchesOutliveTheirLeader.is_in();
+        same_leader && changed.iter().all(|changed| changed.is_some_and(|at| *at <= watch.sequence))
     }
 
     /// Forgets all keys: tokens of before stop their EXEC.

@@ -57,6 +57,7 @@ pub const KINDS: &[&str] = &[
     "one partition",
     "many partitions",
     "record cache",
+    "lookup overtaken",
     "wipes",
     "lease mode",
     "read-index mode",
@@ -75,8 +76,12 @@ pub const KINDS: &[&str] = &[
     "lost majority",
     "slower clock",
     "leader preempted",
+    "machine not told",
     "back and forth",
     "left behind",
+    "late answers",
+    "late batches",
+    "lagging voters",
     "forgotten votes",
 ];
 

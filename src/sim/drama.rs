@@ -34,17 +34,29 @@ pub enum Drama {
     FailedTransfer,
     /// The leader dies with entries that its followers have and whose acknowledgements it never saw.
     LostAcknowledgements,
-    /// The leader dies and the majority with it, for longer than a client waits (rule 30).
+    /// A majority dies for longer than a client waits, the leader with it or not (rule 30).
     LostMajority,
-    /// A leader with a fast wall clock is followed by one with a slow one (rule 39).
+    /// A leader with a fast wall clock is followed by one with a slow one (rules 24, 39).
     SlowerClock,
     /// The leader's raft worker is not scheduled between two of its effects (rule 37).
     Preempted,
+    /// The leader's raft worker is not scheduled after it asked a successor to campaign and before its machine hears of
+    /// it (rule 33).
+    HalfTold,
     /// Leadership goes to a follower and back, again and again: who leads anew remembers what it knew before.
     BackAndForth,
     /// A follower is cut off until only a snapshot helps; it leads as soon as it has it, or dies while it installs it
     /// (rules 16, 20, 31, 38).
     LeftBehind,
+    /// Answers reach the leader ever later, and then it is not heard any more: it is deposed while answers to what it
+    /// sent before still arrive (rules 27, 33, 36).
+    LateAnswers,
+    /// A few batches of one follower take long; meanwhile they ran elsewhere, were answered and acknowledged, and their
+    /// receiver leads again when they arrive (rule 31).
+    LateBatches,
+    /// The leader dies, and of the others only one has all that was acknowledged: it leads, and holds a lease, long
+    /// before the voters that it has to bring up to date let it commit anything (rule 32).
+    LaggingVoters,
     /// Two followers campaign at the same time over slow links, and the third voter, which was the leader, restarts
     /// again and again between its answers (rule 4).
     ForgottenVotes,
@@ -63,8 +75,12 @@ pub const DRAMAS: &[(Drama, &str)] = &[
     (Drama::LostMajority, "lost majority"),
     (Drama::SlowerClock, "slower clock"),
     (Drama::Preempted, "leader preempted"),
+    (Drama::HalfTold, "machine not told"),
     (Drama::BackAndForth, "back and forth"),
     (Drama::LeftBehind, "left behind"),
+    (Drama::LateAnswers, "late answers"),
+    (Drama::LateBatches, "late batches"),
+    (Drama::LaggingVoters, "lagging voters"),
     (Drama::ForgottenVotes, "forgotten votes"),
 ];
 
@@ -135,8 +151,13 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
             at(rng.range(2, 60), Fault::Crash { node: leader, down: between(rng, 5, 1_500) });
         }
         Drama::LostMajority => {
-            let survivors = followers.len() / 2;
-            at(0, Fault::Crash { node: leader, down: between(rng, 2_400, 3_200) });
+            let mut survivors = followers.len() / 2;
+            if rng.chance(2, 3) {
+                at(0, Fault::Crash { node: leader, down: between(rng, 2_400, 3_200) });
+            } else {
+                // It keeps what it appended, and leads again when the others are back.
+                survivors = (followers.len() - 1) / 2;
+            }
             for &node in &followers[survivors..] {
                 at(rng.below(5), Fault::Crash { node, down: between(rng, 2_400, 3_200) });
             }
@@ -148,9 +169,14 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
                 at(0, Fault::SetWallTo { node, ahead_ms: -most });
             }
             let later = rng.range(100, 500);
-            match rng.chance(1, 2) {
-                true => at(later, Fault::Transfer { group, to: one }),
-                false => at(later, Fault::Crash { node: leader, down: between(rng, 5, 500) }),
+            match rng.below(3) {
+                0 => at(later, Fault::Transfer { group, to: one }),
+                1 => at(later, Fault::Crash { node: leader, down: between(rng, 5, 500) }),
+                // Its clock goes on, the log's stamp does not (rule 24).
+                _ => {
+                    at(later, Fault::Hush { length: Duration::from_millis(900) });
+                    at(later, Fault::Partition { cut: alone, length: between(rng, 600, 1_200) });
+                }
             }
         }
         Drama::Preempted => {
@@ -161,6 +187,12 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
             if rng.chance(1, 2) {
                 at(rng.below(300), Fault::Transfer { group, to: one });
             }
+        }
+        Drama::HalfTold => {
+            // Without writes the successor has everything and can be asked at once.
+            at(0, Fault::Hush { length: Duration::from_millis(70) });
+            at(60, Fault::PreemptMidway { node: leader, length: between(rng, 200, 600) });
+            at(60, Fault::Transfer { group, to: one });
         }
         Drama::BackAndForth => {
             let mut time = 0;
@@ -182,6 +214,37 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
             for after in [60, 150, 300] {
                 at(length + after, Fault::Transfer { group, to: one });
             }
+        }
+        Drama::LateAnswers => {
+            // In steps that are shorter than the leader's patience: it hears somebody at any time.
+            for step in 0..3 {
+                let links = followers.iter().map(|node| (*node, leader)).collect();
+                let weather = Weather { delay: Duration::from_millis(350 * (step + 1)), ..Weather::FAIR };
+                at(350 * step, Fault::Weather { links, weather, length: Duration::from_millis(2_200) });
+            }
+            let cut = Cut::OneWay(vec![leader], followers.clone());
+            at(rng.range(1_050, 1_100), Fault::Partition { cut, length: between(rng, 1_000, 1_500) });
+        }
+        Drama::LateBatches => {
+            let heir = others.first().copied().unwrap_or(one);
+            let links = vec![(one, leader)];
+            let (late, hold) = (between(rng, 500, 1_200), rng.range(10, 60));
+            let weather = |delay| Weather { delay, reorder: true, ..Weather::FAIR };
+            at(0, Fault::Weather { links: links.clone(), weather: weather(late), length: late * 2 });
+            at(hold, Fault::Weather { links, weather: weather(Weather::FAIR.delay), length: late * 2 });
+            at(hold, Fault::Transfer { group, to: heir });
+            for after in [100, 200, 300] {
+                at(hold + after, Fault::Transfer { group, to: leader });
+            }
+        }
+        Drama::LaggingVoters => {
+            let death = rng.range(100, 300);
+            let cut = Cut::OneWay(vec![leader], others.clone());
+            at(0, Fault::Partition { cut, length: Duration::from_millis(death + 50) });
+            let links = others.iter().flat_map(|other| [(one, *other), (*other, one)]).collect();
+            let weather = Weather { delay: between(rng, 40, 150), ..Weather::FAIR };
+            at(death, Fault::Weather { links, weather, length: HURRY });
+            at(death, Fault::Crash { node: leader, down: between(rng, 1_200, 2_500) });
         }
         Drama::ForgottenVotes => {
             // Both candidates must ask for the term's vote before either hears of the other.

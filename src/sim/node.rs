@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use members::address;
 use requests::Requests;
 use snapshots::Snapshots;
@@ -32,7 +34,7 @@ use crate::host::meta::{self, Facts, Registrar};
 use crate::host::{self, Host, Persist, View};
 use crate::machine::{self, Machine, State, Version};
 use crate::service::forward::Forwarder;
-use crate::store::cached::{CachedEngine, Policy};
+use crate::store::cached::{CachedEngine, Fill, Policy};
 use crate::store::generation::Generations;
 use crate::store::memory::{Fault, MemoryEngine, MemoryLog, Operation};
 use crate::store::{Engine, Log as _, Order, keys};
@@ -59,8 +61,8 @@ pub enum NodeEvent {
     Flush,
     /// The flush that it waits for is over.
     Flushed,
-    /// The host learns how far a flush made a group durable.
-    FlushKnown { group: GroupId, index: LogIndex },
+    /// The flusher reads how far the flush made a group durable, and tells the host.
+    FlushKnown { group: GroupId },
     /// The stream of forwarded batches to a node broke.
     StreamEnded { to: NodeId },
     /// Time to open it (again).
@@ -75,6 +77,8 @@ pub enum NodeEvent {
     Install { group: GroupId, snapshot: u64, index: LogIndex, term: Term },
     /// A local read goes on.
     Read { read: u64 },
+    /// A lookup goes on that its thread left between reading a record and keeping a copy of it.
+    KeepCopy { record: Bytes, fill: Option<Fill> },
     /// The forwarder's clock.
     ForwardTick,
     /// Time to compare the facts with how this node is reached.
@@ -94,7 +98,7 @@ impl NodeEvent {
             NodeEvent::LogSynced { number } => (5, *number),
             NodeEvent::Flush => (6, 0),
             NodeEvent::Flushed => (7, 0),
-            NodeEvent::FlushKnown { index, .. } => (17, index.get()),
+            NodeEvent::FlushKnown { group } => (17, group.get()),
             NodeEvent::StreamEnded { to } => (8, to.get()),
             NodeEvent::OpenStream { to } => (9, to.get()),
             NodeEvent::TakeView { snapshot, .. } => (10, *snapshot),
@@ -105,6 +109,7 @@ impl NodeEvent {
             NodeEvent::ForwardTick => (15, 0),
             NodeEvent::Leaving { since, .. } => (16, since.0),
             NodeEvent::LookAtFacts => (18, 0),
+            NodeEvent::KeepCopy { .. } => (19, 0),
         };
         kind | number << 8
     }
@@ -132,6 +137,8 @@ pub struct Node {
     death: Option<Duration>,
     /// The raft worker is preempted after this many of its effects.
     preempted_after: Option<(u64, Duration)>,
+    /// The raft worker is preempted the next time that it is about to tell a machine something after it sent messages.
+    preempted_midway: Option<Duration>,
 }
 
 /// A process.
@@ -206,6 +213,7 @@ impl Node {
             dies_after: None,
             death: None,
             preempted_after: None,
+            preempted_midway: None,
         }
     }
 
@@ -342,7 +350,7 @@ impl Node {
         let what = format_args!("dies with {unsynced} unsynced log writes and {unflushed} unflushed bytes");
         shared.trace.note(now, Some(self.id), what);
         self.dies_after = None;
-        self.preempted_after = None;
+        (self.preempted_after, self.preempted_midway) = (None, None);
         self.pauses.retain(|(_, until)| *until <= now);
         self.death = Some(down);
     }
@@ -350,6 +358,11 @@ impl Node {
     /// The raft worker will not be scheduled for a while between two of its next effects.
     pub fn preempt(&mut self, effects: u64, length: Duration) {
         self.preempted_after = Some((effects, length));
+    }
+
+    /// The same, once it has sent messages and not yet told a machine what belongs to them.
+    pub fn preempt_midway(&mut self, length: Duration) {
+        self.preempted_midway = Some(length);
     }
 
     /// The term in which this node leads and serves a group, as its clients see it.
@@ -366,7 +379,7 @@ impl Node {
     /// Everything is well from now on; only a process that is stopped now goes on when it would have.
     pub fn heal(&mut self) {
         self.dies_after = None;
-        self.preempted_after = None;
+        (self.preempted_after, self.preempted_midway) = (None, None);
         self.disk.heal();
         self.engine.heal();
         self.log.heal();
@@ -382,7 +395,7 @@ impl Node {
             NodeEvent::LogSynced { number } => self.log_synced(shared, number),
             NodeEvent::Flush => self.flush(shared),
             NodeEvent::Flushed => self.flushed(shared),
-            NodeEvent::FlushKnown { group, index } => self.tell_host(shared, host::Input::Flushed { group, index }),
+            NodeEvent::FlushKnown { group } => self.flush_known(shared, group),
             NodeEvent::StreamEnded { to } => self.stream_ended(shared, to),
             NodeEvent::OpenStream { to } => self.open_stream(shared, to),
             NodeEvent::TakeView { group, snapshot } => self.take_view(shared, group, snapshot),
@@ -390,6 +403,7 @@ impl Node {
             NodeEvent::StreamTimeout { stream } => self.stream_over(shared, stream, false),
             NodeEvent::Install { group, snapshot, index, term } => self.install(shared, group, snapshot, index, term),
             NodeEvent::Read { read } => self.read_step(shared, read),
+            NodeEvent::KeepCopy { record, fill } => self.keep_copy(&record, fill.as_ref()),
             NodeEvent::ForwardTick => self.forward_tick(shared),
             NodeEvent::LookAtFacts => self.look_at_facts(shared),
             NodeEvent::Leaving { since, down } => self.leaving(shared, since, down),
@@ -604,13 +618,17 @@ impl Node {
             return;
         }
         let groups: Vec<GroupId> = life.machines.keys().copied().collect();
-        // The flusher is a thread of low priority: more may be applied when the host hears of it.
+        // The flusher is a thread of low priority: more may be applied when it looks what it made durable.
         let late = if shared.rng.chance(1, 4) { 100_000 } else { 100 };
         for group in groups {
-            if let Ok(index) = State::persisted(&self.engine, group) {
-                let later = Duration::from_micros(shared.rng.below(late));
-                shared.plan(self.id, later, NodeEvent::FlushKnown { group, index });
-            }
+            let later = Duration::from_micros(shared.rng.below(late));
+            shared.plan(self.id, later, NodeEvent::FlushKnown { group });
+        }
+    }
+
+    fn flush_known(&mut self, shared: &mut Shared, group: GroupId) {
+        if let Ok(index) = State::persisted(self.state(), group) {
+            self.tell_host(shared, host::Input::Flushed { group, index });
         }
     }
 }

@@ -172,6 +172,8 @@ pub enum Fault {
     Hush { length: Duration },
     /// The raft worker is not scheduled for a while between two of its next effects; other threads are.
     Preempt { node: NodeId, effects: u64, length: Duration },
+    /// The same, the next time that it has sent messages and not yet told a machine what belongs to them.
+    PreemptMidway { node: NodeId, length: Duration },
     /// A story around the group's leader of that moment.
     Stage { drama: Drama, group: GroupId },
 }

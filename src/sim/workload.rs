@@ -144,6 +144,15 @@ impl Workload {
         Step { family, requests: vec![Request::Command(vec![word(name), single_key(family)])] }
     }
 
+    /// What a client does while nobody writes: it also looks at keys that may end.
+    pub fn look(&mut self) -> Step {
+        if self.wipes || self.rng.chance(1, 2) {
+            return self.read();
+        }
+        let family = self.family();
+        Step { family, requests: vec![Request::Command(vec![word("GET"), self.key(family)])] }
+    }
+
     /// An operation of this family ended without its outcome being known.
     pub fn note_unknown(&mut self, family: u64) {
         if let Some(family) = self.families.iter_mut().find(|known| known.number == family) {

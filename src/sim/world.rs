@@ -225,9 +225,10 @@ impl World {
             return self.plan_client(at, Duration::from_millis(20));
         }
         let (hurry, hush) = (now < self.hurry_until, now < self.hush_until);
-        let step = match is_reader || hush {
-            true => self.workload.read(),
-            false => self.workload.next(now, watching, hurry),
+        let step = match () {
+            () if is_reader => self.workload.read(),
+            () if hush => self.workload.look(),
+            () => self.workload.next(now, watching, hurry),
         };
         self.send(at, step);
     }

@@ -22,7 +22,7 @@ use moka::sync::Cache;
 
 use self::cells::{Begun, Cells, Seen};
 use super::{Batch, Engine, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit, keys};
-use crate::base::SlotRange;
+use crate::base::{Mutant, SlotRange};
 
 /// What the cache itself needs per record, roughly: map, counters and queues.
 const OVERHEAD_BYTES: usize = 160;
@@ -46,6 +46,13 @@ pub struct CachedEngine {
     record_bytes_max: usize,
     hits: AtomicU64,
     misses: AtomicU64,
+}
+
+/// What a lookup read of the engine, before it is kept as a copy.
+#[derive(Debug)]
+pub struct Fill {
+    seen: Seen,
+    value: Option<Bytes>,
 }
 
 /// A record as cached; `None` says that there is none.
@@ -89,6 +96,26 @@ impl CachedEngine {
         }
     }
 
+    /// The first half of a lookup that misses; [`CachedEngine::keep`] is the other. For a caller on whose only thread
+    /// something is to happen in between, as it may in production. `None`: no lookup would miss.
+    pub fn begin_fill(&self, key: &[u8]) -> Result<Option<Fill>> {
+        let Some(cell) = cells::of_key(key) else { return Ok(None) };
+        let seen = self.cells.look(cell);
+        if self.copy(&seen, key).is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Fill { seen, value: self.engine.get(key)? }))
+    }
+
+    /// Keeps what a lookup read as a copy, unless that may be out of date by now.
+    pub fn keep(&self, key: &[u8], fill: &Fill) {
+        if self.fits(key, fill.value.as_ref()) {
+            self.cells.if_unchanged(&fill.seen, |generation| {
+                self.cache.insert(Bytes::copy_from_slice(key), Copied { generation, value: fill.value.clone() });
+            });
+        }
+    }
+
     /// Answers from the cache, or from `read` and then keeps a copy.
     fn get_through(&self, key: &[u8], read: impl FnOnce() -> Result<Option<Bytes>>) -> Result<Option<Bytes>> {
         let Some(cell) = cells::of_key(key) else { return read() };
@@ -98,13 +125,9 @@ impl CachedEngine {
             return Ok(copied.value);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let value = read()?;
-        if self.fits(key, value.as_ref()) {
-            self.cells.if_unchanged(&seen, |generation| {
-                self.cache.insert(Bytes::copy_from_slice(key), Copied { generation, value: value.clone() });
-            });
-        }
-        Ok(value)
+        let fill = Fill { seen, value: read()? };
+        self.keep(key, &fill);
+        Ok(fill.value)
     }
 
     fn fits(&self, key: &[u8], value: Option<&Bytes>) -> bool {
@@ -246,7 +269,7 @@ impl Engine for CachedEngine {
         });
         let result = self.engine.ingest(clear, &mut records);
         self.forget(&cleared.into_values().collect::<Vec<_>>());
-        if result.is_ok() {
+        if result.is_ok() && !Mutant::CopiesAreNotUpdated.is_in() {
             copied.iter().for_each(|key| self.cache.invalidate(key));
         }
         for begun in touched.values() {

@@ -26,6 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use self::points::Generation;
 use super::merge::merge;
 use super::{Batch, Engine, Figures, Mutation, Order, Read, Record, Result, Snapshot, Visit};
+use crate::base::Mutant;
 
 /// Generations' worth of unflushed bytes at which a write flushes before it goes on.
 const FULL_MAX: u64 = 4;
@@ -112,7 +113,8 @@ impl Generations {
         self.shared.freeze();
         loop {
             let Some(oldest) = self.shared.chain.read().frozen.last().cloned() else { return Ok(()) };
-            self.below.ingest(&oldest.removed(), &mut oldest.all().map(Ok))?;
+            let removed = if Mutant::RemovedRangesStayBelow.is_in() { Vec::new() } else { oldest.removed() };
+            self.below.ingest(&removed, &mut oldest.all().map(Ok))?;
             self.shared.chain.write().frozen.pop();
         }
     }
@@ -206,6 +208,9 @@ impl Engine for Generations {
     }
 
     fn get_persisted(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        if Mutant::WrittenCountsAsPersisted.is_in() {
+            return self.get(key);
+        }
         self.below.get_persisted(key)
     }
 

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::merge::{self, merge};
 use super::{Engine, Error, Mutation, Order, Read, Result, Visit, Write};
+use crate::base::Mutant;
 
 /// Mutations that are not in the base yet, by record, and the open entry.
 #[derive(Debug, Default)]
@@ -115,7 +116,8 @@ impl Overlay {
     pub fn retire(&mut self, entry: u64) {
         while self.closed.front().is_some_and(|(first, _)| *first <= entry) {
             for key in self.closed.pop_front().into_iter().flat_map(|(_, keys)| keys) {
-                if self.points.get(&key).is_some_and(|point| point.entry <= entry) {
+                let is_retired = |point: &Point| point.entry <= entry || Mutant::AppliedEntryHidesLaterOnes.is_in();
+                if self.points.get(&key).is_some_and(is_retired) {
                     self.points.remove(&key);
                 }
             }

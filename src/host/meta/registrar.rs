@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{Change, Facts, Node};
-use crate::base::Nanos;
+use crate::base::{Mutant, Nanos};
 
 /// After an answer, facts that still differ are given this long to be applied here before the node asks again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -46,7 +46,7 @@ impl Registrar {
 
     /// The change was decided about, or its fate is unknown.
     pub fn answered(&mut self, now: Nanos) {
-        self.under_way = false;
+        self.under_way = Mutant::RegistrationIsAskedForOnce.is_in();
         self.pause_until = now + PAUSE;
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: its units never change once it was sent; a client that was answered leaves only its place.
 
 use super::{Outcome, Output};
-use crate::base::{Nanos, NodeId, Ticket};
+use crate::base::{Mutant, Nanos, NodeId, Ticket};
 use crate::command;
 use crate::command::batch::{Call, Unit, UnitReply};
 
@@ -74,6 +74,9 @@ impl Frame {
         let complete = replies.len() == expected;
         let mut replies = replies.into_iter();
         for (client, _, count) in self.clients {
+            if client.is_none() && Mutant::SharesAreShifted.is_in() {
+                continue;
+            }
             let share: Vec<UnitReply> = replies.by_ref().take(count).collect();
             let Some(client) = client else { continue };
             // A peer that answers with another number of replies cannot be believed about any of them.
@@ -89,7 +92,7 @@ pub fn only_reads(unit: &Unit) -> bool {
     let reads = |call: &Call| command::check(&call.args).is_ok_and(|spec| !spec.is_write());
     match unit {
         Unit::Call(call) => reads(call),
-        Unit::Atomic { calls, .. } => calls.iter().all(reads),
+        Unit::Atomic { calls, .. } => calls.iter().all(reads) || Mutant::BlocksAreNotNumbered.is_in(),
         Unit::Watch { .. } => true,
         Unit::Change(_) => false,
     }

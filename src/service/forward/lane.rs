@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::{Frame, Item, Place, weight};
 use super::{Answer, Bounds, Outcome, Output};
-use crate::base::{GroupId, Nanos, NodeId, SessionId, Ticket};
+use crate::base::{GroupId, Mutant, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::Unit;
 use crate::machine::{Origin, Refusal, Submission};
 
@@ -66,9 +66,9 @@ impl Lane {
     pub fn local_answered(&mut self, item: Item, answer: Answer, backoff_until: Nanos, out: &mut Vec<Output>) -> usize {
         let outcome = match answer {
             Answer::Replies(replies) => Outcome::Replies(replies),
-            Answer::Unknown => Outcome::Unknown,
+            Answer::Unknown if !Mutant::OwnDoubtRunsAgain.is_in() => Outcome::Unknown,
             Answer::Refused(Refusal::Overloaded) => Outcome::Overloaded,
-            Answer::Refused(_) => {
+            Answer::Refused(_) | Answer::Unknown => {
                 self.waiting.push_front(item);
                 self.backoff_until = backoff_until;
                 return 0;
@@ -100,7 +100,7 @@ impl Lane {
         let gone = |frame: &Frame| matches!(frame.attempt, Some((_, Place::There(node))) if which(node));
         for frame in self.frames.values_mut().filter(|frame| gone(frame)) {
             frame.attempt = None;
-            frame.doubt = true;
+            frame.doubt |= !Mutant::DoubtIsForgotten.is_in();
         }
         let reads: Vec<Frame> = self.reads.extract_if(.., |_, frame| gone(frame)).map(|(_, frame)| frame).collect();
         reads.into_iter().rev().map(|frame| self.requeue(frame)).sum()
@@ -216,14 +216,16 @@ impl Lane {
         self.local.retain(|_, item| {
             let due = item.deadline <= now;
             if due {
-                let outcome = if item.only_reads { Outcome::Down } else { Outcome::Unknown };
+                let denied = item.only_reads || Mutant::OwnDoubtIsDenied.is_in();
+                let outcome = if denied { Outcome::Down } else { Outcome::Unknown };
                 out.push(Output::Done(item.client, outcome));
                 freed += item.bytes;
             }
             !due
         });
         // Every numbered frame is under way or in doubt: one that is neither was dissolved.
-        self.frames.retain(|_, frame| frame.expire(now, &Outcome::Unknown, &mut freed, out));
+        let doubt = if Mutant::ForwarderDeniesDoubt.is_in() { Outcome::Down } else { Outcome::Unknown };
+        self.frames.retain(|_, frame| frame.expire(now, &doubt, &mut freed, out));
         self.reads.retain(|_, frame| frame.expire(now, &Outcome::Down, &mut freed, out));
         freed
     }

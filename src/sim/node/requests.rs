@@ -15,6 +15,8 @@ use crate::host::View;
 use crate::machine::{self, Facts, InMemory, Local, Origin, Submission, read_local};
 use crate::service::forward::{Answer, Forwarder, Output};
 use crate::service::node::Outcome;
+use crate::store::cached::Fill;
+use crate::store::keys;
 
 /// Names a client's request.
 pub type Request = (u64, u64);
@@ -121,6 +123,8 @@ impl Node {
         let Some(life) = &mut self.life else { return };
         let Some(mut read) = life.requests.reads.remove(&number) else { return };
         if read.replies.is_empty() {
+            self.overtake_lookup(shared, &read.calls);
+            let Some(life) = &mut self.life else { return };
             let applied = life.machines.get(&read.group).map_or(LogIndex(0), |slot| slot.applied);
             let replies =
                 if applied >= read.view.commit { self.read_data(read.group, &read.calls, now, wall) } else { None };
@@ -145,6 +149,27 @@ impl Node {
             life.requests.reads.insert(number, read);
         }
         shared.plan_soon(self.id, NodeEvent::Read { read: number });
+    }
+
+    /// Now and then another lookup of the same record is left by its thread between reading the record and keeping a
+    /// copy of it, while all that comes now goes on (rule 38).
+    fn overtake_lookup(&mut self, shared: &mut Shared, calls: &[Call]) {
+        let Some(cache) = self.life.as_ref().and_then(|life| life.cache.as_ref()) else { return };
+        let Some((call, key)) = calls.first().and_then(|call| Some((call, call.args.get(1)?))) else { return };
+        if !shared.rng.chance(1, 8) {
+            return;
+        }
+        let record = keys::head(call.db, key);
+        let Ok(fill) = cache.begin_fill(&record) else { return };
+        shared.coverage.saw("lookup overtaken");
+        let later = Duration::from_micros(shared.rng.range(10, 30_000));
+        shared.plan(self.id, later, NodeEvent::KeepCopy { record, fill });
+    }
+
+    pub(super) fn keep_copy(&mut self, record: &[u8], fill: Option<&Fill>) {
+        if let (Some(cache), Some(fill)) = (self.life.as_ref().and_then(|life| life.cache.as_ref()), fill) {
+            cache.keep(record, fill);
+        }
     }
 
     fn submit_read(&mut self, shared: &mut Shared, read: Read) {

@@ -76,10 +76,14 @@ impl Node {
 
     /// Goes on with the host's effects; false when its thread was preempted, or the process died.
     fn carry_out(&mut self, shared: &mut Shared) -> bool {
+        let mut sent = false;
         loop {
             let Some(life) = &mut self.life else { return false };
-            if life.effects.is_empty() {
-                return true;
+            let Some(next) = life.effects.front() else { return true };
+            let midway = sent && matches!(next, Effect::Machine(..));
+            sent = matches!(next, Effect::Send(_));
+            if let Some(length) = self.preempted_midway.take_if(|_| midway) {
+                self.preempted_after = Some((0, length));
             }
             match &mut self.preempted_after {
                 Some((0, length)) => {

@@ -77,6 +77,7 @@ impl World {
             Fault::SetWallTo { node, ahead_ms } => self.nodes[place(node)].clock.set_wall_to(ahead_ms),
             Fault::Hush { length } => self.hush_until = now + length,
             Fault::Preempt { node, effects, length } => self.nodes[place(node)].preempt(effects, length),
+            Fault::PreemptMidway { node, length } => self.nodes[place(node)].preempt_midway(length),
             Fault::Stage { drama, group } => self.stage(drama, group),
             Fault::SetWall { node } => {
                 coverage.saw("wall clock set");

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::base::Mutant;
 use crate::base::slot::SLOT_COUNT;
 
 const CELLS: usize = SLOT_COUNT as usize;
@@ -34,6 +35,7 @@ struct Cell {
 }
 
 /// What a cell was when a lookup came.
+#[derive(Debug)]
 pub(super) struct Seen {
     cell: usize,
     state: u64,
@@ -77,7 +79,8 @@ impl Cells {
 
     /// Voids all copies of the cell. Only within `end`, where lookups do not believe copies anyway.
     pub(super) fn new_generation(&self, cell: usize) {
-        self.0[cell].generation.fetch_add(1, Ordering::SeqCst);
+        let voids = !Mutant::CopiesOutliveTheirState.is_in();
+        self.0[cell].generation.fetch_add(u64::from(voids), Ordering::SeqCst);
     }
 
     /// Runs `store` unless a write began since `seen` or was under way then.
@@ -86,7 +89,8 @@ impl Cells {
             return;
         }
         let _locked = self.0[seen.cell].lock.lock();
-        if self.0[seen.cell].state.load(Ordering::SeqCst) == seen.state {
+        let unchanged = self.0[seen.cell].state.load(Ordering::SeqCst) == seen.state;
+        if unchanged || Mutant::LateFillOverwrites.is_in() {
             self.0[seen.cell].used.store(true, Ordering::Relaxed);
             store(seen.generation);
         }

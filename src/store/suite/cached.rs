@@ -97,6 +97,22 @@ fn rule_38_removed_ranges_ingestion_and_new_leaders_void_copies() {
 }
 
 #[test]
+fn rule_38_a_lookup_that_a_write_overtook_keeps_nothing() {
+    let cached = cached(MemoryEngine::new(), Policy::TinyLfu);
+    let write = |value| cached.write(&batch([put("a", value)])).unwrap();
+    write("1");
+    let overtaken = cached.begin_fill(b"a").unwrap().expect("there is no copy yet");
+    write("2");
+    assert_eq!(cached.get(b"a"), Ok(Some(b("2"))));
+    assert!(cached.begin_fill(b"a").unwrap().is_none(), "a lookup would not miss");
+    cached.keep(b"a", &overtaken);
+    assert_eq!(cached.get(b"a"), Ok(Some(b("2"))));
+    let alone = cached.begin_fill(b"b").unwrap().expect("there is no copy yet");
+    cached.keep(b"b", &alone);
+    assert!(cached.begin_fill(b"b").unwrap().is_none(), "that there is no record is a copy too");
+}
+
+#[test]
 fn the_bound_in_bytes_is_kept() {
     for policy in [Policy::TinyLfu, Policy::Lru] {
         let cached = cached(MemoryEngine::new(), policy);
