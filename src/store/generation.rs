@@ -12,6 +12,7 @@
 //! Memory is bounded by what was written: [`Engine::wants_flush`] asks for a flush at one generation's worth, and a write
 //! that finds several of them waiting flushes itself.
 
+mod buckets;
 mod key;
 mod points;
 

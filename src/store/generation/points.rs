@@ -16,13 +16,11 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::Live;
+use super::buckets::{BUCKETS, Buckets};
 use super::key::{Comparable, Key, Sought};
-use crate::base::slot::SLOT_COUNT;
 use crate::store::merge::Ranges;
 use crate::store::{Mutation, Order, Record};
 
-/// One for each slot, and one for what is above them.
-const BUCKETS: usize = SLOT_COUNT as usize + 1;
 /// Points that a scan copies out of a bucket at a time.
 const CHUNK: usize = 64;
 /// What a point needs beside its key and value, roughly: its place in the bucket and its share of a log entry.
@@ -32,7 +30,7 @@ type Bucket = RwLock<BTreeMap<Key, Point>>;
 
 /// A generation. Changed by one thread at a time.
 pub(super) struct Generation {
-    buckets: Box<[Bucket]>,
+    buckets: Buckets<Bucket>,
     removed: RwLock<Ranges>,
     any_removed: AtomicBool,
     bytes: AtomicU64,
@@ -74,7 +72,7 @@ impl Point {
 impl Generation {
     pub fn new() -> Generation {
         Generation {
-            buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
+            buckets: Buckets::new(),
             removed: RwLock::default(),
             any_removed: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
@@ -104,7 +102,7 @@ impl Generation {
     }
 
     fn set(&self, batch: u64, key: &Bytes, value: Option<Bytes>, live: &Live) {
-        let mut bucket = self.buckets[bucket_of(key)].write();
+        let mut bucket = self.buckets.make(bucket_of(key)).write();
         if let Some(point) = bucket.get_mut(&Sought::from(&key[..]) as &dyn Comparable) {
             return point.replace(batch, value, live);
         }
@@ -116,7 +114,9 @@ impl Generation {
         if start >= end {
             return;
         }
-        for bucket in &self.buckets[bucket_of(start)..=bucket_of(end)] {
+        let (mut first, last) = (bucket_of(start), bucket_of(end));
+        while let Some((number, bucket)) = self.buckets.first_made(first, last) {
+            first = number + 1;
             let mut bucket = bucket.write();
             let before = bucket.len();
             let range = Key::from(start.clone())..Key::from(end.clone());
@@ -131,23 +131,22 @@ impl Generation {
     /// What the newest finished batch left of a record: `None` if this generation knows nothing of it, `Some(None)` if
     /// it was removed. `visible` is the number of that batch.
     pub fn newest(&self, key: &[u8], visible: &AtomicU64) -> Option<Option<Bytes>> {
-        let bucket = self.buckets[bucket_of(key)].read();
         // Read after the bucket was locked: whoever wrote what is in it has finished all batches before that one.
-        if let Some(point) = find(&bucket, key).and_then(|point| point.at(visible.load(Acquire))) {
-            return Some(point.value.clone());
-        }
-        drop(bucket);
-        self.is_removed(key).then_some(None)
+        self.find(key, || visible.load(Acquire))
     }
 
     /// Like [`Generation::newest`] for a view, which sees batches up to `at` and has what it needs kept.
     pub fn at(&self, key: &[u8], at: u64) -> Option<Option<Bytes>> {
-        let bucket = self.buckets[bucket_of(key)].read();
-        if let Some(point) = find(&bucket, key).and_then(|point| point.at(at)) {
-            return Some(point.value.clone());
-        }
-        drop(bucket);
-        self.is_removed(key).then_some(None)
+        self.find(key, || at)
+    }
+
+    fn find(&self, key: &[u8], at: impl FnOnce() -> u64) -> Option<Option<Bytes>> {
+        let found = self.buckets.get(bucket_of(key)).and_then(|bucket| {
+            let bucket = bucket.read();
+            let point = bucket.get(&Sought::from(key) as &dyn Comparable)?;
+            Some(point.at(at())?.value.clone())
+        });
+        found.or_else(|| self.is_removed(key).then_some(None))
     }
 
     fn is_removed(&self, key: &[u8]) -> bool {
@@ -189,10 +188,6 @@ impl Generation {
     }
 }
 
-fn find<'a>(bucket: &'a BTreeMap<Key, Point>, key: &[u8]) -> Option<&'a Point> {
-    bucket.get(&Sought::from(key) as &dyn Comparable)
-}
-
 /// Which bucket a record lies in: those of smaller keys are not behind those of larger ones.
 fn bucket_of(key: &[u8]) -> usize {
     let prefix = u16::from_be_bytes([key.first().copied().unwrap_or(0), key.get(1).copied().unwrap_or(0)]);
@@ -215,10 +210,12 @@ impl Scan<'_> {
     /// Copies the next records out of the bucket that is next; false when the scan has ended.
     fn fill(&mut self) -> bool {
         let (first, last) = self.buckets;
-        if first > last {
-            return false;
-        }
-        let bucket = self.generation.buckets[if self.order == Order::Forward { first } else { last }].read();
+        let next = match self.order {
+            Order::Forward => self.generation.buckets.first_made(first, last),
+            Order::Backward => self.generation.buckets.last_made(first, last),
+        };
+        let Some((number, bucket)) = next else { return false };
+        let bucket = bucket.read();
         let range = (self.from.clone(), self.to.clone());
         let shown = |(key, point): (&Key, &Point)| {
             let shown = point.at(self.at).map(|point| (key.bytes().clone(), point.value.clone()));
@@ -238,10 +235,10 @@ impl Scan<'_> {
         match (self.order, reached) {
             (Order::Forward, Some(key)) if seen == CHUNK => self.from = Bound::Excluded(key),
             (Order::Backward, Some(key)) if seen == CHUNK => self.to = Bound::Excluded(key),
-            (Order::Forward, _) => self.buckets.0 += 1,
+            (Order::Forward, _) => self.buckets.0 = number + 1,
             // There is no bucket before the first.
-            (Order::Backward, _) if last == 0 => self.buckets = (1, 0),
-            (Order::Backward, _) => self.buckets.1 -= 1,
+            (Order::Backward, _) if number == 0 => self.buckets = (1, 0),
+            (Order::Backward, _) => self.buckets.1 = number - 1,
         }
         true
     }
