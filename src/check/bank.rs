@@ -18,8 +18,8 @@ pub fn usable(history: &History, operations: &[usize]) -> Result<(), Unusable> {
     let complain = |operation: &Operation, why: &str| Err(Unusable { line: operation.line, why: why.to_owned() });
     let all = || operations.iter().map(|&source| &history.operations[source]);
     let mut opens = all().filter(|operation| matches!(operation.action, Action::Open { .. }));
-    let first = all().next();
-    let (Some(open), Some(first)) = (opens.next(), first) else {
+    let Some(open) = opens.next() else {
+        let first = all().next();
         return first.map_or(Ok(()), |first| complain(first, "this bank has no \"open\" operation"));
     };
     if let Some(second) = opens.next() {

@@ -145,7 +145,8 @@ fn is_counter(history: &History, object: &Object) -> bool {
         increments |= command.verb == Verb::Add(1);
         match (&command.verb, &command.reply) {
             (Verb::Add(1), reply) => operation.outcome != Outcome::Ok || reply.is_some(),
-            (Verb::Get, Some(Reply::Text(text))) => counter::number(text).is_some(),
+            // Nothing leaves a 0 where there was no key.
+            (Verb::Get, Some(Reply::Text(text))) => counter::number(text).is_some_and(|number| number > 0),
             (Verb::Get, _) => true,
             _ => false,
         }

@@ -199,10 +199,10 @@ mod tests {
         let history = parse(text).unwrap();
         let lines = timeline(&history.operations.iter().collect::<Vec<_>>());
         let expected = [
-            r#"|---|          0.000 .. 2.000 ms  line 2  client 1   SET k "a" NX PX 50 -> OK"#,
-            r#"  |---|        1.000 .. 3.500 ms  line 3  client 12  GET k -> (nil)"#,
-            r#"        |----> 4.000 .. ?     ms  line 4  client 3   INCR k -> outcome unknown: may take effect at any time after its start, or never"#,
-            r#"          |-|  5.000 .. 6.000 ms  line 5  client 3   MSET a "1" b "2" -> failed: certainly had no effect"#,
+            r#"|---|            0.000 .. 2.000 ms  line 2  client 1   SET k "a" NX PX 50 -> OK"#,
+            r#"  |---|          1.000 .. 3.500 ms  line 3  client 12  GET k -> (nil)"#,
+            r#"        |------> 4.000 .. ?     ms  line 4  client 3   INCR k -> outcome unknown: may take effect at any time after its start, or never"#,
+            r#"          |-|    5.000 .. 6.000 ms  line 5  client 3   MSET a "1" b "2" -> failed: certainly had no effect"#,
         ];
         assert_eq!(lines, expected, "\n{}", lines.join("\n"));
     }

@@ -191,7 +191,7 @@ impl Deed {
     /// Whether it always can be answered so, and leaves the same whatever was there before.
     pub fn is_blind(self, seen: Seen) -> bool {
         match self {
-            Deed::Set { when: When::Always, keep: false, old, .. } => !old || seen == Seen::Any,
+            Deed::Set { when: When::Always, keep: false, old, .. } => seen == Seen::Any || !old && seen == Seen::Done,
             Deed::Del | Deed::Getdel => seen == Seen::Any,
             _ => false,
         }

@@ -41,7 +41,7 @@ struct Explanation<'a> {
     history: &'a History,
     problem: &'a Problem<'a>,
     stuck: Stuck,
-    /// Operations of known outcome that began before the contradiction, by their ends.
+    /// Operations that had ended when the contradiction showed, by their ends.
     firm: Vec<usize>,
     /// All that began before it and may change something, in the order of the history.
     writers: Vec<usize>,
@@ -63,7 +63,8 @@ impl<'a> Explanation<'a> {
         let changes: HashSet<usize> =
             problem.steps.iter().filter(|step| !step.is_inert).map(|step| step.source).collect();
         let writers = began.iter().copied().filter(|source| changes.contains(source)).collect();
-        let mut firm: Vec<usize> = began.into_iter().filter(|&source| all[source].outcome == Outcome::Ok).collect();
+        let ended = |source: &usize| all[*source].end.is_some_and(|end| end <= moment);
+        let mut firm: Vec<usize> = began.into_iter().filter(ended).collect();
         firm.sort_by_key(|&source| (all[source].end, source));
         Explanation { object, history, problem, stuck, firm, writers, attempts_left: ATTEMPTS_MAX }
     }
@@ -75,11 +76,7 @@ impl<'a> Explanation<'a> {
         let shown: Vec<usize> = match core {
             Some(core) if is_small => core,
             // What ended last, the one that cannot be explained among it.
-            _ => {
-                let moment = self.history.operations[stuck].end;
-                let before = |source: &&usize| self.history.operations[**source].end <= moment;
-                self.firm.iter().rev().filter(before).take(SHOWN_MAX / 2).copied().collect()
-            }
+            _ => self.firm.iter().rev().take(SHOWN_MAX / 2).copied().collect(),
         };
         let mut story = vec![match (is_small, shown.len()) {
             (true, 1) => "No order of the operations explains this reply:".to_owned(),

@@ -151,7 +151,11 @@ impl<'a> Search<'a> {
         let mut fine = Vec::with_capacity(self.configurations.len());
         let mut late = Vec::new();
         for configuration in self.configurations.drain(..) {
-            if configuration.done.has(slot) || configuration.hidden.has(slot) {
+            if configuration.done.has(slot) {
+                fine.push(configuration);
+            } else if configuration.hidden.has(slot) {
+                // The last chance to take effect where it would be seen.
+                late.push(configuration.clone());
                 fine.push(configuration);
             } else {
                 late.push(configuration);
@@ -214,7 +218,8 @@ impl<'a> Search<'a> {
             {
                 results.insert(next);
             }
-            for slot in self.taken.iter() {
+            let taken = self.taken;
+            for slot in taken.iter() {
                 let at = self.under_way[slot];
                 let step = &problem.steps[at];
                 // What is inert and fits has taken effect already.

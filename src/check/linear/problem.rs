@@ -333,7 +333,7 @@ impl<'a> Problem<'a> {
                 let drift = &mut self.drifts[act.cell as usize];
                 *drift = match (*drift, act.deed) {
                     (Drift::None | Drift::Up, Deed::Add(1..)) => Drift::Up,
-                    (Drift::None | Drift::Down, Deed::Add(..0)) => Drift::Down,
+                    (Drift::None | Drift::Down, Deed::Add(..=-1)) => Drift::Down,
                     _ => Drift::Any,
                 };
             }

@@ -86,7 +86,7 @@ fn allows(class: Class, order: Order, edge: &Edge) -> bool {
 /// The shortest circle of edges that a class allows; with exactly one rw edge for G-single.
 fn shortest(graph: &Graph, knot: &[usize], class: Class, order: Order, budget: &Budget) -> Option<Vec<Edge>> {
     /// Looking for a shorter one is not worth more than this.
-    const STEPS: u64 = 3_000_000;
+    const STEPS: u64 = 20_000_000;
     let mut budget = budget.part(STEPS);
     let allowed = |edge: &Edge| allows(class, order, edge);
     let mut best: Option<Vec<Edge>> = None;
@@ -104,11 +104,13 @@ fn shortest(graph: &Graph, knot: &[usize], class: Class, order: Order, budget: &
         for &member in &knot {
             for edge in graph.after(member).iter().filter(|edge| inside(edge)).filter(needed) {
                 let longest = best.as_ref().map_or(usize::MAX, |best| best.len() - 2);
-                if longest == 0 || budget.steps_left == 0 && best.is_some() {
+                // The first way back exists, except for a G-single: looking for one must end.
+                let may_end = best.is_some() || class == Class::GSingle;
+                if longest == 0 || may_end && budget.steps_left == 0 {
                     return best;
                 }
                 let unlimited = &mut Budget::new(crate::check::Limits::default());
-                let budget = if best.is_some() { &mut budget } else { unlimited };
+                let budget = if may_end { &mut budget } else { unlimited };
                 if let Some(way) = path(graph, edge.to, edge.from, longest, back, budget) {
                     best = Some(std::iter::once(*edge).chain(way).collect());
                 }

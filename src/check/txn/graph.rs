@@ -119,10 +119,6 @@ impl Graph {
                     path.push((down, 0));
                     continue;
                 }
-                if edges.is_empty() {
-                    // Its number was given; nothing else to do on a second look.
-                    *next = 1;
-                }
                 path.pop();
                 if let Some(&(parent, _)) = path.last() {
                     low[parent] = low[parent].min(low[transaction]);

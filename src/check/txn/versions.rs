@@ -8,6 +8,8 @@ use crate::check::history::{Action, History, Micro, Operation, Outcome};
 use crate::check::report::Violation;
 use crate::check::show::{self, list};
 
+const INTERNAL: &str = "a transaction's own view (internal)";
+
 /// All lists and transactions of a history.
 #[derive(Debug, Default)]
 pub struct Lists<'a> {
@@ -24,7 +26,7 @@ pub struct List<'a> {
     pub order: Vec<(&'a str, usize)>,
     /// Somebody read it.
     pub was_read: bool,
-    /// Acknowledged appends that nobody read: they come after the order.
+    /// Appends that took effect and nobody read: they come after the order.
     pub unread: Vec<(&'a str, usize)>,
     /// Transactions that read it, and how many elements they saw that others had appended.
     pub reads: Vec<(usize, usize)>,
@@ -53,8 +55,8 @@ struct Uses<'a> {
     appends: HashMap<&'a str, Append>,
     failed: HashMap<&'a str, usize>,
     reads: Vec<Read<'a>>,
-    /// Acknowledged appends and the lengths that they were told.
-    acknowledged: Vec<(&'a str, usize, Option<u64>)>,
+    /// Appends in the order of the history, and the lengths that they were told.
+    all: Vec<(&'a str, usize, Option<u64>)>,
 }
 
 /// Finds the order of versions. A list with a violation of its own has none.
@@ -71,9 +73,7 @@ pub fn find<'a>(history: &'a History, operations: &[usize]) -> (Lists<'a>, Vec<V
                         continue;
                     }
                     uses.appends.insert(element, Append { source, micro: at });
-                    if operation.outcome == Outcome::Ok {
-                        uses.acknowledged.push((element, source, *length));
-                    }
+                    uses.all.push((element, source, *length));
                 }
                 Micro::Read { key, elements: Some(elements) } if operation.outcome == Outcome::Ok => {
                     uses.entry(key).or_default().reads.push(Read { source, micro: at, elements });
@@ -101,6 +101,7 @@ pub fn find<'a>(history: &'a History, operations: &[usize]) -> (Lists<'a>, Vec<V
     // From here on transactions are counted among those that took effect.
     let numbers: HashMap<usize, usize> = transactions.iter().enumerate().map(|(at, &source)| (source, at)).collect();
     for list in &mut lists {
+        list.unread.retain(|(_, source)| numbers.contains_key(source));
         let all = list.order.iter_mut().chain(&mut list.unread);
         all.for_each(|(_, transaction)| *transaction = numbers[transaction]);
         list.reads.iter_mut().for_each(|(transaction, _)| *transaction = numbers[transaction]);
@@ -143,8 +144,9 @@ fn judge<'a>(history: &'a History, key: &'a str, uses: &Uses<'a>) -> Result<List
     }
     // All other reads are beginnings of the longest one, so it is enough to look at its elements.
     let mut seen: HashSet<&str> = HashSet::default();
+    let mut latest: HashMap<usize, usize> = HashMap::default();
+    let reader = found.witness.unwrap_or(0);
     for element in order {
-        let reader = first_with(uses, element).unwrap_or(0);
         let Some(append) = uses.appends.get(element.as_str()) else {
             if let Some(&failed) = uses.failed.get(element.as_str()) {
                 let story = vec![format!(
@@ -161,13 +163,19 @@ fn judge<'a>(history: &'a History, key: &'a str, uses: &Uses<'a>) -> Result<List
             let story = vec![format!("{element} is in {quoted} twice, but was appended once: the append ran twice.")];
             return Err(violation("exactly once (duplicate append)", story, &[at(append.source), at(reader)]));
         }
+        if let Some(later) = latest.insert(append.source, append.micro)
+            && later > append.micro
+        {
+            let story = vec![format!("{element} is in {quoted} behind what its own transaction appended after it.")];
+            return Err(violation(INTERNAL, story, &[at(append.source), at(reader)]));
+        }
         found.order.push((element, append.source));
     }
     for read in &uses.reads {
         found.reads.push((read.source, external(history, key, uses, *read)?));
     }
     lengths(history, key, uses, &found)?;
-    let unread = uses.acknowledged.iter().filter(|(element, ..)| !seen.contains(element));
+    let unread = uses.all.iter().filter(|(element, ..)| !seen.contains(element));
     found.unread = unread.map(|&(element, source, _)| (element, source)).collect();
     Ok(found)
 }
@@ -192,7 +200,7 @@ fn external(history: &History, key: &str, uses: &Uses, read: Read) -> Result<usi
             _ => None,
         })
         .collect();
-    let internal = |what: String| Err(violation("a transaction's own view (internal)", vec![what], &[operation]));
+    let internal = |what: String| Err(violation(INTERNAL, vec![what], &[operation]));
     let others = match read.elements.len().checked_sub(own_before.len()) {
         Some(others) if read.elements[others..].iter().eq(&own_before) => others,
         _ => {
@@ -244,7 +252,7 @@ fn lengths(history: &History, key: &str, uses: &Uses, list: &List) -> Result<(),
         bytes += element.len() as u64 + 1;
         ends.insert(element, bytes);
     }
-    for &(element, source, length) in &uses.acknowledged {
+    for &(element, source, length) in &uses.all {
         if let (Some(told), Some(&end)) = (length, ends.get(element))
             && told != end
         {
