@@ -1,5 +1,5 @@
-//! Long histories, and many unknown outcomes, within the steps that take a few seconds. Steps are counted instead of
-//! seconds, so that these tests say the same on every machine; docs/reliability.md has the seconds.
+//! Long histories, and many unknown outcomes, within a bounded number of steps. Steps are counted instead of seconds,
+//! so that these tests say the same on every machine.
 
 use holdfast::check::{Limits, Verdict, check, parse};
 
