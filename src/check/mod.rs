@@ -75,8 +75,8 @@ impl Budget {
 
 /// Judges a history.
 ///
-/// Errors: operations that contradict each other in a way that no server can be blamed for, such as a key that is used as
-/// a string and as a set.
+/// Errors: operations that contradict each other in a way that no server can be blamed for, such as a key that is used
+/// as a string and as a set.
 pub fn check(history: &History, limits: Limits) -> Result<Report, Unusable> {
     let objects = objects::find(history)?;
     let mut budget = Budget::new(limits);

@@ -258,13 +258,18 @@ fn values_that_outlive_their_deadline_or_die_early_are_found() {
     };
     // Nobody gives the same value again, and KEEPTTL or APPEND make other values.
     found(make, |operations, rng| {
-        let Some((_, (key, value, px, _, end))) = some(operations, rng, given) else { return false };
-        let prolonged = |operation: &Operation| matches!(command(operation), Some((other, Verb::Pexpire(_) | Verb::Persist, _)) if other == key);
-        operations.retain(|operation| !prolonged(operation));
-        let late = judge(&text(HEADER, operations));
-        if !late.is_valid() {
-            return false;
-        }
+        // Nothing could give the key a later deadline, or take the deadline away, while the value lived.
+        let unprolonged = |operation: &Operation| {
+            let (key, value, px, start, end) = given(operation)?;
+            let last = Nanos(end.0 + (px + 2) * MS);
+            let prolongs = |other: &Operation| {
+                matches!(command(other), Some((name, Verb::Pexpire(_) | Verb::Persist, _)) if name == key)
+                    && other.start <= last
+                    && other.end.is_none_or(|ended| ended >= start)
+            };
+            (!operations.iter().any(prolongs)).then_some((key, value, px, end))
+        };
+        let Some((_, (key, value, px, end))) = some(operations, rng, unprolonged) else { return false };
         operations.push(read(&key, Reply::Text(value), end.0 + (px + 2) * MS));
         true
     });

@@ -4,7 +4,8 @@
 //! Just-in-time linearization (Lowe, "Testing for linearizability", 2017, section 4): go through calls and returns in
 //! the order of time and keep all configurations that are possible. Nothing takes effect until it must: at the return
 //! of an operation, every configuration in which it has not taken effect yet is continued by all sequences of
-//! operations under way that end with it. When no configuration is left, the history contradicts itself, at this return.
+//! operations under way that end with it. When no configuration is left, the history contradicts itself, at this
+//! return.
 //!
 //! What keeps the number of configurations small, each without losing an order that matters:
 //!

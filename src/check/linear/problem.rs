@@ -310,7 +310,7 @@ impl<'a> Problem<'a> {
         self.steps.len() - 1
     }
 
-    /// The moment when a deadline passes. Clocks of servers count in whole milliseconds, so one is allowed on each side.
+    /// The moment when a deadline passes. Clocks of servers count in whole milliseconds: one is allowed on each side.
     fn push_lapse(&mut self, giver: usize, act: Act, px: u64) {
         let Step { source, call, end, .. } = self.steps[giver];
         let (px, slack) = (px.saturating_mul(1_000_000), self.object.clock_slack.0.saturating_add(1_000_000));

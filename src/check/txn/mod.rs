@@ -5,8 +5,8 @@
 //! whom: the order of versions ([`versions`]). From it follow dependencies between transactions ([`graph`]): who
 //! appended after whom (ww), who read whose append (wr), who read before whose append (rw); and who ended before who
 //! began. If there is an order that explains everything, these point along it, so a circle is a contradiction.
-//! Anomalies are named as by Adya ("Weak consistency", 1999): G0, G1a, G1b, G1c, G-single, G2. The shortest circle of the
-//! worst name is explained ([`cycle`]).
+//! Anomalies are named as by Adya ("Weak consistency", 1999): G0, G1a, G1b, G1c, G-single, G2. The shortest circle of
+//! the worst name is explained ([`cycle`]).
 //!
 //! Only transactions that were read, or acknowledged, count: one of unknown outcome that nobody saw may never have
 //! happened.
