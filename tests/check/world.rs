@@ -28,30 +28,34 @@ impl World {
     pub fn run(&mut self, action: &Action) -> Option<Action> {
         let now = self.now;
         self.strings.retain(|_, held| held.deadline.is_none_or(|deadline| deadline > now));
-        let mut after = self.clone();
-        let answered = match action {
+        Some(match action {
             Action::Registers(form, commands) => {
+                let before = self.strings.clone();
                 let answer = |command: &Command| {
-                    let reply = after.command(&command.key, &command.verb)?;
+                    let reply = self.command(&command.key, &command.verb)?;
                     Some(Command { reply: Some(reply), ..command.clone() })
                 };
-                Action::Registers(*form, commands.iter().map(answer).collect::<Option<_>>()?)
+                let Some(answered) = commands.iter().map(answer).collect() else {
+                    self.strings = before;
+                    return None;
+                };
+                Action::Registers(*form, answered)
             }
             Action::SetAdd { key, element, .. } => {
-                let reply = Some(after.sets.entry(key.clone()).or_default().insert(element.clone()));
+                let reply = Some(self.sets.entry(key.clone()).or_default().insert(element.clone()));
                 Action::SetAdd { key: key.clone(), element: element.clone(), reply }
             }
             Action::SetRead { key, .. } => {
-                let elements = after.sets.get(key).into_iter().flatten().cloned().collect();
+                let elements = self.sets.get(key).into_iter().flatten().cloned().collect();
                 Action::SetRead { key: key.clone(), reply: Some(elements) }
             }
-            Action::Transaction(micros) => Action::Transaction(micros.iter().map(|micro| after.micro(micro)).collect()),
+            Action::Transaction(micros) => Action::Transaction(micros.iter().map(|micro| self.micro(micro)).collect()),
             Action::Open { bank, accounts } => {
-                after.banks.insert(bank.clone(), accounts.iter().cloned().collect());
+                self.banks.insert(bank.clone(), accounts.iter().cloned().collect());
                 action.clone()
             }
             Action::Transfer { bank, from, to, amount, .. } => {
-                let accounts = after.banks.get_mut(bank)?;
+                let accounts = self.banks.get_mut(bank).filter(|accounts| accounts.contains_key(to))?;
                 *accounts.get_mut(from)? -= amount;
                 let left = accounts[from];
                 *accounts.get_mut(to)? += amount;
@@ -59,12 +63,10 @@ impl World {
                 Action::Transfer { bank: bank.clone(), from: from.clone(), to: to.clone(), amount: *amount, reply }
             }
             Action::Balances { bank, .. } => {
-                let balances = after.banks.get(bank)?.iter().map(|(name, balance)| (name.clone(), *balance)).collect();
+                let balances = self.banks.get(bank)?.iter().map(|(name, balance)| (name.clone(), *balance)).collect();
                 Action::Balances { bank: bank.clone(), reply: Some(balances) }
             }
-        };
-        *self = after;
-        Some(answered)
+        })
     }
 
     fn command(&mut self, key: &str, verb: &Verb) -> Option<Reply> {

@@ -20,6 +20,8 @@ use crate::check::show;
 const PROMISE: &str = "linearizability";
 /// How many searches for a smaller core.
 const ATTEMPTS_MAX: usize = 400;
+/// How many of them may end undecided: where many loose operations could explain anything, more of them do too.
+const UNDECIDED_MAX: usize = 8;
 /// How large a core may be to be shown whole.
 const SHOWN_MAX: usize = 24;
 
@@ -46,6 +48,7 @@ struct Explanation<'a> {
     /// All that began before it and may change something, in the order of the history.
     writers: Vec<usize>,
     attempts_left: usize,
+    undecided_left: usize,
 }
 
 impl<'a> Explanation<'a> {
@@ -66,7 +69,16 @@ impl<'a> Explanation<'a> {
         let ended = |source: &usize| all[*source].end.is_some_and(|end| end <= moment);
         let mut firm: Vec<usize> = began.into_iter().filter(ended).collect();
         firm.sort_by_key(|&source| (all[source].end, source));
-        Explanation { object, history, problem, stuck, firm, writers, attempts_left: ATTEMPTS_MAX }
+        Explanation {
+            object,
+            history,
+            problem,
+            stuck,
+            firm,
+            writers,
+            attempts_left: ATTEMPTS_MAX,
+            undecided_left: UNDECIDED_MAX,
+        }
     }
 
     fn violation(mut self, budget: &Budget) -> Violation {
@@ -110,7 +122,7 @@ impl<'a> Explanation<'a> {
             let tried = related(recent, &self.firm, &facts);
             if self.contradicts(&tried, budget) {
                 core = Some(tried);
-            } else if window >= self.firm.len() || self.attempts_left == 0 {
+            } else if window >= self.firm.len() || self.is_tired() {
                 return None;
             }
             window *= 2;
@@ -130,7 +142,7 @@ impl<'a> Explanation<'a> {
                     at += piece;
                 }
             }
-            if self.attempts_left == 0 || piece == 1 && !smaller {
+            if self.is_tired() || piece == 1 && !smaller {
                 return Some(core);
             }
             piece = piece.div_ceil(2);
@@ -140,9 +152,11 @@ impl<'a> Explanation<'a> {
     /// Whether these contradict each other with all others loose.
     fn contradicts(&mut self, firm: &[usize], budget: &Budget) -> bool {
         /// A core worth showing is found quickly.
-        const STEPS: u64 = 300_000;
-        let Some(left) = self.attempts_left.checked_sub(1) else { return false };
-        self.attempts_left = left;
+        const STEPS: u64 = 100_000;
+        if self.is_tired() {
+            return false;
+        }
+        self.attempts_left -= 1;
         let firm: BTreeSet<usize> = firm.iter().copied().collect();
         let all = &self.history.operations;
         let mut chosen: Vec<(usize, Role)> = firm.iter().map(|&source| (source, Role::Firm)).collect();
@@ -157,7 +171,19 @@ impl<'a> Explanation<'a> {
             Object::of_registers(self.object.keys.clone(), operations, self.object.clock_slack)
         };
         let problem = Problem::new(&object, all, &chosen);
-        matches!(search(&problem, &mut budget.part(STEPS)), Ended::Stuck(_))
+        match search(&problem, &mut budget.part(STEPS)) {
+            Ended::Stuck(_) => true,
+            Ended::Linearizable => false,
+            Ended::GaveUp(_) => {
+                self.undecided_left -= 1;
+                false
+            }
+        }
+    }
+
+    /// Whether looking for a smaller core has been work enough.
+    fn is_tired(&self) -> bool {
+        self.attempts_left == 0 || self.undecided_left == 0
     }
 
     fn facts(&self) -> HashMap<usize, Facts> {

@@ -160,7 +160,11 @@ fn path(
 
 fn explain(history: &History, lists: &Lists, name: &'static str, circle: &[Edge]) -> Violation {
     // Dependencies within one list read best when the circle begins with what happened first.
-    let first = (0..circle.len()).min_by_key(|&at| operation(history, lists, circle[at].from).start).unwrap_or(0);
+    let order = |at: &usize| {
+        let operation = operation(history, lists, circle[*at].from);
+        (operation.start, operation.line)
+    };
+    let first = (0..circle.len()).min_by_key(order).unwrap_or(0);
     let circle: Vec<Edge> = circle[first..].iter().chain(&circle[..first]).copied().collect();
     let mut story = Vec::new();
     for (at, edge) in circle.iter().enumerate() {
