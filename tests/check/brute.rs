@@ -239,6 +239,24 @@ fn keys_that_are_tied() {
     compare(5, 12_000, |rng| tiny(rng, Vec::new(), next, bend_registers));
 }
 
+/// A write of unknown outcome to several keys, of which another write covers a part.
+#[test]
+fn writes_of_several_keys() {
+    let next = |rng: &mut Rng| {
+        let left_out = rng.below(4) as usize;
+        let some = |verb: &mut dyn FnMut() -> Verb| {
+            let keys = ["k", "l", "m"].into_iter().enumerate().filter(|&(at, _)| at != left_out);
+            keys.map(|(_, key)| workload::command(key, verb())).collect()
+        };
+        match rng.below(5) {
+            0..2 => Action::Registers(Form::Mset, some(&mut || workload::set(small_value(rng)))),
+            2 => workload::single(["k", "l", "m"][rng.below(3) as usize], workload::set(small_value(rng))),
+            _ => Action::Registers(Form::Mget, some(&mut || Verb::Get)),
+        }
+    };
+    compare(9, 12_000, |rng| tiny(rng, Vec::new(), next, bend_registers));
+}
+
 #[test]
 fn sets() {
     compare(6, 8_000, |rng| {

@@ -320,24 +320,31 @@ impl<'a> Search<'a> {
         self.returned[giver] || self.slots[giver].is_some_and(|slot| configuration.done.has(slot))
     }
 
-    /// Whether an operation of unknown outcome that took effect here can matter to one that has yet to take effect.
+    /// Whether an operation of unknown outcome that took effect here can matter to one that has yet to take effect; if
+    /// not, it can be put off.
     fn could_tell(&self, configuration: &Configuration, step: &Step) -> bool {
         self.taken.iter().filter(|&slot| !configuration.done.has(slot)).any(|slot| {
-            self.problem.steps[self.under_way[slot]].wants.iter().any(|&(cell, want)| {
-                if step.touches.binary_search(&cell).is_err() {
-                    return false;
-                }
-                let now = configuration.state[cell as usize].content;
-                match (want, self.problem.drifts[cell as usize]) {
-                    (Want::Nothing, _) => false,
-                    (Want::Something, _) | (_, Drift::Any) => true,
-                    (Want::Exactly(wanted), _) if wanted == now => true,
-                    (Want::Exactly(Content::Number(wanted)), Drift::Up) => wanted > number(now),
-                    (Want::Exactly(Content::Number(wanted)), Drift::Down) => wanted < number(now),
-                    (Want::Exactly(_), _) => false,
-                }
-            })
+            let other = &self.problem.steps[self.under_way[slot]];
+            if let [cell] = step.touches[..] {
+                other.wants.iter().any(|&(wanted, want)| wanted == cell && self.may_want(configuration, cell, want))
+            } else {
+                // Whoever covers a part of it leaves the rest to be seen later.
+                meet(&step.touches, &other.touches) && !(other.is_blind && within(&step.touches, &other.touches))
+            }
         })
+    }
+
+    /// Whether a cell holds what somebody wants, or may come to hold it.
+    fn may_want(&self, configuration: &Configuration, cell: u32, want: Want) -> bool {
+        let now = configuration.state[cell as usize].content;
+        match (want, self.problem.drifts[cell as usize]) {
+            (Want::Nothing, _) => false,
+            (Want::Something, _) | (_, Drift::Any) => true,
+            (Want::Exactly(wanted), _) if wanted == now => true,
+            (Want::Exactly(Content::Number(wanted)), Drift::Up) => wanted > number(now),
+            (Want::Exactly(Content::Number(wanted)), Drift::Down) => wanted < number(now),
+            (Want::Exactly(_), _) => false,
+        }
     }
 }
 
