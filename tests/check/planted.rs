@@ -303,3 +303,32 @@ fn a_history_is_the_same_after_it_was_written_and_read() {
     }
     assert_eq!(operations.len(), read.operations.len());
 }
+
+/// An unknown outcome may have kept a value alive: PERSIST, or a later deadline.
+#[test]
+fn deadlines_that_somebody_may_have_taken_away_are_no_contradiction() {
+    let lines = |unknown: &str| {
+        let rest = r#""key":"k","#;
+        format!(
+            r#"{{"client":1,"op":"set",{rest}"arg":{{"value":"v","px":5}},"start":0,"end":1000,"outcome":"ok","reply":"OK"}}
+{{"client":2,{unknown},{rest}"start":2000000,"outcome":"unknown"}}
+{{"client":1,"op":"get",{rest}"arg":null,"start":20000000,"end":20001000,"outcome":"ok","reply":"v"}}
+"#
+        )
+    };
+    for (unknown, valid) in [
+        (r#""op":"persist","arg":null"#, true),
+        (r#""op":"pexpire","arg":500"#, true),
+        (r#""op":"set","arg":"v""#, true),
+        (r#""op":"get","arg":null"#, false),
+        (r#""op":"append","arg":"w""#, false),
+    ] {
+        let report = judge(&lines(unknown));
+        assert_eq!(report.is_valid(), valid, "{unknown}\n{report}");
+    }
+    for seed in 0..40 {
+        let run = Run { delay: 1_000_000, pause: 2_000_000, operations: 200, ..RUN };
+        let report = judge(&text(HEADER, &valid(seed, run, workload::expiry(3))));
+        assert!(report.violations().next().is_none(), "seed {seed}: {report}");
+    }
+}

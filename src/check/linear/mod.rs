@@ -83,7 +83,7 @@ struct Search<'a> {
 #[derive(Clone, Copy)]
 struct Last {
     step: usize,
-    /// A read took effect since, so that it cannot be put off.
+    /// A read took effect since, or a deadline was avoided, so that it cannot be put off.
     is_seen: bool,
 }
 
@@ -273,7 +273,7 @@ impl<'a> Search<'a> {
         !is_target && before < at
     }
 
-    /// Lets a step take effect; whether a read on one of its cells took effect with it. `None`: it cannot.
+    /// Lets a step take effect; whether a read or a deadline on one of its cells had to do with it. `None`: it cannot.
     fn take(
         &mut self,
         from: &Configuration,
@@ -307,8 +307,9 @@ impl<'a> Search<'a> {
                 next.done.insert(slot);
                 is_seen |= meet(&other.touches, &step.touches);
             } else if other.is_lapse && self.may_lapse(&next, other) && !is_due(other, &next.state) {
-                // The value it belongs to is gone for good.
+                // The value it belongs to is gone for good, or its deadline is: in time, which putting off might miss.
                 next.done.insert(slot);
+                is_seen |= meet(&other.touches, &step.touches);
             }
         }
         Ok(Some((next, is_seen)))
