@@ -49,7 +49,7 @@ impl Default for Limits {
 }
 
 /// What is left of the [`Limits`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Budget {
     steps_left: u64,
     configurations_max: usize,
@@ -61,9 +61,9 @@ impl Budget {
         Budget { steps_left: limits.steps, configurations_max: limits.configurations }
     }
 
-    /// A part of it, for work whose failure costs nothing.
-    fn part(&self, steps: u64) -> Budget {
-        Budget { steps_left: steps.min(self.steps_left), configurations_max: self.configurations_max / 10 }
+    /// One of its own, for work whose failure costs nothing.
+    fn aside(&self, steps: u64) -> Budget {
+        Budget { steps_left: steps, configurations_max: self.configurations_max / 10 }
     }
 
     fn spend(&mut self) -> Result<(), String> {
@@ -73,6 +73,10 @@ impl Budget {
     }
 }
 
+/// Steps for each object at first, and how many times as many every next time that they do not suffice.
+const SHARE_FIRST: u64 = 1_000_000;
+const SHARE_GROWTH: u64 = 8;
+
 /// Judges a history.
 ///
 /// Errors: operations that contradict each other in a way that no server can be blamed for, such as a key that is used
@@ -80,6 +84,28 @@ impl Budget {
 pub fn check(history: &History, limits: Limits) -> Result<Report, Unusable> {
     let objects = objects::find(history)?;
     let mut budget = Budget::new(limits);
-    let judged = objects.iter().map(|object| object.judge(history, &mut budget)).collect();
-    Ok(Report::new(history, judged))
+    let mut verdicts: Vec<Option<Judged>> = objects.iter().map(|_| None).collect();
+    let mut undecided: Vec<usize> = (0..objects.len()).collect();
+    let mut share = SHARE_FIRST;
+    // Easy objects first, so that a hard one does not use up what all others need.
+    while !undecided.is_empty() {
+        if undecided.len() == 1 {
+            share = u64::MAX;
+        }
+        let mut harder = Vec::new();
+        for at in undecided {
+            let mut part = Budget { steps_left: share.min(budget.steps_left), ..budget };
+            let steps = part.steps_left;
+            let judged = objects[at].judge(history, &mut part);
+            budget.steps_left -= steps - part.steps_left;
+            let is_short = part.steps_left == 0 && budget.steps_left > 0;
+            if is_short && matches!(judged.verdict, Verdict::GaveUp(_)) {
+                harder.push(at);
+            }
+            verdicts[at] = Some(judged);
+        }
+        undecided = harder;
+        share = share.saturating_mul(SHARE_GROWTH);
+    }
+    Ok(Report::new(history, verdicts.into_iter().flatten().collect()))
 }

@@ -171,7 +171,7 @@ impl<'a> Explanation<'a> {
             Object::of_registers(self.object.keys.clone(), operations, self.object.clock_slack)
         };
         let problem = Problem::new(&object, all, &chosen);
-        match search(&problem, &mut budget.part(STEPS)) {
+        match search(&problem, &mut budget.aside(STEPS)) {
             Ended::Stuck(_) => true,
             Ended::Linearizable => false,
             Ended::GaveUp(_) => {

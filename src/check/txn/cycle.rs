@@ -87,7 +87,7 @@ fn allows(class: Class, order: Order, edge: &Edge) -> bool {
 fn shortest(graph: &Graph, knot: &[usize], class: Class, order: Order, budget: &Budget) -> Option<Vec<Edge>> {
     /// Looking for a shorter one is not worth more than this.
     const STEPS: u64 = 20_000_000;
-    let mut budget = budget.part(STEPS);
+    let mut budget = budget.aside(STEPS);
     let allowed = |edge: &Edge| allows(class, order, edge);
     let mut best: Option<Vec<Edge>> = None;
     for knot in graph.knots(knot, allowed) {
