@@ -9,7 +9,7 @@ use super::linear::explain;
 use super::linear::problem::Object;
 use super::report::{Verdict, Violation};
 use super::{Budget, Unusable};
-use crate::base::HashMap;
+use crate::base::HashSet;
 
 const TOTAL: &str = "the total";
 
@@ -30,21 +30,20 @@ pub fn usable(history: &History, operations: &[usize]) -> Result<(), Unusable> {
     if sum.is_none() {
         return complain(open, "the total of these balances is too large");
     }
-    let known: HashMap<&str, ()> = accounts.iter().map(|(account, _)| (account.as_str(), ())).collect();
+    let known: HashSet<&str> = accounts.iter().map(|(account, _)| account.as_str()).collect();
+    let is_known = |account: &String| known.contains(account.as_str());
     for operation in all().filter(|operation| operation.line != open.line) {
         if !open.precedes(operation) {
             return complain(operation, "this starts before the \"open\" of its bank has ended");
         }
         match &operation.action {
-            Action::Transfer { from, to, .. } => {
-                if !known.contains_key(from.as_str()) || !known.contains_key(to.as_str()) {
-                    return complain(operation, "a transfer names an account that \"open\" did not");
-                }
+            Action::Transfer { from, to, .. } if !is_known(from) || !is_known(to) => {
+                return complain(operation, "a transfer names an account that \"open\" did not");
             }
-            Action::Balances { reply: Some(reply), .. } => {
-                if reply.len() != accounts.len() || reply.iter().any(|(name, _)| !known.contains_key(name.as_str())) {
-                    return complain(operation, "balances must show exactly the accounts that \"open\" named");
-                }
+            Action::Balances { reply: Some(reply), .. }
+                if reply.len() != accounts.len() || !reply.iter().all(|(name, _)| is_known(name)) =>
+            {
+                return complain(operation, "balances must show exactly the accounts that \"open\" named");
             }
             _ => {}
         }

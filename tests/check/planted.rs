@@ -241,7 +241,7 @@ fn a_stale_view_of_a_bank_is_found() {
 fn values_that_outlive_their_deadline_or_die_early_are_found() {
     const MS: u64 = 1_000_000;
     let make = |seed| {
-        valid(seed, Run { delay: MS, pause: 2 * MS, operations: 400, unknown_permille: 0, ..RUN }, workload::expiry(4))
+        valid(seed, Run { delay: MS, pause: 2 * MS, operations: 200, unknown_permille: 0, ..RUN }, workload::expiry(4))
     };
     let given = |operation: &Operation| match command(operation)? {
         (key, Verb::Set(set), Some(Reply::Text(_))) => {
