@@ -1,6 +1,7 @@
 //! The command line: flags to [`crate::settings`], one subcommand per file. Errors are one sentence on stderr and
 //! a non-zero exit.
 
+mod check;
 mod commands;
 mod config;
 mod health;
@@ -35,6 +36,8 @@ enum Command {
     Config(config::Flags),
     /// Run the whole cluster in a simulated world with faults, and judge what clients saw.
     Sim(sim::Flags),
+    /// Judge a history of what clients saw.
+    Check(check::Flags),
 }
 
 /// Runs the program; the exit code says whether it went well.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Commands(flags) => commands::run(&flags),
         Command::Config(flags) => config::run(flags),
         Command::Sim(flags) => sim::run(&flags),
+        Command::Check(flags) => Ok(check::run(&flags)),
     };
     match result {
         Ok(code) => code,
