@@ -28,10 +28,10 @@ pub fn draw(report: &Value) -> Result<String, String> {
     line(format!("<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"));
     let operations = ["ok", "fail", "unknown"].map(|word| report["operations"][word].as_u64().unwrap_or(0));
     let seconds = report["seconds"].as_f64().unwrap_or(0.0);
-    line(format!(
+    line(
         "<text x=\"10\" y=\"20\" font-size=\"14\">Longest time without an acknowledged write, per fault: how many faults \
-         fell into each column</text>"
-    ));
+         fell into each column</text>".to_string()
+    );
     line(format!(
         "<text x=\"10\" y=\"38\" fill=\"#555555\">{seconds:.0} s, {} operations, {} unknown, seed {}</text>",
         operations.iter().sum::<u64>(),
