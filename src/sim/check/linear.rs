@@ -58,6 +58,9 @@ struct Point {
 }
 
 const NONE: usize = usize::MAX;
+/// States that a search may make before it is given up: each is a keyspace of its own, and where many outcomes are
+/// possible a step makes many.
+const STATES_MAX: usize = 200_000;
 
 struct Search<'a, M: Model> {
     model: &'a M,
@@ -67,6 +70,8 @@ struct Search<'a, M: Model> {
     taken: Vec<u64>,
     taken_count: usize,
     seen: HashSet<(Vec<u64>, Vec<M::State>)>,
+    /// States made.
+    states: usize,
 }
 
 impl<'a, M: Model> Search<'a, M> {
@@ -97,7 +102,7 @@ impl<'a, M: Model> Search<'a, M> {
             }
         }
         let taken = vec![0; history.len().div_ceil(64)];
-        Search { model, history, points, taken, taken_count: 0, seen: HashSet::default() }
+        Search { model, history, points, taken, taken_count: 0, seen: HashSet::default(), states: 0 }
     }
 
     fn run(mut self, steps_max: u64) -> Verdict {
@@ -108,6 +113,9 @@ impl<'a, M: Model> Search<'a, M> {
         for _ in 0..steps_max {
             if at == NONE {
                 return Verdict::Linearizable;
+            }
+            if self.states > STATES_MAX {
+                return Verdict::Undecided;
             }
             let point = self.points[at];
             if !point.is_return {
@@ -152,6 +160,7 @@ impl<'a, M: Model> Search<'a, M> {
             return None;
         }
         let next: Vec<M::State> = next.into_iter().collect();
+        self.states += next.len();
         let mut taken = self.taken.clone();
         taken[operation / 64] |= 1 << (operation % 64);
         let configuration = (taken, next);
