@@ -94,11 +94,12 @@ impl Report {
         errors.iter().filter(|error| !excused(error)).map(told).take(20).collect()
     }
 
-    /// Whether nothing was wrong. `allow` are kinds that may be missing.
+    /// What was wrong. With `allow_missing` a kind may be unavailable, or fire without an effect, as in a short run; the
+    /// report tells either.
     pub fn failures(&self, allow_missing: bool) -> Vec<String> {
         let mut failures = self.violations.clone();
         for (kind, row) in &self.kinds {
-            if row.effects == 0 {
+            if row.fired == 0 || row.effects == 0 && !allow_missing {
                 failures.push(format!("{kind} fired {} times and never had an effect", row.fired));
             }
         }
