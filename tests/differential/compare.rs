@@ -90,6 +90,9 @@ struct Session<'a> {
     db: u8,
     /// The commands between MULTI and EXEC.
     queue: Option<Vec<Vec<Bytes>>>,
+    /// Parameters that both have, with one value at the start: others differ by what the servers are and where they
+    /// run (persistence, addresses, directories, limits).
+    parameters: Vec<Reply>,
 }
 
 impl<'a> Sessions<'a> {
@@ -100,9 +103,16 @@ impl<'a> Sessions<'a> {
             redis,
             db: 0,
             queue: None,
+            parameters: Vec::new(),
         });
         let mut sessions = Sessions { pairs: pairs.collect() };
-        sessions.pairs.iter_mut().for_each(Session::reset);
+        for session in &mut sessions.pairs {
+            session.reset();
+            let (_, theirs) = pairs_of(&session.redis.call(&words("CONFIG GET *")));
+            let (_, ours) = pairs_of(&session.holdfast.call(&words("CONFIG GET *")));
+            session.parameters =
+                ours.into_iter().filter(|pair| theirs.contains(pair)).map(|pair| pair[0].clone()).collect();
+        }
         sessions
     }
 
@@ -307,13 +317,13 @@ impl Session<'_> {
         }
     }
 
-    /// Whether CONFIG GET showed the same values of all parameters that Holdfast has. Those of types and subsystems
-    /// that it has not are Redis's alone, and show in what a pattern finds.
-    fn same_parameters(&mut self, holdfast: &Reply, redis: &Reply) -> bool {
-        let (ours, mut theirs) = (pairs(holdfast), pairs(redis));
+    /// Whether CONFIG GET showed the same values of all parameters that can be compared.
+    fn same_parameters(&self, holdfast: &Reply, redis: &Reply) -> bool {
+        let (mut ours, mut theirs) = (pairs_of(holdfast), pairs_of(redis));
         if ours != theirs {
-            let all = pairs(&self.holdfast.call(&words("CONFIG GET *")));
-            theirs.1.retain(|theirs| all.1.iter().any(|ours| ours.first() == theirs.first()));
+            let compared = |pair: &Vec<Reply>| self.parameters.contains(&pair[0]);
+            ours.1.retain(compared);
+            theirs.1.retain(compared);
         }
         ours == theirs
     }
@@ -381,7 +391,7 @@ fn sorted(reply: &Reply) -> Reply {
 }
 
 /// Names with their values, sorted; the errors of a reply that has none are told apart from no pairs.
-fn pairs(reply: &Reply) -> (bool, Vec<Vec<Reply>>) {
+fn pairs_of(reply: &Reply) -> (bool, Vec<Vec<Reply>>) {
     let mut pairs: Vec<Vec<Reply>> = reply.elements().chunks(2).map(<[Reply]>::to_vec).collect();
     pairs.sort();
     (reply.is_error(), pairs)
