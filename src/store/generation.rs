@@ -72,7 +72,6 @@ impl Live {
 }
 
 /// All generations.
-#[derive(Clone)]
 struct Chain {
     newest: Arc<Generation>,
     /// Those on their way down, newest first.
@@ -164,9 +163,6 @@ impl Read for Generations {
     }
 
     fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
-        if start >= end {
-            return Ok(());
-        }
         self.view(|| Ok(self.below.as_ref()))?.scan(start, end, order, visit)
     }
 }
@@ -183,7 +179,7 @@ impl Engine for Generations {
         let mut writer = shared.writer.lock();
         let number = shared.visible.load(Acquire) + 1;
         let write = |newest: &Generation, live: &Live| {
-            batch.mutations.iter().for_each(|mutation| newest.write(number, mutation, live));
+            newest.write(number, &batch.mutations, live);
             shared.visible.store(number, Release);
         };
         if batch.mutations.iter().any(|mutation| matches!(mutation, Mutation::DeleteRange(..))) {
@@ -272,17 +268,19 @@ impl<B> Drop for View<B> {
     }
 }
 
+impl<B: Read> View<B> {
+    fn layers(&self) -> Layers<'_> {
+        Layers { generations: &self.generations, at: self.at, below: &self.below }
+    }
+}
+
 impl<B: Read> Read for View<B> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let found = self.generations.iter().find_map(|generation| generation.at(key, self.at));
-        found.map_or_else(|| self.below.get(key), Ok)
+        self.layers().get(key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<()> {
-        if start >= end {
-            return Ok(());
-        }
-        Layers { generations: &self.generations, at: self.at, below: &self.below }.scan(start, end, order, visit)
+        self.layers().scan(start, end, order, visit)
     }
 }
 

@@ -90,15 +90,19 @@ impl Generation {
         self.points.load(Relaxed)
     }
 
-    /// Takes one mutation of batch number `batch`. For a removed range nobody may look at the generation meanwhile,
+    /// Takes the mutations of batch number `batch`. For a removed range nobody may look at the generation meanwhile,
     /// and no view may need what was before.
-    pub fn write(&self, batch: u64, mutation: &Mutation, live: &Live) {
-        self.bytes.fetch_add(mutation.bytes() as u64 + OVERHEAD_BYTES, Relaxed);
-        match mutation {
-            Mutation::Put(key, value) => self.set(batch, key, Some(value.clone()), live),
-            Mutation::Delete(key) => self.set(batch, key, None, live),
-            Mutation::DeleteRange(start, end) => self.remove_range(start, end),
+    pub fn write(&self, batch: u64, mutations: &[Mutation], live: &Live) {
+        let mut bytes = 0;
+        for mutation in mutations {
+            bytes += mutation.bytes() as u64 + OVERHEAD_BYTES;
+            match mutation {
+                Mutation::Put(key, value) => self.set(batch, key, Some(value.clone()), live),
+                Mutation::Delete(key) => self.set(batch, key, None, live),
+                Mutation::DeleteRange(start, end) => self.remove_range(start, end),
+            }
         }
+        self.bytes.fetch_add(bytes, Relaxed);
     }
 
     fn set(&self, batch: u64, key: &Bytes, value: Option<Bytes>, live: &Live) {
@@ -167,6 +171,7 @@ impl Generation {
 
     /// The records in `start..end` as batches up to `at` left them, in order; `None` for removed ones.
     pub fn scan<'a>(&'a self, start: &[u8], end: &[u8], at: u64, order: Order) -> Scan<'a> {
+        // A range of a map must not end before it starts.
         let (first, last) = if start < end { (bucket_of(start), bucket_of(end)) } else { (1, 0) };
         Scan {
             generation: self,
