@@ -158,8 +158,7 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     let fired = fired.into_inner().unwrap_or_else(PoisonError::into_inner);
     world.history.flush().map_err(|why| why.to_string())?;
     for node in &stage.cluster.nodes {
-        let panics = node.process().map(|process| process.panics()).unwrap_or_default();
-        violations.extend(panics.into_iter().map(|line| format!("node {}: {line}", node.id)));
+        violations.extend(node.defects().await?);
     }
     let errors = world.availability.errors();
     let (error_kinds, unexpected) = Report::errors(&errors);

@@ -135,8 +135,10 @@ async fn containers(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
     }
     let why = "the nodes are containers".to_owned();
     let missing = [Need::PeerProxy, Need::Strace, Need::LoopFs, Need::Fuse, Need::Clock];
+    let cluster = Cluster { nodes };
+    cluster.wait_all_ready().await?;
     Ok(Stage {
-        cluster: Cluster { nodes },
+        cluster,
         disks: BTreeMap::new(),
         network: Arc::new(network),
         clocks: None,

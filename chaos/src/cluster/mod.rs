@@ -110,6 +110,15 @@ impl Node {
         }
     }
 
+    /// What its log tells of broken invariants, and its container of ends that nobody planned.
+    pub async fn defects(&self) -> Result<Vec<String>, String> {
+        let told = match &self.host {
+            Host::Process(process) => process.panics(),
+            Host::Container(container) => container.defects().await?,
+        };
+        Ok(told.into_iter().map(|line| format!("node {}: {line}", self.id)).collect())
+    }
+
     /// Until it serves clients.
     pub async fn wait_ready(&self) -> Result<(), String> {
         let deadline = Instant::now() + READY_TIMEOUT;
