@@ -3,7 +3,8 @@
 //! Reading order: [`kinds`] is the table of faults; [`run`] is a run from beginning to end; [`stage`] sets up nodes
 //! ([`cluster`]), links ([`net`]), [`disk`]s and [`clock`]s; [`workload`] is what clients do, over [`connection`] and
 //! [`resp`], written down by [`history`]; [`faults`] are played by [`schedule`] or, measured one by one, by [`failover`];
-//! [`availability`], [`judge`], [`samples`] and [`report`] say what came of it, [`svg`] draws it. All chance comes from [`dice`].
+//! [`availability`], [`judge`], [`samples`] and [`report`] say what came of it, [`svg`] draws it. Another attack, not on the
+//! nodes but by clients, is [`hostile`]. All chance comes from [`dice`].
 
 mod availability;
 mod clock;
@@ -14,6 +15,7 @@ mod disk;
 mod failover;
 mod faults;
 mod history;
+mod hostile;
 mod judge;
 mod kinds;
 mod net;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use hostile::Attack;
 use kinds::{Kind, TABLE};
 use run::{Options, Score};
 
@@ -68,6 +71,20 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Open very many connections that send no requests, and see that nobody notices
+    Malformed {
+        #[command(flatten)]
+        attack: hostile::Malformed,
+        #[command(flatten)]
+        options: hostile::Options,
+    },
+    /// Bring idle, deaf and greedy clients, and see how long the others wait
+    Crowd {
+        #[command(flatten)]
+        attack: hostile::Crowd,
+        #[command(flatten)]
+        options: hostile::Options,
+    },
     /// Sum up files of `failover --samples`: the table, and the story of each fault that took too long
     Samples { files: Vec<PathBuf> },
     /// Draw the report of a run as SVG
@@ -100,6 +117,8 @@ fn main() -> ExitCode {
             let score = Score::Failover { rounds, samples };
             to_its_end(run::run(&options, score))
         }
+        Command::Malformed { attack, options } => to_its_end(hostile::run(&options, Attack::Malformed(attack))),
+        Command::Crowd { attack, options } => to_its_end(hostile::run(&options, Attack::Crowd(attack))),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -256,7 +256,7 @@ fn write_report(report: &Report, path: &Path) -> Result<(), String> {
     std::fs::write(path, text + "\n").map_err(|why| format!("{}: {why}", path.display()))
 }
 
-fn drawn_seed() -> u64 {
+pub fn drawn_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     (now.as_nanos() as u64) % 1_000_000_000
 }

@@ -39,6 +39,8 @@ pub enum Host {
 pub struct Node {
     pub id: usize,
     pub http: SocketAddr,
+    /// Where other nodes connect, without a proxy, if the runner can reach it.
+    pub peer: Option<SocketAddr>,
     /// Where its Redis clients connect, without a proxy.
     pub resp: SocketAddr,
     pub host: Host,
