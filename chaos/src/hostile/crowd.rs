@@ -39,6 +39,9 @@ pub struct Crowd {
     /// Seconds of one such measurement
     #[arg(long, default_value_t = 2)]
     window_seconds: u64,
+    /// All come at the same moment, instead of one kind after the other
+    #[arg(long)]
+    together: bool,
     /// The p99 of the others may become so many times what it was
     #[arg(long, default_value_t = 3.0)]
     factor: f64,
@@ -103,16 +106,21 @@ impl Crowd {
         let tally = Arc::<Tally>::default();
         let mut phases = vec![self.measure(site, &tally, "alone".into()).await];
         let mut idle = self.open_idle(&addresses).await?;
-        phases.push(self.measure(site, &tally, format!("with {} idle", self.idle)).await);
+        if !self.together {
+            phases.push(self.measure(site, &tally, format!("with {} idle", self.idle)).await);
+        }
         let mut others = JoinSet::new();
         for number in 0..self.deaf {
             others.spawn(deaf(at(number), key, tally.clone()));
         }
-        phases.push(self.measure(site, &tally, format!("and {} that never read", self.deaf)).await);
+        if !self.together {
+            phases.push(self.measure(site, &tally, format!("and {} that never read", self.deaf)).await);
+        }
         for number in 0..self.deep {
             others.spawn(deep(at(number), number, self.depth, tally.clone()));
         }
-        phases.push(self.measure(site, &tally, format!("and {} pipelining {} deep", self.deep, self.depth)).await);
+        let (and, depth) = (if self.together { "all at once, with" } else { "and" }, self.depth);
+        phases.push(self.measure(site, &tally, format!("{and} {} pipelining {depth} deep", self.deep)).await);
         let mut findings = Findings::default();
         while let Some(ended) = others.try_join_next() {
             // Only what went wrong ends one of them.
@@ -138,7 +146,7 @@ impl Crowd {
         for phase in phases {
             let found = median(&phase.windows);
             let factor = ms(found.p99) / ms(alone.p99).max(0.001);
-            let _ = writeln!(findings.text, "  {:<30} {}, p99 x {factor:.1}", phase.name, line(&found));
+            let _ = writeln!(findings.text, "  {:<36} {}, p99 x {factor:.1}", phase.name, line(&found));
             if phase.windows.iter().any(|window| window.commands == 0) {
                 findings.failures.push(format!("{}: no command of others was answered for a whole window", phase.name));
             } else if factor > self.factor {

@@ -36,9 +36,10 @@ pub struct Options {
     /// How the nodes are connected
     #[arg(long, value_enum, default_value = "auto")]
     wiring: Wiring,
-    /// By how much a node's resident memory may grow, in MiB
-    #[arg(long, default_value_t = 512)]
-    memory_mib: u64,
+    /// By how much a node's resident memory may grow, in MiB [default: 128 under malformed connections; 512 in a crowd,
+    /// which writes: log and state keep up to 192 MiB of that in memory]
+    #[arg(long)]
+    memory_mib: Option<u64>,
     /// How many of a hundred commands of well-behaved clients may be refused or left in doubt
     #[arg(long, default_value_t = 1.0)]
     errors_percent: f64,
@@ -57,6 +58,15 @@ pub struct Options {
 pub enum Attack {
     Malformed(Malformed),
     Crowd(Crowd),
+}
+
+impl Attack {
+    fn memory_mib_max(&self) -> u64 {
+        match self {
+            Attack::Malformed(_) => 128,
+            Attack::Crowd(_) => 512,
+        }
+    }
 }
 
 /// What an attack works with.
@@ -107,7 +117,7 @@ pub async fn run(options: &Options, attack: Attack) -> Result<bool, String> {
         Attack::Crowd(attack) => attack.play(&site).await?,
     };
     tokio::time::sleep(QUIET).await;
-    let (told, memory, grown) = watch.end(options.memory_mib).await;
+    let (told, memory, grown) = watch.end(options.memory_mib.unwrap_or(attack.memory_mib_max())).await;
     findings.failures.extend(grown);
     let testimony = witnesses.end(&stage.cluster).await?;
     findings.failures.extend(testimony.wrong);
