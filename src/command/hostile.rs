@@ -22,8 +22,11 @@ const WORDS: &[&str] = &[
     "", "0", "1", "-1", "2", "5", "10", "64", "300", "01", "+5", " 1", "0x1p3", "1.5", "1e400", "-1e-400", "nan",
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
-    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC",
+    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "BIT", "BYTE", "AND", "NOT", "XOR", "SET", "INCRBY", "OVERFLOW", "SAT",
+    "FAIL", "u8", "i64", "u63", "#1",
 ];
+/// What most numbers of good calls may be.
+const NUMBERS: &[&str] = &["0", "1"];
 const LONG_WORDS: &[&str] = &[
     "9223372036854775807",
     "-9223372036854775807",
@@ -43,7 +46,7 @@ const LONG_WORDS: &[&str] = &[
 const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
-    let from = [KEYS, KEYS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(6) as usize];
+    let from = [KEYS, KEYS, NUMBERS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(7) as usize];
     Bytes::from_static(rng.pick(from).as_bytes())
 }
 

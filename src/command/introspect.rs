@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::args::is;
 use super::spec::{Categories, Flags, KeyFlags, KeySpec, Spec};
-use super::{check, syntax, table};
+use super::{bitfield, check, syntax, table};
 use crate::base::glob;
 use crate::resp::Value;
 
@@ -196,6 +196,8 @@ fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
     match spec.name {
         "set" if call[3..].iter().any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
         "set" => KeyFlags::of("OW update"),
+        "bitfield" if bitfield::only_reads(call) => KeyFlags::of("RO access"),
+        "bitfield" => KeyFlags::of("RW access update"),
         _ => flags,
     }
 }

@@ -8,6 +8,8 @@
 
 pub mod args;
 pub mod batch;
+mod bitfield;
+mod bitmap;
 mod cluster;
 pub mod context;
 mod counter;

@@ -5,6 +5,8 @@
 //! the key they count.
 
 mod audit;
+pub mod bitfield;
+pub mod bitmap;
 mod counts;
 mod expiry;
 mod generic;

@@ -13,6 +13,11 @@ use crate::base::{Millis, Rng};
 /// Commands on keys, as documented by Redis.
 pub const SYNTAX: &[&str] = &[
     "APPEND string value",
+    "BITCOUNT string [integer integer [BYTE|BIT]]",
+    "BITFIELD string (GET bits bit|SET bits bit integer|INCRBY bits bit integer|OVERFLOW (WRAP|SAT|FAIL))+",
+    "BITFIELD_RO string (GET bits bit)+",
+    "BITOP (AND|OR|XOR|NOT) string string+",
+    "BITPOS string (0|1) [integer [integer [BYTE|BIT]]]",
     "COPY key key [DB db] [REPLACE]",
     "DBSIZE",
     "DECR string",
@@ -25,6 +30,7 @@ pub const SYNTAX: &[&str] = &[
     "FLUSHALL [ASYNC|SYNC]",
     "FLUSHDB [ASYNC|SYNC]",
     "GET string",
+    "GETBIT string bit",
     "GETDEL string",
     "GETEX string [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|PERSIST]",
     "GETRANGE string integer integer",
@@ -66,6 +72,7 @@ pub const SYNTAX: &[&str] = &[
     "RENAMENX key key",
     "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
     "SET string value [NX|XX] [GET] [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL]",
+    "SETBIT string bit (0|1)",
     "SETEX string seconds value",
     "SETNX string value",
     "SETRANGE string offset value",
@@ -188,6 +195,8 @@ impl Grammar {
             "offset" => {
                 self.word(&["0", "0", "1", "2", "5", "10", "100", "-1", "536870912", "9223372036854775807", "x"])
             }
+            "bit" => self.word(&["0", "1", "7", "8", "20", "100", "#0", "#1", "#5", "-1", "4294967296", "x"]),
+            "bits" => self.word(&["u1", "u8", "u63", "i1", "i5", "i16", "i64", "u64", "i65", "x"]),
             "float" => self.word(FLOATS),
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),

@@ -427,6 +427,8 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
             bulk(holdfast, "int") && bulk(redis, "embstr")
                 || *holdfast == Reply::Integer(i64::from(i32::MAX)) && *redis == Reply::Integer(1)
         }
+        // 7.2 reads all words before it looks for the key (#11734).
+        b"BITCOUNT" | b"BITPOS" => holdfast.is_error() && matches!(redis, Reply::Integer(0 | -1) | Reply::Error(_)),
         // 7.2 reads all options before it takes the first (#11659), so it meets another mistake.
         b"HELLO" => holdfast.is_error() && redis.is_error(),
         _ => false,

@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | HINCRBYFLOAT of an invalid number creates no key (#11149) | 7.0.15 does the same | `tests/commands/hash.txt` |
 //! | time stands still within a command and a block (#10300) | deadlines are far away here | `tests/commands/expiry.txt` |
+//! | BITCOUNT and BITPOS refuse bad words also where there is no key (#11734) | excused in `compare.rs` | `tests/commands/bitmap.txt` |
 //! | HELLO changes nothing unless it succeeds (#11659) | one with two mistakes may tell the other one | `tests/service/sessions.rs` |
 //! | CLIENT SETINFO, NO-TOUCH, their marks in CLIENT LIST; RESET ends NO-EVICT (#11758, #11483) | not drawn | likewise |
 //! | WAITAOF, CLUSTER MYSHARDID (#11713, #10536) | not drawn | likewise |

@@ -4,6 +4,7 @@
 //! hash of the name, without allocation, start-up work or case-folding copies.
 
 mod admin;
+mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
@@ -14,8 +15,8 @@ mod string;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 7] =
-    [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
+const CHAPTERS: [&[Spec]; 8] =
+    [connection::ROWS, string::ROWS, bitmap::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;
