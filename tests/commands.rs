@@ -19,8 +19,12 @@ use support::client::Client;
 use support::local::Local;
 
 /// Redis's default sizes of a small hash.
-const THRESHOLDS: Thresholds =
-    Thresholds { hash_entries_max: 128, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX };
+const THRESHOLDS: Thresholds = Thresholds {
+    hash_entries_max: 128,
+    hash_value_bytes_max: 64,
+    hll_sparse_bytes_max: 3_000,
+    string_bytes_max: limits::BULK_BYTES_MAX,
+};
 
 /// Names an address to run the dialogues against, `host:port`.
 const ADDRESS: &str = "HOLDFAST_DIALOGUE_ADDRESS";

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::args::{Options, is, parse_integer};
-use super::bitmap::{BAD_OFFSET, grown, store};
+use super::bitmap::{BAD_OFFSET, grown};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::data::bitfield::{Field, Overflow};
@@ -129,7 +129,7 @@ fn run(context: &mut Context<'_, '_>, key: &Bytes, steps: &[Step]) -> Result<Val
     // The string grows even if no step writes in the end, as in Redis.
     let mut after = grown(payload, end.div_ceil(8));
     let replies = steps.iter().map(|step| step.run(&mut after)).collect();
-    store(context, key, before.as_ref(), after);
+    context.set_built(key, before.as_ref(), after.freeze());
     Ok(Value::Array(replies))
 }
 

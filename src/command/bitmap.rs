@@ -25,7 +25,7 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     let was = bitmap::get(payload, offset);
     let mut after = grown(payload, offset / 8 + 1);
     bitmap::set(&mut after, offset, on);
-    store(context, &args[1], before.as_ref(), after);
+    context.set_built(&args[1], before.as_ref(), after.freeze());
     Ok(Value::Integer(was.into()))
 }
 
@@ -49,14 +49,6 @@ pub(super) fn grown(payload: &[u8], bytes: u64) -> BytesMut {
     grown.extend_from_slice(payload);
     grown.resize(length, 0);
     grown
-}
-
-/// Stores a string of bits if that changes anything; the key keeps its deadline.
-pub(super) fn store(context: &mut Context<'_, '_>, key: &Bytes, before: Option<&Head>, after: BytesMut) {
-    let after = Head { raw: true, payload: after.freeze(), ..before.cloned().unwrap_or_else(|| Head::string("")) };
-    if before != Some(&after) {
-        context.set(key, before, after);
-    }
 }
 
 /// `BITCOUNT key [start end [BYTE | BIT]]`

@@ -13,8 +13,8 @@ pub enum Error {
     /// Records could not be read: the whole evaluation is void.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A local read met a key that is due: the leader's machine must answer.
-    #[error("a key is due; its end goes through the log")]
+    /// A local read met a key that is due, or an estimate to be written down: the leader's machine must answer.
+    #[error("what this read changes goes through the log")]
     NeedsLog,
 }
 

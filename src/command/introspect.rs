@@ -134,8 +134,12 @@ fn docs(spec: &'static Spec) -> (Value, Value) {
         (text("group"), text(doc.group)),
         (text("complexity"), text(doc.complexity)),
     ];
+    let flags = [("deprecated", doc.deprecated.is_some()), ("syscmd", doc.system)];
+    let flags: Vec<_> = flags.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag).collect();
+    if !flags.is_empty() {
+        fields.push((text("doc_flags"), Value::Set(simple(flags).collect())));
+    }
     if let Some((since, by)) = doc.deprecated {
-        fields.push((text("doc_flags"), Value::Set(simple(["deprecated"]).collect())));
         fields.push((text("deprecated_since"), text(since)));
         fields.push((text("replaced_by"), text(by)));
     }

@@ -19,6 +19,7 @@ mod generic;
 mod hash;
 #[cfg(test)]
 mod hostile;
+mod hyperloglog;
 pub mod introspect;
 mod mistake;
 mod object;

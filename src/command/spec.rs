@@ -76,6 +76,8 @@ pub struct Doc {
     pub complexity: &'static str,
     /// Since when it is deprecated, and what replaces it.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Made for tests and tools of the server itself.
+    pub system: bool,
     /// What later versions changed.
     pub history: &'static [(&'static str, &'static str)],
     /// The arguments in the notation of [`super::syntax`].
@@ -212,6 +214,7 @@ impl Spec {
                 group: "",
                 complexity: "",
                 deprecated: None,
+                system: false,
                 history: &[],
                 arguments: "",
             },
@@ -259,6 +262,11 @@ impl Spec {
     /// What later versions changed: version and sentence.
     pub const fn history(self, history: &'static [(&'static str, &'static str)]) -> Spec {
         Spec { doc: Doc { history, ..self.doc }, ..self }
+    }
+
+    /// Made for tests and tools of the server itself.
+    pub const fn system(self) -> Spec {
+        Spec { doc: Doc { system: true, ..self.doc }, ..self }
     }
 
     /// Since when it is deprecated, and what replaces it.

@@ -12,6 +12,7 @@ mod expiry;
 mod generic;
 pub mod hash;
 mod head;
+pub mod hyperloglog;
 mod keyspace;
 pub mod packed;
 pub mod scan;
@@ -66,13 +67,20 @@ pub struct Thresholds {
     pub hash_entries_max: usize,
     /// Bytes of one field or value in one record (`hash-max-listpack-value`).
     pub hash_value_bytes_max: usize,
+    /// Bytes of a sparse HyperLogLog (`hll-sparse-max-bytes`).
+    pub hll_sparse_bytes_max: usize,
     /// Bytes of the longest string that a command may make (`proto-max-bulk-len`): it is one bulk of one entry.
     pub string_bytes_max: usize,
 }
 
 impl Default for Thresholds {
     fn default() -> Thresholds {
-        Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX }
+        Thresholds {
+            hash_entries_max: 64,
+            hash_value_bytes_max: 64,
+            hll_sparse_bytes_max: 3_000,
+            string_bytes_max: limits::BULK_BYTES_MAX,
+        }
     }
 }
 

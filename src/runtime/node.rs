@@ -30,6 +30,7 @@ pub struct RuntimeNode {
     rng: Mutex<Rng>,
     hash_entries_max: AtomicUsize,
     hash_value_bytes_max: AtomicUsize,
+    hll_sparse_bytes_max: AtomicUsize,
     string_bytes_max: AtomicUsize,
 }
 
@@ -42,6 +43,7 @@ impl RuntimeNode {
             rng: Mutex::new(rng),
             hash_entries_max: AtomicUsize::new(thresholds.hash_entries_max),
             hash_value_bytes_max: AtomicUsize::new(thresholds.hash_value_bytes_max),
+            hll_sparse_bytes_max: AtomicUsize::new(thresholds.hll_sparse_bytes_max),
             string_bytes_max: AtomicUsize::new(thresholds.string_bytes_max),
         }
     }
@@ -50,6 +52,7 @@ impl RuntimeNode {
         Thresholds {
             hash_entries_max: self.hash_entries_max.load(Ordering::Relaxed),
             hash_value_bytes_max: self.hash_value_bytes_max.load(Ordering::Relaxed),
+            hll_sparse_bytes_max: self.hll_sparse_bytes_max.load(Ordering::Relaxed),
             string_bytes_max: self.string_bytes_max.load(Ordering::Relaxed),
         }
     }
@@ -231,6 +234,7 @@ impl Node for RuntimeNode {
         match parameter {
             "hash-max-listpack-entries" => self.hash_entries_max.store(number, Ordering::Relaxed),
             "hash-max-listpack-value" => self.hash_value_bytes_max.store(number, Ordering::Relaxed),
+            "hll-sparse-max-bytes" => self.hll_sparse_bytes_max.store(number, Ordering::Relaxed),
             "proto-max-bulk-len" => self.string_bytes_max.store(number, Ordering::Relaxed),
             _ => return,
         }

@@ -65,6 +65,12 @@ pub const SYNTAX: &[&str] = &[
     "PEXPIRE key millis [NX|XX|GT|LT] [XX|LT]",
     "PEXPIREAT key unix-millis [NX|XX|GT|LT] [XX|LT]",
     "PEXPIRETIME key",
+    "PFADD sketch [value+]",
+    "PFCOUNT sketch",
+    "PFCOUNT sketch+",
+    "PFDEBUG (DECODE|ENCODING|TODENSE|GETREG|X) sketch",
+    "PFMERGE sketch sketch+",
+    "PFSELFTEST",
     "PSETEX string millis value",
     "PTTL key",
     "RANDOMKEY",
@@ -186,6 +192,8 @@ impl Grammar {
             "key" => self.word(KEYS),
             "string" if self.rng.chance(1, 8) => self.parameter("key"),
             "string" => self.word(&["{t}s1", "{t}s2", "{t}s3"]),
+            "sketch" if self.rng.chance(1, 8) => self.parameter("key"),
+            "sketch" => self.word(&["{t}p1", "{t}p2", "{t}p3"]),
             "hash" if self.rng.chance(1, 10) => self.parameter("key"),
             "hash" => self.word(&["{t}h1", "{t}h2", "{t}h3"]),
             "field" => self.word(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "", "10", "a field that is not short"]),
@@ -239,7 +247,8 @@ impl Grammar {
 }
 
 /// Every key that a command can have; "extra" is the word too many.
-pub const KEYS: &[&str] = &["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}new", "{t}extra"];
+pub const KEYS: &[&str] =
+    &["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}p1", "{t}p2", "{t}p3", "{t}new", "{t}extra"];
 
 const VALUES: &[&str] = &[
     "",

@@ -10,8 +10,12 @@ use holdfast::data::Thresholds;
 use crate::support::client::Client;
 
 /// Small ones, so that hashes of both encodings occur all the time.
-pub const THRESHOLDS: Thresholds =
-    Thresholds { hash_entries_max: 6, hash_value_bytes_max: 24, string_bytes_max: limits::BULK_BYTES_MAX };
+pub const THRESHOLDS: Thresholds = Thresholds {
+    hash_entries_max: 6,
+    hash_value_bytes_max: 24,
+    hll_sparse_bytes_max: 3_000,
+    string_bytes_max: limits::BULK_BYTES_MAX,
+};
 
 /// How long a redis-server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);

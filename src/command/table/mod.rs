@@ -9,14 +9,24 @@ mod cluster;
 mod connection;
 mod generic;
 mod hash;
+mod hyperloglog;
 mod server;
 mod string;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 8] =
-    [connection::ROWS, string::ROWS, bitmap::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
+const CHAPTERS: [&[Spec]; 9] = [
+    connection::ROWS,
+    string::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
+    hash::ROWS,
+    generic::ROWS,
+    server::ROWS,
+    cluster::ROWS,
+    admin::ROWS,
+];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;
