@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Call, Error, Handler, Spec, execute_encoded, table};
 use crate::base::Rng;
 use crate::data::testing::World;
-use crate::data::{Mode, Touched};
+use crate::data::{Mode, Thresholds, Touched};
 use crate::resp::{Protocol, parse_reply};
 use crate::store::{Records, keys};
 
@@ -40,7 +40,7 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
-const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", ""];
+const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
     let from = [KEYS, KEYS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(6) as usize];
@@ -85,7 +85,14 @@ fn changed(before: &Records, after: &Records) -> BTreeSet<(u8, Bytes)> {
 fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
     let mut rng = Rng::new(seed);
     let mut world = World::new(1_700_000_000_000);
-    world.thresholds.hash_entries_max = 4;
+    world.thresholds = Thresholds {
+        hash_entries_max: 4,
+        set_integers_max: 4,
+        set_entries_max: 4,
+        zset_entries_max: 4,
+        node_entries_max: 3,
+        ..Thresholds::default()
+    };
     for step in 0..CALLS {
         let (spec, call) = call(&mut rng, specs);
         let tell = || format!("seed {seed}, step {step}: {:?}", call.args);

@@ -9,13 +9,22 @@ mod connection;
 mod generic;
 mod hash;
 mod server;
+mod set;
 mod string;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 7] =
-    [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
+const CHAPTERS: [&[Spec]; 8] = [
+    connection::ROWS,
+    string::ROWS,
+    hash::ROWS,
+    set::ROWS,
+    generic::ROWS,
+    server::ROWS,
+    cluster::ROWS,
+    admin::ROWS,
+];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;
