@@ -6,6 +6,7 @@
 pub mod glob;
 pub mod hash;
 pub mod ids;
+pub mod integer;
 pub mod limits;
 pub mod long_double;
 pub mod mutants;

@@ -40,6 +40,9 @@ impl Failure {
     /// A key that must exist.
     pub const NO_SUCH_KEY: Failure = Failure::Reply(Cow::Borrowed(b"ERR no such key"));
 
+    /// A count below zero, or none.
+    pub const NOT_POSITIVE: Failure = Failure::Reply(Cow::Borrowed(b"ERR value is out of range, must be positive"));
+
     /// An error line, its prefix (`ERR `) included.
     pub fn line(line: impl Into<Cow<'static, str>>) -> Failure {
         Failure::Reply(match line.into() {

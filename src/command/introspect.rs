@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::args::is;
+use super::args::{is, parse_integer};
 use super::spec::{Categories, Flags, KeyFlags, KeySpec, Spec};
 use super::{bitfield, check, syntax, table};
 use crate::base::glob;
@@ -82,8 +82,14 @@ fn info(spec: &Spec) -> Value {
 }
 
 /// First key, last key and step, as clients before key specs know them, and whether that leaves keys out. Specs join
-/// if each starts where the one before ended.
+/// if each starts where the one before ended; those that are counted are left out.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
+    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted).collect();
+    let (first, last, step, movable) = fixed_range(&fixed);
+    (first, last, step, movable || fixed.len() < keys.len())
+}
+
+fn fixed_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
     let last_of =
         |key: &KeySpec| if key.last < 0 { i64::from(key.last) } else { key.first as i64 + i64::from(key.last) };
     match keys {
@@ -112,12 +118,13 @@ fn key_spec(key: &KeySpec) -> Value {
     }
     fields.push((text("flags"), Value::Set(simple(key.flags.words()).collect())));
     let begin = vec![(text("index"), number(key.first as i64))];
-    let find = vec![
-        (text("lastkey"), number(i64::from(key.last))),
-        (text("keystep"), number(key.step as i64)),
-        (text("limit"), number(0)),
-    ];
-    for (name, kind, spec) in [("begin_search", "index", begin), ("find_keys", "range", find)] {
+    let (found_by, find) = if key.counted {
+        ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", key.step as i64)])
+    } else {
+        ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", 0)])
+    };
+    let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
+    for (name, kind, spec) in [("begin_search", "index", begin), ("find_keys", found_by, find)] {
         let search = vec![(text("type"), text(kind)), (text("spec"), Value::Map(spec))];
         fields.push((text(name), Value::Map(search)));
     }
@@ -190,6 +197,13 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
     }
     if check(call).is_err() {
         return Value::error("ERR Invalid number of arguments specified for command");
+    }
+    let miscounted = |key: &KeySpec| {
+        let count = parse_integer(&call[key.first]).and_then(|count| usize::try_from(count).ok());
+        key.counted && count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
+    };
+    if spec.keys.iter().any(miscounted) {
+        return Value::error("ERR Invalid arguments specified for command");
     }
     let found = spec.keys_of(call).map(|(at, flags)| show(Value::Bulk(call[at].clone()), precise(spec, flags, call)));
     Value::Array(found.collect())

@@ -24,6 +24,7 @@ pub mod introspect;
 mod mistake;
 mod object;
 mod scan;
+mod set;
 pub mod spec;
 mod string;
 mod syntax;

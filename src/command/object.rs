@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::args;
 use super::context::Context;
 use super::error::{Failure, Result};
-use crate::data::{Head, Kind};
+use crate::data::{Head, Kind, set};
 use crate::resp::Value;
 
 /// Up to so many bytes Redis keeps a string in one piece with its object.
@@ -26,6 +26,7 @@ fn encoding_name(head: &Head) -> &'static str {
         (Kind::String, _) if args::parse_integer(&head.payload).is_some() => "int",
         (Kind::String, _) if head.payload.len() <= EMBEDDED_BYTES_MAX => "embstr",
         (Kind::String, _) => "raw",
+        (Kind::Set, false) if set::has_integers_only(&head.payload) => "intset",
         (Kind::Hash | Kind::Set | Kind::Zset | Kind::List, false) => "listpack",
         (Kind::Hash | Kind::Set, true) => "hashtable",
         (Kind::List, true) => "quicklist",

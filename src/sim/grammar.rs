@@ -76,14 +76,31 @@ pub const SYNTAX: &[&str] = &[
     "RANDOMKEY",
     "RENAME key key",
     "RENAMENX key key",
+    "SADD set member+",
     "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
+    "SCARD set",
+    "SDIFF set+",
+    "SDIFFSTORE set set+",
     "SET string value [NX|XX] [GET] [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL]",
     "SETBIT string bit (0|1)",
     "SETEX string seconds value",
     "SETNX string value",
     "SETRANGE string offset value",
+    "SINTER set+",
+    "SINTERCARD (1 set|2 set set|3 set set set|integer set) [LIMIT integer]",
+    "SINTERSTORE set set+",
+    "SISMEMBER set member",
+    "SMEMBERS set",
+    "SMISMEMBER set member+",
+    "SMOVE set set member",
+    "SPOP set [count]",
+    "SRANDMEMBER set [count]",
+    "SREM set member+",
+    "SSCAN set cursor [MATCH pattern] [COUNT integer]",
     "STRLEN string",
     "SUBSTR string integer integer",
+    "SUNION set+",
+    "SUNIONSTORE set set+",
     "TOUCH key+",
     "TTL key",
     "TYPE key",
@@ -194,8 +211,12 @@ impl Grammar {
             "string" => self.word(&["{t}s1", "{t}s2", "{t}s3"]),
             "sketch" if self.rng.chance(1, 8) => self.parameter("key"),
             "sketch" => self.word(&["{t}p1", "{t}p2", "{t}p3"]),
-            "hash" if self.rng.chance(1, 10) => self.parameter("key"),
+            "hash" | "list" | "set" | "zset" if self.rng.chance(1, 10) => self.parameter("key"),
             "hash" => self.word(&["{t}h1", "{t}h2", "{t}h3"]),
+            "list" => self.word(&["{t}l1", "{t}l2", "{t}l3"]),
+            "set" => self.word(&["{t}e1", "{t}e2", "{t}e3"]),
+            "zset" => self.word(&["{t}z1", "{t}z2", "{t}z3"]),
+            "member" => self.word(MEMBERS),
             "field" => self.word(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "", "10", "a field that is not short"]),
             "value" => self.word(VALUES),
             "integer" => self.word(INTEGERS),
@@ -208,7 +229,7 @@ impl Grammar {
             "float" => self.word(FLOATS),
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
-            "type" => self.word(&["string", "hash", "HASH", "list", "nothing"]),
+            "type" => self.word(&["string", "hash", "HASH", "list", "set", "zset", "nothing"]),
             "db" => self.word(self.dialect.databases),
             "junk" => {
                 self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
@@ -247,8 +268,13 @@ impl Grammar {
 }
 
 /// Every key that a command can have; "extra" is the word too many.
-pub const KEYS: &[&str] =
-    &["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}p1", "{t}p2", "{t}p3", "{t}new", "{t}extra"];
+pub const KEYS: &[&str] = &[
+    "{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}l1", "{t}l2", "{t}l3", "{t}e1", "{t}e2", "{t}e3",
+    "{t}z1", "{t}z2", "{t}z3", "{t}p1", "{t}p2", "{t}p3", "{t}new", "{t}extra",
+];
+
+const MEMBERS: &[&str] =
+    &["1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short"];
 
 const VALUES: &[&str] = &[
     "",

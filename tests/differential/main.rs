@@ -84,12 +84,17 @@ fn nodes_with_several_partitions_reply_as_one_redis() {
 fn compare_with_nodes(count: usize, partitions: usize) {
     let mut nodes = None;
     compare_with_redis(3_000, count, || {
-        let (fields, bytes) = (THRESHOLDS.hash_entries_max.to_string(), THRESHOLDS.hash_value_bytes_max.to_string());
         let settings = [
-            ("CLUSTER__PARTITIONS", partitions.to_string()),
-            ("HASH__MAX_LISTPACK_ENTRIES", fields),
-            ("HASH__MAX_LISTPACK_VALUE_BYTES", bytes),
-        ];
+            ("CLUSTER__PARTITIONS", partitions),
+            ("HASH__MAX_LISTPACK_ENTRIES", THRESHOLDS.hash_entries_max),
+            ("HASH__MAX_LISTPACK_VALUE_BYTES", THRESHOLDS.hash_value_bytes_max),
+            ("SET__MAX_INTSET_ENTRIES", THRESHOLDS.set_integers_max),
+            ("SET__MAX_LISTPACK_ENTRIES", THRESHOLDS.set_entries_max),
+            ("SET__MAX_LISTPACK_VALUE_BYTES", THRESHOLDS.set_value_bytes_max),
+            ("ZSET__MAX_LISTPACK_ENTRIES", THRESHOLDS.zset_entries_max),
+            ("ZSET__MAX_LISTPACK_VALUE_BYTES", THRESHOLDS.zset_value_bytes_max),
+        ]
+        .map(|(name, number)| (name, number.to_string()));
         let addresses = nodes
             .insert(Nodes::start(count, &settings.each_ref().map(|(name, value)| (*name, value.as_str()))))
             .addresses();

@@ -11,17 +11,19 @@ mod generic;
 mod hash;
 mod hyperloglog;
 mod server;
+mod set;
 mod string;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 9] = [
+const CHAPTERS: [&[Spec]; 10] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,
     hash::ROWS,
+    set::ROWS,
     generic::ROWS,
     server::ROWS,
     cluster::ROWS,
