@@ -68,9 +68,15 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
             args[place] = Bytes::from_static(rng.pick(KEYS).as_bytes());
         }
     }
-    // Sketches are rare among the keys: half of these calls must not be wasted on a word that no other command has.
-    if spec.name == "pfdebug" && rng.chance(1, 2) {
-        args[1] = Bytes::from_static(rng.pick(&["GETREG", "DECODE", "ENCODING", "TODENSE"]).as_bytes());
+    // Half of some calls must not be wasted on words that no other command has.
+    if rng.chance(1, 2) {
+        match spec.name {
+            "pfdebug" => {
+                args[1] = Bytes::from_static(rng.pick(&["GETREG", "DECODE", "ENCODING", "TODENSE"]).as_bytes())
+            }
+            "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
+            _ => {}
+        }
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
     (spec, Call::new(rng.below(3) as u8, protocol, args))

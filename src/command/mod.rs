@@ -13,6 +13,7 @@ mod bitmap;
 mod cluster;
 pub mod context;
 mod counter;
+mod dump;
 pub mod error;
 mod expiry;
 mod generic;

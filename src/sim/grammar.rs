@@ -23,6 +23,7 @@ pub const SYNTAX: &[&str] = &[
     "DECR string",
     "DECRBY string integer",
     "DEL key+",
+    "DUMP key",
     "EXISTS key+",
     "EXPIRE key seconds [NX|XX|GT|LT] [XX|GT]",
     "EXPIREAT key unix-seconds [NX|XX|GT|LT] [XX|GT]",
@@ -76,6 +77,8 @@ pub const SYNTAX: &[&str] = &[
     "RANDOMKEY",
     "RENAME key key",
     "RENAMENX key key",
+    "RESTORE key millis payload [REPLACE] [ABSTTL] [IDLETIME integer|FREQ integer]",
+    "RESTORE-ASKING key 0 payload REPLACE",
     "SADD set member+",
     "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
     "SCARD set",
@@ -227,6 +230,7 @@ impl Grammar {
             "bit" => self.word(&["0", "1", "7", "8", "20", "100", "#0", "#1", "#5", "-1", "4294967296", "x"]),
             "bits" => self.word(&["u1", "u8", "u63", "i1", "i5", "i16", "i64", "u64", "i65", "x"]),
             "float" => self.word(FLOATS),
+            "payload" => Bytes::from_static(PAYLOADS[self.rng.below(PAYLOADS.len() as u64) as usize]),
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
             "type" => self.word(&["string", "hash", "HASH", "list", "set", "zset", "nothing"]),
@@ -275,6 +279,16 @@ pub const KEYS: &[&str] = &[
 
 const MEMBERS: &[&str] =
     &["1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short"];
+
+/// What DUMP gave: a text, an integer, a small and a large hash; a set of another version, a damaged one.
+const PAYLOADS: &[&[u8]] = &[
+    b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a",
+    b"\x00\xc0\xf4\x0a\x00Dt\xce\xd7Z\xa7\xef\x82",
+    b"\x10\x1a\x1a\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81g\x02\xf4\xff\xff\xff\xff\xff\xff\xff\x7f\x09\xff\x0a\x00\xb6\x93\xa9>g\xf3wN",
+    b"\x04\x01\x01f\x01v\x0a\x00\xad\xf2CV\xb1\x86\x0e\xfc",
+    b"\x02\x01\x01a\x0a\x00b\x96\xe9~D\xd2\x1am",
+    b"\x02\x01\x01b\x0a\x00b\x96\xe9~D\xd2\x1am",
+];
 
 const VALUES: &[&str] = &[
     "",

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use holdfast::rdb;
 use holdfast::sim::grammar;
 
 use crate::steps::{Act, Step};
@@ -50,6 +51,8 @@ enum Kind {
     Random,
     /// A part of an iteration: the whole iteration gives the same elements.
     Cursor,
+    /// A payload of DUMP: the same value, whatever the version and the order.
+    Dumped,
     /// Something that differs from server to server: only the kind of the reply is the same.
     Any,
     /// A number of keys. Redis counts a key that SET gave a deadline in the past until something looks at it.
@@ -60,6 +63,7 @@ fn kind(args: &[Bytes]) -> Kind {
     let word = |at: usize| args.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
     match word(0).as_str() {
         // Redis 7.0 has no small sets of other words than integers, so the order of its members is no promise.
+        "DUMP" => Kind::Dumped,
         "KEYS" | "SDIFF" | "SINTER" | "SMEMBERS" | "SUNION" => Kind::Unordered,
         "DBSIZE" => Kind::Size,
         "HGETALL" | "HKEYS" | "HVALS" => Kind::Fields,
@@ -285,6 +289,7 @@ impl Session<'_> {
             let same = match kind(args) {
                 Kind::Exact => ours == theirs,
                 Kind::Pairs => self.same_parameters(ours, theirs),
+                Kind::Dumped => dumped(ours) == dumped(theirs),
                 Kind::Unordered | Kind::Fields => sorted(ours) == sorted(theirs),
                 Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
                 Kind::Random | Kind::Cursor | Kind::Size | Kind::Any => ours.is_error() == theirs.is_error(),
@@ -302,6 +307,7 @@ impl Session<'_> {
         }
         match kind(args) {
             Kind::Exact => holdfast == redis,
+            Kind::Dumped => dumped(holdfast) == dumped(redis),
             Kind::Unordered => sorted(holdfast) == sorted(redis),
             Kind::Pairs => self.same_parameters(holdfast, redis),
             Kind::Fields if holdfast == redis => true,
@@ -437,6 +443,18 @@ fn command(words: &[&'static str], key: &[u8]) -> Vec<Bytes> {
 }
 
 /// Elements in order of their bytes; pairs of a map stay together where the reply says that they are pairs.
+/// The value in a payload of DUMP, in one order; another reply as it is.
+fn dumped(reply: &Reply) -> Result<rdb::Object, &Reply> {
+    let Reply::Bulk(payload) = reply else { return Err(reply) };
+    let mut object = rdb::load(&Bytes::from(payload.clone())).map_err(|_| reply)?;
+    match &mut object {
+        rdb::Object::Set(members) => members.sort(),
+        rdb::Object::Hash(pairs) => pairs.sort(),
+        _ => {}
+    }
+    Ok(object)
+}
+
 fn sorted(reply: &Reply) -> Reply {
     match reply.clone() {
         Reply::Array(mut items) => {

@@ -66,7 +66,7 @@ fn put(out: &mut Vec<u8>, value: u8, registers: usize) {
     match registers {
         0 => {}
         _ if value > 0 => out.push(0x80 | (value - 1) << 2 | (registers - 1) as u8),
-        ..=SHORT_ZEROS_MAX => out.push((registers - 1) as u8),
+        1..=SHORT_ZEROS_MAX => out.push((registers - 1) as u8),
         _ => out.extend_from_slice(&[0x40 | ((registers - 1) >> 8) as u8, (registers - 1) as u8]),
     }
 }
