@@ -11,6 +11,7 @@ mod counts;
 pub mod elements;
 mod expiry;
 mod generic;
+pub mod geo;
 pub mod hash;
 mod head;
 pub mod hyperloglog;
