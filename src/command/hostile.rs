@@ -47,6 +47,12 @@ fn word(rng: &mut Rng) -> Bytes {
     Bytes::from_static(rng.pick(from).as_bytes())
 }
 
+/// The words that stand for themselves among a command's arguments.
+fn tokens(spec: &'static Spec) -> Vec<&'static str> {
+    let word = |rest: &'static str| rest.split(|c: char| !c.is_ascii_uppercase()).next().unwrap_or_default();
+    spec.doc.arguments.split('/').skip(1).map(word).filter(|word| !word.is_empty()).collect()
+}
+
 /// A call of a random command with about the right number of words, keys mostly where keys belong.
 fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
     // An empty keyspace breaks nothing.
@@ -58,7 +64,17 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
     let least = spec.arity.unsigned_abs() as usize;
     let count = if spec.arity > 0 && rng.chance(9, 10) { least } else { least + rng.below(6) as usize };
     let mut args: Vec<Bytes> = spec.name.split('|').map(|word| Bytes::from_static(word.as_bytes())).collect();
-    args.resize_with(count.max(args.len()), || word(rng));
+    let tokens = tokens(spec);
+    args.resize_with(count.max(args.len()), || match &tokens[..] {
+        [] => word(rng),
+        _ if rng.chance(2, 3) => word(rng),
+        tokens => Bytes::from_static(rng.pick(tokens).as_bytes()),
+    });
+    for counted in spec.keys.iter().filter(|keys| keys.counted) {
+        if rng.chance(9, 10) {
+            args[counted.first] = Bytes::from_static(rng.pick(&["1", "1", "2"]).as_bytes());
+        }
+    }
     let places: Vec<usize> = spec.keys_of(&args).map(|(place, _)| place).collect();
     for place in places {
         if rng.chance(9, 10) {

@@ -18,6 +18,7 @@ mod hash;
 #[cfg(test)]
 mod hostile;
 pub mod introspect;
+mod list;
 mod mistake;
 mod object;
 mod scan;

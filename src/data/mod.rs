@@ -5,6 +5,7 @@
 //! the key they count.
 
 mod audit;
+mod counted;
 mod counts;
 pub mod elements;
 mod expiry;
@@ -12,6 +13,7 @@ mod generic;
 pub mod hash;
 mod head;
 mod keyspace;
+pub mod list;
 pub mod packed;
 pub mod scan;
 pub mod set;

@@ -50,6 +50,19 @@ pub const SYNTAX: &[&str] = &[
     "INCRBYFLOAT string float",
     "KEYS pattern",
     "LCS string string [LEN] [IDX] [MINMATCHLEN integer] [WITHMATCHLEN]",
+    "LINDEX list integer",
+    "LINSERT list (BEFORE|AFTER|integer) element element",
+    "LLEN list",
+    "LMOVE list list (LEFT|RIGHT) (LEFT|RIGHT)",
+    "LMPOP (1 list|2 list list|3 list list list|integer list) (LEFT|RIGHT) [COUNT integer]",
+    "LPOP list [count]",
+    "LPOS list element [RANK rank] [COUNT integer] [MAXLEN integer]",
+    "LPUSH list element+",
+    "LPUSHX list element+",
+    "LRANGE list integer integer",
+    "LREM list integer element",
+    "LSET list integer element",
+    "LTRIM list integer integer",
     "MGET string+",
     "MOVE key db",
     "MSET (string value)+",
@@ -64,6 +77,11 @@ pub const SYNTAX: &[&str] = &[
     "RANDOMKEY",
     "RENAME key key",
     "RENAMENX key key",
+    "RPOP list [count]",
+    "RPOPLPUSH list list",
+    "RPUSH list element+",
+    "RPUSH list element+",
+    "RPUSHX list element+",
     "SADD set member+",
     "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
     "SCARD set",
@@ -202,6 +220,9 @@ impl Grammar {
             "set" => self.word(&["{t}e1", "{t}e2", "{t}e3"]),
             "zset" => self.word(&["{t}z1", "{t}z2", "{t}z3"]),
             "member" => self.word(MEMBERS),
+            "element" if self.rng.chance(1, 10) => self.word(VALUES),
+            "element" => self.word(MEMBERS),
+            "rank" => self.word(&["0", "1", "-1", "2", "-2", "3", "10", "x", "9223372036854775807"]),
             "field" => self.word(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "", "10", "a field that is not short"]),
             "value" => self.word(VALUES),
             "integer" => self.word(INTEGERS),
@@ -252,13 +273,12 @@ impl Grammar {
 
 /// Every key that a command can have; "extra" is the word too many.
 pub const KEYS: &[&str] = &[
-    "{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}l1", "{t}l2", "{t}l3", "{t}e1", "{t}e2", "{t}e3", "{t}z1",
-    "{t}z2", "{t}z3", "{t}new", "{t}extra",
+    "{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}l1", "{t}l2", "{t}l3", "{t}e1", "{t}e2", "{t}e3",
+    "{t}z1", "{t}z2", "{t}z3", "{t}new", "{t}extra",
 ];
 
-const MEMBERS: &[&str] = &[
-    "1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short",
-];
+const MEMBERS: &[&str] =
+    &["1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short"];
 
 const VALUES: &[&str] = &[
     "",

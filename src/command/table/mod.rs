@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod generic;
 mod hash;
+mod list;
 mod server;
 mod set;
 mod string;
@@ -15,10 +16,11 @@ mod string;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 8] = [
+const CHAPTERS: [&[Spec]; 9] = [
     connection::ROWS,
     string::ROWS,
     hash::ROWS,
+    list::ROWS,
     set::ROWS,
     generic::ROWS,
     server::ROWS,
