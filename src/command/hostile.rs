@@ -15,14 +15,14 @@ use crate::data::{Mode, Thresholds, Touched};
 use crate::resp::{Protocol, parse_reply};
 use crate::store::{Records, keys};
 
-const CALLS: usize = 30_000;
+const CALLS: usize = 60_000;
 
 /// Short ones, and those of good calls.
 const WORDS: &[&str] = &[
     "", "0", "1", "-1", "2", "5", "10", "64", "300", "01", "+5", " 1", "0x1p3", "1.5", "1e400", "-1e-400", "nan",
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
-    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC",
+    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "(1",
 ];
 const LONG_WORDS: &[&str] = &[
     "9223372036854775807",
@@ -50,7 +50,10 @@ fn word(rng: &mut Rng) -> Bytes {
 /// The words that stand for themselves among a command's arguments.
 fn tokens(spec: &'static Spec) -> Vec<&'static str> {
     let word = |rest: &'static str| rest.split(|c: char| !c.is_ascii_uppercase()).next().unwrap_or_default();
-    spec.doc.arguments.split('/').skip(1).map(word).filter(|word| !word.is_empty()).collect()
+    let tokens = spec.doc.arguments.split('/').skip(1).map(word).filter(|word| !word.is_empty());
+    // Bounds of members are strings to the table, and few strings are bounds.
+    let bounds = if spec.name.contains("lex") { &["-", "+", "[a"][..] } else { &[] };
+    tokens.chain(bounds.iter().copied()).collect()
 }
 
 /// A call of a random command with about the right number of words, keys mostly where keys belong.

@@ -30,6 +30,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod wire;
+mod zset;
 
 use bytes::BytesMut;
 

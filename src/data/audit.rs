@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Counts, Head, Kind, elements, list};
+use super::{Counts, Head, Kind, elements, list, zset};
 use crate::base::{GroupId, SlotRange};
 use crate::data;
 use crate::store::keys::{self, ElementKind, GroupKind};
@@ -77,7 +77,14 @@ fn spread_value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMa
             wrong.extend(only(&[ElementKind::Node], kinds));
             wrong
         }),
-        Kind::String | Kind::Zset | Kind::Stream => Ok(vec![format!("a {} with element records", head.kind.name())]),
+        Kind::Zset => {
+            let members = kinds.get(&(ElementKind::Score as u8)).copied().unwrap_or(0);
+            zset::audit(view, *db, key, head, members).map(|mut wrong| {
+                wrong.extend(only(&[ElementKind::Node, ElementKind::Score], kinds));
+                wrong
+            })
+        }
+        Kind::String | Kind::Stream => Ok(vec![format!("a {} with element records", head.kind.name())]),
     };
     told.map_err(|error| match error {
         data::Error::Store(error) => error,

@@ -21,6 +21,7 @@ pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
+pub mod zset;
 
 use bytes::Bytes;
 

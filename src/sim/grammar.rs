@@ -110,6 +110,43 @@ pub const SYNTAX: &[&str] = &[
     "TTL key",
     "TYPE key",
     "UNLINK key+",
+    "ZADD zset [NX|XX] [GT|LT] [CH] [INCR] score member",
+    "ZADD zset [NX|XX|GT|LT] [CH] (score member)+",
+    "ZADD zset (score member)+",
+    "ZADD lexset (0 member)+",
+    "ZCARD zset",
+    "ZCOUNT zset bound bound",
+    "ZDIFF (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WITHSCORES]",
+    "ZDIFFSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource)",
+    "ZINCRBY zset score member",
+    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTERCARD (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [LIMIT integer]",
+    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZLEXCOUNT lexset edge edge",
+    "ZMPOP (1 zset|2 zset zset|3 zset zset zset|integer zset) (MIN|MAX) [COUNT integer]",
+    "ZMSCORE zset member+",
+    "ZPOPMAX zset [count]",
+    "ZPOPMIN zset [count]",
+    "ZRANDMEMBER zset [count [WITHSCORES]]",
+    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer] [WITHSCORES]",
+    "ZRANGE lexset edge edge BYLEX [REV] [LIMIT integer integer]",
+    "ZRANGEBYLEX lexset edge edge [LIMIT integer integer]",
+    "ZRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
+    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer]",
+    "ZRANK zset member",
+    "ZREM zset member+",
+    "ZREM lexset member",
+    "ZREMRANGEBYLEX lexset edge edge",
+    "ZREMRANGEBYRANK zset integer integer",
+    "ZREMRANGEBYSCORE zset bound bound",
+    "ZREVRANGE zset integer integer [WITHSCORES]",
+    "ZREVRANGEBYLEX lexset edge edge [LIMIT integer integer]",
+    "ZREVRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
+    "ZREVRANK zset member",
+    "ZSCAN zset cursor [MATCH pattern] [COUNT integer]",
+    "ZSCORE zset member",
+    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
 ];
 
 /// What depends on who asks.
@@ -219,6 +256,18 @@ impl Grammar {
             "list" => self.word(&["{t}l1", "{t}l2", "{t}l3"]),
             "set" => self.word(&["{t}e1", "{t}e2", "{t}e3"]),
             "zset" => self.word(&["{t}z1", "{t}z2", "{t}z3"]),
+            "zsource" => {
+                let name = *self.rng.pick(&["zset", "zset", "zset", "set"]);
+                self.parameter(name)
+            }
+            // Of one score each, so that ranges of members mean something.
+            "lexset" => self.word(&["{t}y1", "{t}y2"]),
+            "score" => self.word(SCORES),
+            "bound" if self.rng.chance(1, 3) => {
+                self.word(&["-inf", "+inf", "(1", "(-1.5", "(inf", "(x", "(", " 1", "1 "])
+            }
+            "bound" => self.word(SCORES),
+            "edge" => self.word(&["-", "+", "-", "+", "[a", "(a", "[c", "(c", "[1", "(3", "[", "(", "a", "", "--"]),
             "member" => self.word(MEMBERS),
             "element" if self.rng.chance(1, 10) => self.word(VALUES),
             "element" => self.word(MEMBERS),
@@ -300,6 +349,12 @@ const VALUES: &[&str] = &[
     "a value longer than a small hash takes",
     "a string of exactly forty-four bytes: 3456789",
     "line\r\nbreak\0end",
+];
+
+/// Sums and products of them are exact, and look alike in every way of printing doubles.
+const SCORES: &[&str] = &[
+    "0", "1", "-1", "2", "3", "5", "10", "-10", "100", "1.5", "-1.5", "2.25", "3e3", "0x1p3", "inf", "-inf", "+inf",
+    "nan", "x", "", "1e400", "1e-400", " 1", "1_0",
 ];
 
 const INTEGERS: &[&str] = &[

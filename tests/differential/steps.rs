@@ -153,10 +153,18 @@ impl Generator {
         let act = match rng.below(400) {
             0 => Act::Select(*rng.pick(&[0, 0, 1, 2])),
             1 => Act::Protocol(*rng.pick(&[2, 3])),
-            _ => Act::Call(self.grammar.command(Millis(0))),
+            _ => Act::Call(known(self.grammar.command(Millis(0)))),
         };
         Step { on: self.on, act }
     }
+}
+
+/// Without words that only 7.2 knows: the fourth of ZRANK.
+fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
+    if args[0].eq_ignore_ascii_case(b"zrank") || args[0].eq_ignore_ascii_case(b"zrevrank") {
+        args.truncate(3);
+    }
+    args
 }
 
 #[test]

@@ -12,16 +12,18 @@ mod list;
 mod server;
 mod set;
 mod string;
+mod zset;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 9] = [
+const CHAPTERS: [&[Spec]; 10] = [
     connection::ROWS,
     string::ROWS,
     hash::ROWS,
     list::ROWS,
     set::ROWS,
+    zset::ROWS,
     generic::ROWS,
     server::ROWS,
     cluster::ROWS,
