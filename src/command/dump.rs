@@ -7,7 +7,9 @@ use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::Millis;
 use crate::data::hash::Hash;
+use crate::data::list::{End, List};
 use crate::data::set::Set;
+use crate::data::zset::Zset;
 use crate::data::{Head, Kind};
 use crate::rdb::{self, Object};
 use crate::resp::Value;
@@ -72,7 +74,15 @@ fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Obj
             Some(set) => Object::Set(set.members(keys)?),
             None => Object::Set(Vec::new()),
         },
-        Kind::List | Kind::Zset | Kind::Stream => return Err(Failure::line(UNSUPPORTED)),
+        Kind::List => match List::find(keys, db, key)? {
+            Some(list) => Object::List(list.range(keys, 0, list.len())?),
+            None => Object::List(Vec::new()),
+        },
+        Kind::Zset => {
+            let zset = Zset::of_head(keys, db, key, head.clone())?;
+            Object::Zset(zset.range(keys, 0, zset.count())?)
+        }
+        Kind::Stream => return Err(Failure::line(UNSUPPORTED)),
     })
 }
 
@@ -112,9 +122,9 @@ pub(super) fn restore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
 fn check(object: &Object, string_bytes_max: usize) -> Result<()> {
     let longest = match object {
         Object::String(bytes) => bytes.len(),
-        Object::Set(members) => members.iter().map(Bytes::len).max().unwrap_or(0),
+        Object::List(words) | Object::Set(words) => words.iter().map(Bytes::len).max().unwrap_or(0),
         Object::Hash(pairs) => pairs.iter().map(|(field, value)| field.len().max(value.len())).max().unwrap_or(0),
-        Object::List(_) | Object::Zset(_) => return Err(Failure::line(UNSUPPORTED)),
+        Object::Zset(members) => members.iter().map(|(member, _)| member.len()).max().unwrap_or(0),
     };
     if longest > string_bytes_max { Err(BAD_DATA) } else { Ok(()) }
 }
@@ -128,8 +138,10 @@ fn store(context: &mut Context<'_, '_>, key: &Bytes, object: Object, deadline: O
             Hash::find_or_new(keys, db, key)?.set(keys, pairs)?;
         }
         Object::Set(members) => Set::replace(keys, db, key, &members)?,
-        // Refused before.
-        Object::List(_) | Object::Zset(_) => {}
+        Object::List(elements) => {
+            List::find_or_new(keys, db, key)?.push(keys, End::Right, &elements)?;
+        }
+        Object::Zset(members) => Zset::replace(keys, db, key, members)?,
     }
     if let (Some(_), Some(made)) = (deadline, keys.lookup(db, key)?) {
         keys.set_deadline(db, key, &made, deadline);

@@ -84,7 +84,7 @@ fn info(spec: &Spec) -> Value {
 /// First key, last key and step, as clients before key specs know them, and whether that leaves keys out. Specs join
 /// if each starts where the one before ended; those that are counted are left out.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
-    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted).collect();
+    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted && key.keyword.is_empty()).collect();
     let (first, last, step, movable) = fixed_range(&fixed);
     (first, last, step, movable || fixed.len() < keys.len())
 }
@@ -117,14 +117,18 @@ fn key_spec(key: &KeySpec) -> Value {
         fields.push((text("notes"), text(key.notes)));
     }
     fields.push((text("flags"), Value::Set(simple(key.flags.words()).collect())));
-    let begin = vec![(text("index"), number(key.first as i64))];
+    let (begun_by, begin) = if key.keyword.is_empty() {
+        ("index", vec![(text("index"), number(key.first as i64))])
+    } else {
+        ("keyword", vec![(text("keyword"), text(key.keyword)), (text("startfrom"), number(key.first as i64))])
+    };
     let (found_by, find) = if key.counted {
         ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", key.step as i64)])
     } else {
         ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", 0)])
     };
     let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
-    for (name, kind, spec) in [("begin_search", "index", begin), ("find_keys", found_by, find)] {
+    for (name, kind, spec) in [("begin_search", begun_by, begin), ("find_keys", found_by, find)] {
         let search = vec![(text("type"), text(kind)), (text("spec"), Value::Map(spec))];
         fields.push((text(name), Value::Map(search)));
     }

@@ -17,11 +17,13 @@ mod dump;
 pub mod error;
 mod expiry;
 mod generic;
+mod geo;
 mod hash;
 #[cfg(test)]
 mod hostile;
 mod hyperloglog;
 pub mod introspect;
+mod list;
 mod mistake;
 mod object;
 mod scan;
@@ -33,6 +35,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod wire;
+mod zset;
 
 use bytes::BytesMut;
 

@@ -86,13 +86,16 @@ pub struct Doc {
 }
 
 /// Where keys are among the words: from `first`, every `step`-th, up to `last` (counted from `first`; negative:
-/// from the end, -1 being the last word). Or `counted`: `first` is the position of their number, and they follow it.
+/// from the end, -1 being the last word). Or `counted`: `first` is the position of their number, and they follow it. Or
+/// behind a `keyword`, which is looked for from `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     /// What happens to these keys.
     pub flags: KeyFlags,
     /// Whether a number says how many there are.
     pub counted: bool,
+    /// The word in front of the key, or empty.
+    pub keyword: &'static str,
     /// Position of the first key, or of their number; the name is 0.
     pub first: usize,
     /// Distance to the last key, or a negative position from the end.
@@ -348,7 +351,7 @@ impl Spec {
 impl KeySpec {
     /// From `first`, every `step`-th, up to `last`.
     pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
-        KeySpec { flags: KeyFlags::of(flags), counted: false, first, last, step, notes: "" }
+        KeySpec { flags: KeyFlags::of(flags), counted: false, keyword: "", first, last, step, notes: "" }
     }
 
     /// One key at this position.
@@ -366,6 +369,11 @@ impl KeySpec {
         KeySpec { counted: true, ..KeySpec::range(flags, position, -1, 1) }
     }
 
+    /// The word behind this one, which may stand at this position or later.
+    pub const fn after(flags: &str, keyword: &'static str, from: usize) -> KeySpec {
+        KeySpec { keyword, ..KeySpec::one(flags, from) }
+    }
+
     /// With a remark.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes, ..self }
@@ -375,7 +383,12 @@ impl KeySpec {
     fn positions<T: AsRef<[u8]>>(&self, args: &[T]) -> impl Iterator<Item = usize> + use<T> {
         let words = args.len();
         let distance = self.last.unsigned_abs() as usize;
-        let (first, end) = if self.counted {
+        let (first, end) = if !self.keyword.is_empty() {
+            // The last word has none behind it: it is not looked at.
+            let places = self.first..words.saturating_sub(1);
+            let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());
+            places.into_iter().find(is_it).map_or((0, 0), |at| (at + 1, at + 2))
+        } else if self.counted {
             let count = args.get(self.first).and_then(|word| integer::parse(word.as_ref()));
             let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
             let first = self.first + 1;
@@ -417,5 +430,8 @@ mod tests {
         let none = |number| KeySpec::counted("RO", 1).positions(&["x", number, "a", "b"]).count();
         assert_eq!(["0", "-1", "x"].map(none), [0; 3]);
         assert_eq!(none("9223372036854775807"), 2);
+        let stored = |args: &[&str]| KeySpec::after("OW", "STORE", 2).positions(args).collect::<Vec<_>>();
+        assert_eq!(stored(&["x", "store", "a", "store", "b", "STORE", "c"]), [4]);
+        assert_eq!(stored(&["x", "store", "a", "store"]), [] as [usize; 0]);
     }
 }

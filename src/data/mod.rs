@@ -7,6 +7,7 @@
 mod audit;
 pub mod bitfield;
 pub mod bitmap;
+mod counted;
 mod counts;
 pub mod elements;
 mod expiry;
@@ -16,6 +17,7 @@ pub mod hash;
 mod head;
 pub mod hyperloglog;
 mod keyspace;
+pub mod list;
 pub mod packed;
 pub mod scan;
 pub mod set;
@@ -23,6 +25,7 @@ pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
+pub mod zset;
 
 use bytes::Bytes;
 

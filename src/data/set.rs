@@ -59,11 +59,16 @@ pub struct Scanned {
 impl Set {
     /// The set of a key, if there is one.
     pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<Set>> {
-        let Some(head) = keys.lookup_kind(db, key, Kind::Set)? else { return Ok(None) };
+        let found = keys.lookup_kind(db, key, Kind::Set)?;
+        found.map(|head| Set::of_head(db, key, head)).transpose()
+    }
+
+    /// The set of a head that was found.
+    pub fn of_head(db: u8, key: &Bytes, head: Head) -> Result<Set> {
         let payload = &head.payload;
         let form =
             if head.spread { Form::Spread(decode_count(payload)?) } else { Form::Small(Small::decode(payload)?) };
-        Ok(Some(Set { db, key: key.clone(), head: Some(head), form }))
+        Ok(Set { db, key: key.clone(), head: Some(head), form })
     }
 
     /// The set of a key; one without members if there is none, which is stored with its first member.

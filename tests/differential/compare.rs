@@ -450,6 +450,7 @@ fn dumped(reply: &Reply) -> Result<rdb::Object, &Reply> {
     match &mut object {
         rdb::Object::Set(members) => members.sort(),
         rdb::Object::Hash(pairs) => pairs.sort(),
+        rdb::Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
         _ => {}
     }
     Ok(object)

@@ -27,7 +27,11 @@
 //! | WAITAOF, CLUSTER MYSHARDID (#11713, #10536) | not drawn | likewise |
 //! | new fields of INFO: denied logins, event loop, listeners (#11288, #11963, #9320) | texts of INFO are not compared | `tests/server/observe.rs` |
 //! | QUIT is deprecated, argument names of COMMAND DOCS are unique (#11439, #11051) | names are not compared | `facts.rs` |
-//! | ZRANK WITHSCORE, NaN, consumers of streams, ACL LOG, scripts and tracking | not there yet | |
+//! | ZRANK WITHSCORE (#11235) | not drawn | `tests/commands/zset.txt` |
+//! | small sets of any words, small lists (#11290, #11303) | OBJECT ENCODING may say so | `tests/commands/set.txt`, `list.txt` |
+//! | LPOS with the lowest RANK (#12167) | not drawn | `tests/commands/list.txt` |
+//! | doubles have as few digits as tell them apart (#10587) | sums of scores are exact | `tests/commands/zset.txt` |
+//! | NaN, consumers of streams, ACL LOG, scripts and tracking | not there yet | |
 
 mod compare;
 mod facts;

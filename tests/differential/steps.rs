@@ -85,7 +85,7 @@ pub const NOT_DRAWN: &[(&str, &str)] = &[
 pub const SERVER_SYNTAX: &[&str] = &[
     "CONFIG GET (TIMEOUT|SLOWLOG-*|*-ZIPLIST-*|ZSET-MAX-*|HASH-MAX-LISTPACK-VALUE|NOTIFY*|MAXMEMORY-SAMPLES|NOPE)+",
     "CONFIG (RESETSTAT|REWRITE|NOPE)",
-    "CONFIG SET ((LIST-COMPRESS-DEPTH|TRACKING-TABLE-MAX-KEYS|MAXMEMORY-SAMPLES|SLOWLOG-MAX-LEN) integer)+",
+    "CONFIG SET ((LIST-COMPRESS-DEPTH|STREAM-NODE-MAX-ENTRIES|MAXMEMORY-SAMPLES|SLOWLOG-MAX-LEN) integer)+",
     "CONFIG SET (STREAM-NODE-MAX-BYTES|HLL-SPARSE-MAX-BYTES) (1KB|1K|2MB|3M|1GB|1X|-1|value)",
     "CONFIG SET (NOTIFY-KEYSPACE-EVENTS (KEA|AKE|KE$|Q|value)|LAZYFREE-LAZY-EXPIRE (YES|NO|X))",
     "CONFIG SET (DATABASES 3|NOPE value|TIMEOUT (X|-1|1000000)|LATENCY-TRACKING-INFO-PERCENTILES (50|X|101))",
@@ -159,10 +159,18 @@ impl Generator {
         let act = match rng.below(400) {
             0 => Act::Select(*rng.pick(&[0, 0, 1, 2])),
             1 => Act::Protocol(*rng.pick(&[2, 3])),
-            _ => Act::Call(self.grammar.command(Millis(0))),
+            _ => Act::Call(known(self.grammar.command(Millis(0)))),
         };
         Step { on: self.on, act }
     }
+}
+
+/// Without words that only 7.2 knows: the fourth of ZRANK.
+fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
+    if args[0].eq_ignore_ascii_case(b"zrank") || args[0].eq_ignore_ascii_case(b"zrevrank") {
+        args.truncate(3);
+    }
+    args
 }
 
 #[test]

@@ -8,22 +8,28 @@ mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
+mod geo;
 mod hash;
 mod hyperloglog;
+mod list;
 mod server;
 mod set;
 mod string;
+mod zset;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 10] = [
+const CHAPTERS: [&[Spec]; 13] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,
     hash::ROWS,
+    list::ROWS,
     set::ROWS,
+    zset::ROWS,
+    geo::ROWS,
     generic::ROWS,
     server::ROWS,
     cluster::ROWS,

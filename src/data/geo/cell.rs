@@ -54,7 +54,14 @@ impl Cell {
 
     /// The cell of a member.
     pub fn of_score(score: f64) -> Cell {
-        let number = score as u64;
+        /// Two to the 64th.
+        const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+        // A score that is no cell's number becomes one as in C on Redis's machines.
+        let number = match score {
+            ..0.0 => score as i64 as u64,
+            BEYOND.. => 0,
+            _ => score as u64,
+        };
         Cell { column: even_bits(number >> 1), row: even_bits(number), steps: STEPS_MAX }
     }
 
@@ -90,9 +97,9 @@ impl Cell {
         let edge = |place: u32, max: f64| -max + f64::from(place) / f64::from(1 << self.steps) * (max + max);
         Edges {
             west: edge(self.column, LONGITUDE_MAX),
-            east: edge(self.column + 1, LONGITUDE_MAX),
+            east: edge(self.column.wrapping_add(1), LONGITUDE_MAX),
             south: edge(self.row, LATITUDE_MAX),
-            north: edge(self.row + 1, LATITUDE_MAX),
+            north: edge(self.row.wrapping_add(1), LATITUDE_MAX),
         }
     }
 
