@@ -11,7 +11,7 @@
 //! never turns back. The last member takes the key with it.
 //!
 //! Invariants: the entries of the tree are the member records, each once, in order; there is at least one. No score is
-//! NaN, and none is -0, which would be another text for the same place.
+//! NaN. 0 and -0 are one place; a small set has 0 for both, as a Redis has, which keeps integers there.
 
 #[cfg(test)]
 mod tests;
@@ -188,8 +188,6 @@ impl Zset {
 
     /// Sets the score of a member; `before` is what [`Zset::score`] found.
     pub fn set(&mut self, keys: &mut Keyspace<'_>, member: &Bytes, score: f64, before: Option<f64>) -> Result<()> {
-        // The sum of a number and +0 is the number, but for -0.
-        let score = score + 0.0;
         if let Some(before) = before {
             self.take_out(keys, member, before)?;
         } else if let Form::Small(members) = &self.form
@@ -202,7 +200,7 @@ impl Zset {
         let rank = self.rank(keys, member, score)?;
         let record = self.elements().record(member);
         match &mut self.form {
-            Form::Small(members) => members.insert(rank as usize, (member.clone(), score)),
+            Form::Small(members) => members.insert(rank as usize, (member.clone(), unsigned_zero(score))),
             Form::Spread(tree) => {
                 let is_before = |separator: &[u8]| compare(split(separator), (score, member)).is_le();
                 tree.splice(keys.store, (rank, rank), vec![entry(member, score)], &is_before)?;
@@ -249,11 +247,13 @@ impl Zset {
         if let Some(before) = keys.lookup(db, key)? {
             keys.remove(db, key, &before);
         }
-        members.iter_mut().for_each(|(_, score)| *score += 0.0);
         members.sort_by(|(one, first), (other, second)| compare((*first, one), (*second, other)));
         let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
         let is_large =
             members.len() > keys.thresholds.zset_entries_max || longest > keys.thresholds.zset_value_bytes_max;
+        if !is_large {
+            members.iter_mut().for_each(|(_, score)| *score = unsigned_zero(*score));
+        }
         let mut zset = Zset { form: Form::Small(members), is_changed: true, ..Zset::new(db, key) };
         if is_large {
             zset.spread(keys)?;
@@ -343,6 +343,11 @@ pub(super) fn audit(view: &dyn Read, db: u8, key: &Bytes, head: &Head, records: 
         }
     }
     Ok(wrong)
+}
+
+/// 0 for -0: the sum of any other number and 0 is that number.
+fn unsigned_zero(score: f64) -> f64 {
+    score + 0.0
 }
 
 const SCORE_BYTES: usize = size_of::<f64>();
