@@ -119,20 +119,24 @@ pub const SYNTAX: &[&str] = &[
     "ZDIFF (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WITHSCORES]",
     "ZDIFFSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource)",
     "ZINCRBY zset score member",
-    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
     "ZINTERCARD (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [LIMIT integer]",
-    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
     "ZLEXCOUNT lexset edge edge",
     "ZMPOP (1 zset|2 zset zset|3 zset zset zset|numkeys zset) (MIN|MAX) [COUNT integer]",
     "ZMSCORE zset member+",
     "ZPOPMAX zset [count]",
     "ZPOPMIN zset [count]",
     "ZRANDMEMBER zset [count [WITHSCORES]]",
-    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer] [WITHSCORES]",
+    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer] [WITHSCORES]",
     "ZRANGE lexset edge edge BYLEX [REV] [LIMIT integer integer]",
     "ZRANGEBYLEX lexset edge edge [LIMIT integer integer]",
     "ZRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
-    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer]",
+    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer]",
     "ZRANK zset member",
     "ZREM zset member+",
     "ZREM lexset member",
@@ -145,8 +149,10 @@ pub const SYNTAX: &[&str] = &[
     "ZREVRANK zset member",
     "ZSCAN zset cursor [MATCH pattern] [COUNT integer]",
     "ZSCORE zset member",
-    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
-    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
 ];
 
 /// What depends on who asks.
