@@ -204,9 +204,9 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
     }
     let miscounted = |key: &KeySpec| {
         let count = parse_integer(&call[key.first]).and_then(|count| usize::try_from(count).ok());
-        key.counted && count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
+        count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
     };
-    if spec.keys.iter().any(miscounted) {
+    if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
         return Value::error("ERR Invalid arguments specified for command");
     }
     let found = spec.keys_of(call).map(|(at, flags)| show(Value::Bulk(call[at].clone()), precise(spec, flags, call)));
@@ -285,6 +285,9 @@ mod tests {
             ("GETKEYS object foo k", "-ERR Invalid command specified"),
             ("GETKEYS get a b", "-ERR Invalid number of arguments specified for command"),
             ("GETKEYSANDFLAGS set a b get", "*1 *2 $1 a ~3 +RW +access +update"),
+            ("GETKEYSANDFLAGS georadiusbymember a m 1 km", "*1 *2 $1 a ~2 +RO +access"),
+            ("GETKEYSANDFLAGS bitfield a get u8 0", "*1 *2 $1 a ~2 +RO +access"),
+            ("GETKEYS georadius a 1 2 3 km store b", "*2 $1 a $1 b"),
             ("GETKEYSANDFLAGS set a b", "*1 *2 $1 a ~2 +OW +update"),
             ("GETKEYSANDFLAGS rename a b", "*2 *2 $1 a ~3 +RW +access +delete *2 $1 b ~2 +OW +update"),
         ] {

@@ -259,7 +259,8 @@ impl Tree {
                 }
                 let fill = Fill::of(from == entries.len() as u64, to == 0);
                 let removed = entries.splice(from as usize..to as usize, new);
-                self.facts.bytes -= removed.map(|entry| entry.len() as u64).sum::<u64>();
+                let bytes = removed.map(|entry| entry.len() as u64).sum();
+                self.facts.bytes = self.facts.bytes.checked_sub(bytes).ok_or_else(damaged)?;
                 return Ok(self.write(store, Some((node, record)), Node::Leaf(entries), fill));
             }
         };
@@ -334,7 +335,10 @@ impl Tree {
     fn delete_below(&mut self, store: &mut dyn Write, (id, levels): (u64, usize)) -> Result<()> {
         let levels = levels.checked_sub(1).ok_or_else(damaged)?;
         match self.load(&*store, id)?.1 {
-            Node::Leaf(entries) => self.facts.bytes -= entries.iter().map(|entry| entry.len() as u64).sum::<u64>(),
+            Node::Leaf(entries) => {
+                let bytes = entries.iter().map(|entry| entry.len() as u64).sum();
+                self.facts.bytes = self.facts.bytes.checked_sub(bytes).ok_or_else(damaged)?;
+            }
             Node::Inner(children) => {
                 for child in children {
                     self.delete_below(store, (child.id, levels))?;

@@ -20,6 +20,8 @@ use crate::store::{self, Order};
 
 /// Places of a bucket.
 const PLACES: u64 = 64;
+/// After so many attempts there is nothing to be drawn: each hits with a chance of 1 in 8 at least.
+const ATTEMPTS_MAX: usize = 2_000;
 /// What a draw costs, in elements looked at, compared with walking over one of them: it repeats itself 4 to 8 times.
 const DRAW_COST: u64 = 64;
 
@@ -114,7 +116,7 @@ impl Elements<'_> {
         let bits = (len / 8).max(1).ilog2().min(32);
         // A single bucket has exactly `len` elements.
         let places = if bits == 0 { len } else { PLACES };
-        loop {
+        for _ in 0..ATTEMPTS_MAX {
             let bucket = keys.rng.below(1 << bits);
             let place = keys.rng.below(places);
             let (taken, found) = self.in_bucket(keys, bits, bucket, place)?;
@@ -127,10 +129,8 @@ impl Elements<'_> {
             if let Some(pair) = found {
                 return Ok(pair);
             }
-            if bits == 0 {
-                return Err(damaged());
-            }
         }
+        Err(damaged())
     }
 
     /// How many elements a bucket has, and the one at a place of it.
@@ -314,6 +314,7 @@ mod tests {
         let mut world = filled(["0".to_owned()]);
         world.keys(|keys| {
             assert!(MEMBERS.random(keys, 3, 3, false).is_err());
+            assert!(MEMBERS.random(keys, 1 << 40, 3, false).is_err());
             assert!(decode_count(&Bytes::from_static(b"1234567")).is_err());
         });
     }

@@ -1,5 +1,5 @@
-//! The keyspace: what a key, a deadline, a string, a hash, a list, a set and a sorted set are, as records over [`crate::store`]. Knows no clock
-//! (it is told the moment), no connection and no protocol.
+//! The keyspace: what a key, a deadline, a string, a hash, a list, a set and a sorted set are, as records over
+//! [`crate::store`]. Knows no clock (it is told the moment), no connection and no protocol.
 //!
 //! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
 //! the key they count.

@@ -98,7 +98,7 @@ impl Set {
 
     /// Adds members in order and returns how many are new.
     pub fn add(mut self, keys: &mut Keyspace<'_>, members: &[Bytes]) -> Result<u64> {
-        let before = self.count();
+        let (before, was_small) = (self.count(), matches!(self.form, Form::Small(_)));
         if let Form::Small(small) = &self.form
             && members.len() > small.entries_max(&keys.thresholds, members.first())
         {
@@ -120,7 +120,7 @@ impl Set {
             }
         }
         let added = self.count() - before;
-        if added > 0 {
+        if added > 0 || (was_small && matches!(self.form, Form::Spread(_))) {
             self.save(keys);
         }
         Ok(added)
@@ -388,6 +388,16 @@ mod tests {
                 world.audit();
             }
         }
+    }
+
+    #[test]
+    fn many_words_make_a_large_set_even_of_one_member() {
+        let mut world = World::new(1);
+        for (members, added) in [("1", 1), ("1 ".repeat(65).as_str(), 0)] {
+            assert_eq!(add(&mut world, members), added);
+            world.audit();
+        }
+        assert!(world.keys(|keys| keys.lookup(0, b"s")).unwrap().unwrap().spread);
     }
 
     #[test]

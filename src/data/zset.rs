@@ -11,7 +11,10 @@
 //! never turns back. The last member takes the key with it.
 //!
 //! Invariants: the entries of the tree are the member records, each once, in order; there is at least one. No score is
-//! NaN, and none is -0, which would be another text for the same place.
+//! NaN. 0 and -0 are one place; a small set has 0 for both, as a Redis has, which keeps integers there.
+
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -41,6 +44,7 @@ pub struct Zset {
     /// What the keyspace holds; `None` for one that is being made.
     head: Option<Head>,
     form: Form,
+    is_changed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -77,12 +81,12 @@ impl Zset {
             let pairs = packed::decode(&head.payload)?.into_iter();
             Form::Small(pairs.map(|(member, score)| Ok((member, decode_score(&score)?))).collect::<Result<_>>()?)
         };
-        Ok(Zset { db, key: key.clone(), head: Some(head), form })
+        Ok(Zset { db, key: key.clone(), head: Some(head), form, is_changed: false })
     }
 
     /// An empty one, which is stored with its first member.
     pub fn new(db: u8, key: &Bytes) -> Zset {
-        Zset { db, key: key.clone(), head: None, form: Form::Small(Vec::new()) }
+        Zset { db, key: key.clone(), head: None, form: Form::Small(Vec::new()), is_changed: false }
     }
 
     /// How many members there are; none only before the first is saved.
@@ -184,8 +188,6 @@ impl Zset {
 
     /// Sets the score of a member; `before` is what [`Zset::score`] found.
     pub fn set(&mut self, keys: &mut Keyspace<'_>, member: &Bytes, score: f64, before: Option<f64>) -> Result<()> {
-        // The sum of a number and +0 is the number, but for -0.
-        let score = score + 0.0;
         if let Some(before) = before {
             self.take_out(keys, member, before)?;
         } else if let Form::Small(members) = &self.form
@@ -194,10 +196,11 @@ impl Zset {
         {
             self.spread(keys)?;
         }
+        self.is_changed = true;
         let rank = self.rank(keys, member, score)?;
         let record = self.elements().record(member);
         match &mut self.form {
-            Form::Small(members) => members.insert(rank as usize, (member.clone(), score)),
+            Form::Small(members) => members.insert(rank as usize, (member.clone(), unsigned_zero(score))),
             Form::Spread(tree) => {
                 let is_before = |separator: &[u8]| compare(split(separator), (score, member)).is_le();
                 tree.splice(keys.store, (rank, rank), vec![entry(member, score)], &is_before)?;
@@ -220,6 +223,7 @@ impl Zset {
     /// Removes the members from rank `from` to before `to` and returns them.
     pub fn remove_ranks(&mut self, keys: &mut Keyspace<'_>, from: u64, to: u64) -> Result<Vec<Scored>> {
         let removed = self.range(keys, from, to)?;
+        self.is_changed |= !removed.is_empty();
         let records: Vec<Bytes> = removed.iter().map(|(member, _)| self.elements().record(member)).collect();
         match &mut self.form {
             Form::Small(members) => drop(members.drain(from as usize..from as usize + removed.len())),
@@ -243,12 +247,14 @@ impl Zset {
         if let Some(before) = keys.lookup(db, key)? {
             keys.remove(db, key, &before);
         }
-        members.iter_mut().for_each(|(_, score)| *score += 0.0);
         members.sort_by(|(one, first), (other, second)| compare((*first, one), (*second, other)));
         let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
         let is_large =
             members.len() > keys.thresholds.zset_entries_max || longest > keys.thresholds.zset_value_bytes_max;
-        let mut zset = Zset { form: Form::Small(members), ..Zset::new(db, key) };
+        if !is_large {
+            members.iter_mut().for_each(|(_, score)| *score = unsigned_zero(*score));
+        }
+        let mut zset = Zset { form: Form::Small(members), is_changed: true, ..Zset::new(db, key) };
         if is_large {
             zset.spread(keys)?;
         }
@@ -256,8 +262,11 @@ impl Zset {
         Ok(())
     }
 
-    /// Writes the head, or removes the key with the last member. A set that was not changed needs no saving.
+    /// Writes the head if anything was changed, or removes the key with the last member.
     pub fn save(self, keys: &mut Keyspace<'_>) {
+        if !self.is_changed {
+            return;
+        }
         let before = self.head.as_ref();
         let head = match (&self.form, before) {
             (_, Some(before)) if self.count() == 0 => return keys.remove(self.db, &self.key, before),
@@ -279,6 +288,7 @@ impl Zset {
 
     /// Takes a member out of the order; its record stays.
     fn take_out(&mut self, keys: &mut Keyspace<'_>, member: &[u8], score: f64) -> Result<()> {
+        self.is_changed = true;
         let rank = self.rank(keys, member, score)?;
         match &mut self.form {
             Form::Small(members) => drop(members.remove(rank as usize)),
@@ -291,6 +301,7 @@ impl Zset {
     /// Gives every member a record and an entry in the tree. The head follows with [`Zset::save`].
     fn spread(&mut self, keys: &mut Keyspace<'_>) -> Result<()> {
         let Form::Small(members) = &mut self.form else { return Ok(()) };
+        self.is_changed = true;
         let members = std::mem::take(members);
         for (member, score) in &members {
             keys.store.put(self.elements().record(member), encode_score(*score));
@@ -332,6 +343,11 @@ pub(super) fn audit(view: &dyn Read, db: u8, key: &Bytes, head: &Head, records: 
         }
     }
     Ok(wrong)
+}
+
+/// 0 for -0: the sum of any other number and 0 is that number.
+fn unsigned_zero(score: f64) -> f64 {
+    score + 0.0
 }
 
 const SCORE_BYTES: usize = size_of::<f64>();
@@ -376,149 +392,4 @@ fn decode_score(record: &[u8]) -> Result<f64> {
 
 fn damaged() -> Error {
     Error::Store(store::Error::Corrupt("the records of a sorted set do not fit together".into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::base::Rng;
-    use crate::data::testing::World;
-
-    fn key() -> Bytes {
-        Bytes::from("z")
-    }
-
-    fn find(world: &mut World) -> Zset {
-        world.keys(|keys| Zset::find(keys, 0, &key()).unwrap()).unwrap_or_else(|| Zset::new(0, &key()))
-    }
-
-    fn add(keys: &mut Keyspace<'_>, mut zset: Zset, member: &Bytes, score: f64) {
-        let before = zset.score(keys, member).unwrap();
-        zset.set(keys, member, score, before).unwrap();
-        zset.save(keys);
-    }
-
-    #[test]
-    fn golden_payloads() {
-        let mut world = World::new(1);
-        for (member, score) in [("b", 1.5), ("a", -0.0)] {
-            let zset = find(&mut world);
-            world.keys(|keys| add(keys, zset, &Bytes::from(member), score));
-        }
-        let payload = |world: &mut World| {
-            let head = world.keys(|keys| keys.lookup(0, b"z")).unwrap().unwrap();
-            head.payload.escape_ascii().to_string()
-        };
-        assert_eq!(
-            payload(&mut world),
-            r"\x01a\x08\x00\x00\x00\x00\x00\x00\x00\x00\x01b\x08?\xf8\x00\x00\x00\x00\x00\x00"
-        );
-        let zset = find(&mut world);
-        world.keys(|keys| add(keys, zset, &vec![b'c'; 65].into(), 2.0));
-        assert_eq!(payload(&mut world), r"\x00\x01\x03[");
-        let values: Vec<Bytes> = world.store.iter().map(|(_, value)| value.clone()).collect();
-        assert_eq!(values.len(), 5, "a head, a node and three members");
-        assert!(values.contains(&encode_score(1.5)) && values.iter().any(|value| value.starts_with(b"\0\x09\0\0")));
-        let separator = |left: Bytes, right: Bytes| split(&separator(&left, &right)).1.escape_ascii().to_string();
-        assert_eq!(separator(entry(b"abcd", 1.0), entry(b"abef", 1.0)), "abe");
-        assert_eq!(separator(entry(b"a", 1.0), entry(b"abc", 1.0)), "ab");
-        assert_eq!(separator(entry(b"abcd", -1.0), entry(b"abef", 1.0)), "");
-    }
-
-    #[test]
-    fn a_sorted_set_is_what_a_model_is() {
-        for (seed, entries_max) in [(1, 0), (2, 3), (3, 8), (4, 1_000)] {
-            let (mut world, mut rng) = (World::new(1), Rng::new(seed));
-            let mut model = BTreeMap::<Bytes, f64>::new();
-            world.thresholds.zset_entries_max = entries_max;
-            world.thresholds.node_entries_max = entries_max.max(4);
-            for step in 0..3_000 {
-                let zset = find(&mut world);
-                let member = Bytes::from(format!("m{}", rng.below(if step % 1_000 < 700 { 300 } else { 5 })));
-                let scores = [-1.5, -0.0, 0.0, 1.0, 7.0, f64::INFINITY, f64::NEG_INFINITY];
-                let score = if rng.chance(1, 2) { *rng.pick(&scores) } else { rng.below(1_000) as f64 / 8.0 };
-                let mut sorted: Vec<Scored> = model.iter().map(|(member, score)| (member.clone(), *score)).collect();
-                sorted.sort_by(|(one, first), (other, second)| compare((*first, one), (*second, other)));
-                world.keys(|keys| {
-                    assert_eq!(zset.count(), model.len() as u64);
-                    assert_eq!(zset.score(keys, &member).unwrap(), model.get(&member).copied());
-                    match rng.below(10) {
-                        0..6 => {
-                            add(keys, zset, &member, score);
-                            model.insert(member, score + 0.0);
-                        }
-                        6 => {
-                            let mut zset = zset;
-                            assert_eq!(zset.remove(keys, &member).unwrap(), model.remove(&member).is_some());
-                            zset.save(keys);
-                        }
-                        7 if rng.chance(1, 8) => {
-                            let (mut zset, len) = (zset, sorted.len() as u64);
-                            let from = rng.below(len + 1);
-                            let to = from + rng.below(len - from + 1);
-                            let removed = zset.remove_ranks(keys, from, to).unwrap();
-                            assert_eq!(removed, sorted[from as usize..to as usize]);
-                            removed.iter().for_each(|(member, _)| assert!(model.remove(member).is_some()));
-                            zset.save(keys);
-                        }
-                        _ => {
-                            let rank = sorted
-                                .partition_point(|(other, known)| compare((*known, other), (score, &member)).is_lt());
-                            assert_eq!(zset.rank(keys, &member, score).unwrap(), rank as u64);
-                            assert_eq!(
-                                zset.range(keys, rank as u64, rank as u64 + 5).unwrap(),
-                                sorted[rank..sorted.len().min(rank + 5)]
-                            );
-                            let drawn = zset.random(keys, 3, false).unwrap();
-                            assert_eq!(drawn.len(), sorted.len().min(3));
-                            assert!(drawn.iter().all(|(member, score)| model.get(member) == Some(score)));
-                        }
-                    }
-                });
-                if step % 20 == 0 {
-                    world.audit();
-                }
-            }
-            let members: Vec<Scored> = model.into_iter().collect();
-            world.keys(|keys| Zset::replace(keys, 0, &key(), members.clone()).unwrap());
-            world.audit();
-            let zset = find(&mut world);
-            assert_eq!(zset.count(), members.len() as u64);
-            world.keys(|keys| Zset::replace(keys, 0, &key(), Vec::new()).unwrap());
-            assert_eq!(world.store.len(), 0);
-        }
-    }
-
-    #[test]
-    fn a_large_sorted_set_changes_little_per_member() {
-        let mut world = World::new(1);
-        let member = |number: u64| Bytes::from(format!("member:{number}"));
-        let members = (0..100_000).map(|number| (member(number * 7_919 % 100_000), number as f64)).collect();
-        world.keys(|keys| Zset::replace(keys, 0, &key(), members).unwrap());
-        let mut written = 0;
-        for number in 0..1_000 {
-            let zset = find(&mut world);
-            written += world.written(|keys| add(keys, zset, &member(200_000 + number), (number * 97) as f64 + 0.5));
-        }
-        // A head, the member, and a node per level.
-        assert!(written / 1_000 < 3_000, "{} bytes per member", written / 1_000);
-        world.audit();
-    }
-
-    #[test]
-    fn damage_is_told() {
-        let mut world = World::new(1);
-        world.thresholds.zset_entries_max = 0;
-        world.keys(|keys| Zset::replace(keys, 0, &key(), vec![("a".into(), 1.0), ("b".into(), 2.0)]).unwrap());
-        let head = world.keys(|keys| keys.lookup(0, b"z")).unwrap().unwrap();
-        let told = |world: &World, records| audit(&world.store, 0, &key(), &head, records).unwrap().len();
-        assert_eq!((told(&world, 2), told(&world, 3)), (0, 1));
-        let elements = Elements { db: 0, key: b"z", kind: ElementKind::Score };
-        world.keys(|keys| keys.store.put(elements.record(b"b"), encode_score(3.0)));
-        assert_eq!(told(&world, 2), 1);
-        let mut zset = find(&mut world);
-        assert!(world.keys(|keys| zset.remove(keys, b"b")).is_err());
-    }
 }

@@ -37,11 +37,12 @@ pub const SYNTAX: &[&str] = &[
     "GEOPOS geo member+",
     "GEORADIUS geo longitude latitude radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT integer [ANY]] [ASC|DESC]",
     "GEORADIUS geo longitude latitude radius unit STORE geo",
-    "GEORADIUSBYMEMBER geo member radius unit [WITHDIST] [COUNT integer [ANY]] [ASC|DESC] [STORE geo]",
+    "GEORADIUSBYMEMBER geo member radius unit [WITHDIST] [COUNT integer [ANY]] [ASC|DESC]",
+    "GEORADIUSBYMEMBER geo member radius unit STORE geo",
     "GEORADIUSBYMEMBER_RO geo member radius unit [WITHCOORD] [WITHDIST] [ASC|DESC]",
     "GEORADIUS_RO geo longitude latitude radius unit [WITHDIST] [WITHHASH] [COUNT integer] [ASC|DESC]",
     "GEOSEARCH geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [ASC|DESC] [COUNT integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
-    "GEOSEARCHSTORE geo geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [COUNT integer]",
+    "GEOSEARCHSTORE geo geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [ASC|DESC]",
     "GET string",
     "GETBIT string bit",
     "GETDEL string",
@@ -73,7 +74,7 @@ pub const SYNTAX: &[&str] = &[
     "LINSERT list (BEFORE|AFTER|integer) element element",
     "LLEN list",
     "LMOVE list list (LEFT|RIGHT) (LEFT|RIGHT)",
-    "LMPOP (1 list|2 list list|3 list list list|integer list) (LEFT|RIGHT) [COUNT integer]",
+    "LMPOP (1 list|2 list list|3 list list list|numkeys list) (LEFT|RIGHT) [COUNT integer]",
     "LPOP list [count]",
     "LPOS list element [RANK rank] [COUNT integer] [MAXLEN integer]",
     "LPUSH list element+",
@@ -120,7 +121,7 @@ pub const SYNTAX: &[&str] = &[
     "SETNX string value",
     "SETRANGE string offset value",
     "SINTER set+",
-    "SINTERCARD (1 set|2 set set|3 set set set|integer set) [LIMIT integer]",
+    "SINTERCARD (1 set|2 set set|3 set set set|numkeys set) [LIMIT integer]",
     "SINTERSTORE set set+",
     "SISMEMBER set member",
     "SMEMBERS set",
@@ -144,23 +145,27 @@ pub const SYNTAX: &[&str] = &[
     "ZADD lexset (0 member)+",
     "ZCARD zset",
     "ZCOUNT zset bound bound",
-    "ZDIFF (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WITHSCORES]",
-    "ZDIFFSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource)",
+    "ZDIFF (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WITHSCORES]",
+    "ZDIFFSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource)",
     "ZINCRBY zset score member",
-    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
-    "ZINTERCARD (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [LIMIT integer]",
-    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTERCARD (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [LIMIT integer]",
+    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
     "ZLEXCOUNT lexset edge edge",
-    "ZMPOP (1 zset|2 zset zset|3 zset zset zset|integer zset) (MIN|MAX) [COUNT integer]",
+    "ZMPOP (1 zset|2 zset zset|3 zset zset zset|numkeys zset) (MIN|MAX) [COUNT integer]",
     "ZMSCORE zset member+",
     "ZPOPMAX zset [count]",
     "ZPOPMIN zset [count]",
     "ZRANDMEMBER zset [count [WITHSCORES]]",
-    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer] [WITHSCORES]",
+    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer] [WITHSCORES]",
     "ZRANGE lexset edge edge BYLEX [REV] [LIMIT integer integer]",
     "ZRANGEBYLEX lexset edge edge [LIMIT integer integer]",
     "ZRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
-    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) [LIMIT integer integer]",
+    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer]",
     "ZRANK zset member",
     "ZREM zset member+",
     "ZREM lexset member",
@@ -173,8 +178,10 @@ pub const SYNTAX: &[&str] = &[
     "ZREVRANK zset member",
     "ZSCAN zset cursor [MATCH pattern] [COUNT integer]",
     "ZSCORE zset member",
-    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
-    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|integer zsource) [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
 ];
 
 /// What depends on who asks.
@@ -292,6 +299,8 @@ impl Grammar {
             }
             // Of one score each, so that ranges of members mean something.
             "lexset" => self.word(&["{t}y1", "{t}y2"]),
+            // Where keys are counted: no number that makes a key of another word.
+            "numkeys" => self.word(&["0", "-1", "x", "", "9223372036854775807", "1"]),
             "score" => self.word(SCORES),
             "bound" if self.rng.chance(1, 3) => {
                 self.word(&["-inf", "+inf", "(1", "(-1.5", "(inf", "(x", "(", " 1", "1 "])

@@ -513,6 +513,11 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
                 || bulk(holdfast, "int") && bulk(redis, "embstr")
                 || *holdfast == Reply::Integer(i64::from(i32::MAX)) && *redis == Reply::Integer(1)
         }
+        // Places at the same distance come in the order in which a partial sort leaves them.
+        b"GEOSEARCH" | b"GEORADIUS" | b"GEORADIUS_RO" | b"GEORADIUSBYMEMBER" | b"GEORADIUSBYMEMBER_RO" => {
+            let is_limited = args.iter().any(|word| word.eq_ignore_ascii_case(b"count"));
+            is_limited && !holdfast.is_error() && holdfast.elements().len() == redis.elements().len()
+        }
         // 7.2 reads all words before it looks for the key (#11734).
         b"BITCOUNT" | b"BITPOS" => holdfast.is_error() && matches!(redis, Reply::Integer(0 | -1) | Reply::Error(_)),
         // 7.2 reads all options before it takes the first (#11659), so it meets another mistake.

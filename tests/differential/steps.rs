@@ -166,7 +166,7 @@ impl Generator {
 }
 
 /// Without words that only 7.2 knows: the fourth of ZRANK.
-fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
+pub fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
     if args[0].eq_ignore_ascii_case(b"zrank") || args[0].eq_ignore_ascii_case(b"zrevrank") {
         args.truncate(3);
     }

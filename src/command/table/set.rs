@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments("key:key@0"),
     Spec::new("smismember", -3, "readonly fast", "set")
         .runs(set::smismember)
-        .keys(&[KeySpec::one("RO", 1)])
+        .keys(&[KeySpec::one("RO access", 1)])
         .doc("set", "6.2.0", "O(N)", "Tells of several members whether a set has them.")
         .arguments("key:key@0 member:string*"),
     Spec::new("smove", 4, "write fast", "set")

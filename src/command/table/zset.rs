@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments("numkeys:integer key:key@0* where<min/MIN max/MAX> count:integer/COUNT?"),
     Spec::new("zmscore", -3, "readonly fast", "sortedset")
         .runs(zset::zmscore)
-        .keys(&[KeySpec::one("RO", 1)])
+        .keys(&[KeySpec::one("RO access", 1)])
         .doc("sorted-set", "6.2.0", "O(N)", "Returns the scores of several members.")
         .arguments("key:key@0 member:string*"),
     Spec::new("zpopmax", -2, "write fast", "sortedset")
@@ -174,9 +174,7 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(range::zrevrangebyscore)
         .keys(&[KeySpec::one("RO access", 1)])
         .doc("sorted-set", "2.2.0", "O(log(N)+M)", "Returns the members with a score within a range, from the end.")
-        .arguments(
-            "key:key@0 max:double min:double withscores/WITHSCORES?~2.1.6 limit/LIMIT?(offset:integer count:integer)",
-        )
+        .arguments("key:key@0 max:double min:double withscores/WITHSCORES? limit/LIMIT?(offset:integer count:integer)")
         .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
         .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
     Spec::new("zrevrank", -3, "readonly fast", "sortedset")

@@ -89,8 +89,11 @@ fn add(context: &mut Context<'_, '_>, key: &Bytes, words: &[Bytes], condition: C
         return Ok(if condition.adds_up { Value::Null } else { Value::Integer(0) });
     }
     let mut zset = found.unwrap_or_else(|| Zset::new(context.db, key));
-    let longest = pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
-    zset.expect(context.keys, pairs.len(), longest)?;
+    // INCR may still fail, and with it nothing may have been changed; its single member needs no forecast.
+    if !condition.adds_up {
+        let longest = pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
+        zset.expect(context.keys, pairs.len(), longest)?;
+    }
     let (mut added, mut updated, mut last) = (0, 0, None);
     for (score, member) in pairs {
         match add_one(context, &mut zset, member, score, condition)? {
@@ -100,9 +103,7 @@ fn add(context: &mut Context<'_, '_>, key: &Bytes, words: &[Bytes], condition: C
             Outcome::Same(score) => last = Some(score),
         }
     }
-    if added + updated > 0 {
-        zset.save(context.keys);
-    }
+    zset.save(context.keys);
     Ok(match condition {
         Condition { adds_up: true, .. } => last.map_or(Value::Null, Value::Double),
         Condition { counts_changes: true, .. } => Value::Integer(added + updated),
@@ -191,9 +192,7 @@ pub(super) fn zrem(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
     for member in &args[2..] {
         removed += i64::from(zset.remove(context.keys, member)?);
     }
-    if removed > 0 {
-        zset.save(context.keys);
-    }
+    zset.save(context.keys);
     Ok(Value::Integer(removed))
 }
 

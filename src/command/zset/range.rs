@@ -132,10 +132,8 @@ fn remove(context: &mut Context<'_, '_>, args: &[Bytes], by: By) -> Result<Value
     let range = Range::parse(by, &args[2], &args[3])?;
     let Some(mut zset) = find(context, &args[1])? else { return Ok(Value::Integer(0)) };
     let (from, to) = range.ranks(context, &zset)?;
-    if from < to {
-        zset.remove_ranks(context.keys, from, to)?;
-        zset.save(context.keys);
-    }
+    zset.remove_ranks(context.keys, from, to)?;
+    zset.save(context.keys);
     Ok(Value::Integer((to - from) as i64))
 }
 
