@@ -131,3 +131,36 @@ pub(super) fn pfselftest(_context: &mut Context<'_, '_>, _args: &[Bytes]) -> Res
     }
     Ok(Value::OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+
+    use crate::command::testing::Session;
+    use crate::command::{Call, Error, execute_encoded};
+    use crate::data::Mode;
+    use crate::resp::Protocol;
+
+    #[test]
+    fn an_estimate_is_written_by_the_leader_and_read_by_all() {
+        let mut session = Session::new();
+        let local = |session: &mut Session| {
+            let args = ["PFCOUNT", "k"].map(|word| Bytes::from_static(word.as_bytes())).to_vec();
+            let mut out = BytesMut::new();
+            session.world.mode = Mode::Local;
+            let call = Call::new(0, Protocol::Resp2, args);
+            let result = session.world.keys(|keys| execute_encoded(keys, &call, &mut out));
+            session.world.mode = Mode::Leader;
+            result.map(|()| out.freeze())
+        };
+        session.check(&[("PFADD k a b c", ":1")]);
+        let before = session.world.store.clone();
+        assert_eq!(local(&mut session), Err(Error::NeedsLog));
+        assert_eq!(session.world.store, before);
+        session.check(&[("PFCOUNT k", ":3")]);
+        assert_ne!(session.world.store, before);
+        assert_eq!(local(&mut session), Ok(Bytes::from_static(b":3\r\n")));
+        session.check(&[("PFADD k a", ":0")]);
+        assert_eq!(local(&mut session), Ok(Bytes::from_static(b":3\r\n")));
+    }
+}

@@ -24,6 +24,7 @@ mod hostile;
 mod hyperloglog;
 pub mod introspect;
 mod list;
+mod lolwut;
 mod mistake;
 mod object;
 mod scan;
@@ -49,6 +50,9 @@ pub use table::lookup;
 use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
 use crate::data::Keyspace;
 use crate::resp::{Value, c_string};
+
+/// The version of Redis whose behaviour is the specification; clients gate features on it.
+pub const REDIS_VERSION: &str = "7.2.4";
 
 /// Bytes of a client's words that an error line repeats.
 const QUOTED_BYTES_MAX: usize = 128;

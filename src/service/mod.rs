@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+pub use crate::command::REDIS_VERSION;
 pub use batch::Flow;
 pub use client_list::{Client, Clients};
 pub use session::Session;
@@ -45,9 +46,6 @@ use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::{Spec, table};
 use crate::resp::Bounds;
-
-/// The version of Redis whose behaviour is the specification; clients gate features on it.
-pub const REDIS_VERSION: &str = "7.2.4";
 
 /// What the service is told at start.
 #[derive(Clone, Debug)]

@@ -75,6 +75,7 @@ pub const SYNTAX: &[&str] = &[
     "LLEN list",
     "LMOVE list list (LEFT|RIGHT) (LEFT|RIGHT)",
     "LMPOP (1 list|2 list list|3 list list list|numkeys list) (LEFT|RIGHT) [COUNT integer]",
+    "LOLWUT [VERSION integer]",
     "LPOP list [count]",
     "LPOS list element [RANK rank] [COUNT integer] [MAXLEN integer]",
     "LPUSH list element+",

@@ -78,7 +78,7 @@ fn kind(args: &[Bytes]) -> Kind {
         "COMMAND" if ["", "COUNT", "INFO", "LIST"].contains(&word(1).as_str()) => Kind::Any,
         "CONFIG" if word(1) == "GET" => Kind::Pairs,
         "LATENCY" if word(1) == "HISTOGRAM" => Kind::Any,
-        "HELLO" | "INFO" | "LASTSAVE" | "ROLE" | "SLOWLOG" | "TIME" | "WAIT" => Kind::Any,
+        "HELLO" | "INFO" | "LASTSAVE" | "LOLWUT" | "ROLE" | "SLOWLOG" | "TIME" | "WAIT" => Kind::Any,
         _ => Kind::Exact,
     }
 }
