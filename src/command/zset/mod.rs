@@ -71,7 +71,7 @@ fn add_with(context: &mut Context<'_, '_>, args: &[Bytes], mut condition: Condit
     if only_new && only_existing {
         return Err(Failure::line("ERR XX and NX options at the same time are not compatible"));
     }
-    if (only_greater && only_new) || (only_less && only_new) || (only_greater && only_less) {
+    if [only_new, only_greater, only_less].into_iter().filter(|is_on| *is_on).count() > 1 {
         return Err(Failure::line("ERR GT, LT, and/or NX options at the same time are not compatible"));
     }
     if adds_up && words.len() > 2 {
