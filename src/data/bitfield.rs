@@ -40,9 +40,9 @@ impl Field {
         bytes[from..].iter_mut().zip(window.to_be_bytes()).for_each(|(byte, new)| *byte = new);
     }
 
-    /// What a number to be set counts as, for [`Field::fit`]. One below zero is above all unsigned ones; one so far below
-    /// that its distance to the upper bound takes more than 64 bits is, in Redis, above that bound. The lowest 64 bits
-    /// stay.
+    /// What a number to be set counts as, for [`Field::fit`]. One below zero is above all unsigned ones; one so far
+    /// below that its distance to the upper bound takes more than 64 bits is, in Redis, above that bound. The lowest 64
+    /// bits stay.
     pub fn assigned(self, value: i64) -> i128 {
         let distance = self.bounds().1 - i128::from(value);
         let is_above = if self.signed { self.bits < 64 && distance > i128::from(i64::MAX) } else { value < 0 };

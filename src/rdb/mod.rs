@@ -87,8 +87,8 @@ pub fn dump(object: &Object, packed: bool) -> Bytes {
     dump_as(object, packed, VERSION)
 }
 
-/// A value as an older version would write it, from 10 on.
-fn dump_as(object: &Object, packed: bool, version: u16) -> Bytes {
+/// A value for a Redis that reads this version of the format and none later, from 10 on.
+pub fn dump_as(object: &Object, packed: bool, version: u16) -> Bytes {
     let mut payload = write::object(object, packed, version);
     payload.reserve(FOOTER_BYTES);
     payload.extend_from_slice(&version.to_le_bytes());

@@ -103,8 +103,8 @@ fn forms_of_older_versions() {
     let set = b"\x0b\x0e\x02\0\0\0\x03\0\0\0\xfb\xff\x01\0\x02\0";
     let zipmap = b"\x09\x10\x02\x01a\x01\0b\x03one\x02\x01xyz\xff";
     // Prefixes of one byte, strings and integers of several widths.
-    let ziplist =
-        b"\x25\0\0\0\x1a\0\0\0\x06\0\0\x02hi\x04\xf1\x02\xfd\x02\xfe\x80\x03\xf0\x01\0\x80\x05\xe0\0\0\0\0\0\0\0\x80\xff";
+    let ziplist = b"\x25\0\0\0\x1a\0\0\0\x06\0\0\x02hi\x04\xf1\x02\xfd\x02\xfe\x80\x03\xf0\x01\0\x80\
+        \x05\xe0\0\0\0\0\0\0\0\x80\xff";
     let elements = words(&["hi", "0", "12", "-128", "-8388607", "-9223372036854775808"]);
     let of = |kind: u8, parts: &[&[u8]]| load(&sealed(&[&[kind], &parts.concat()[..]].concat()));
     let blob = [&[ziplist.len() as u8], &ziplist[..]].concat();

@@ -38,6 +38,7 @@ mod facts;
 #[path = "../support/nodes.rs"]
 #[expect(dead_code, reason = "nothing is asked of these nodes but commands")]
 mod nodes;
+mod payloads;
 mod server;
 mod shrink;
 mod steps;

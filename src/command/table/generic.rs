@@ -3,8 +3,8 @@
 use crate::command::spec::{KeySpec, Merge, Spec};
 use crate::command::{dump, expiry, generic, object, scan};
 
-const RESTORE_ARGUMENTS: &str = "key:key@0 ttl:integer serialized-value:string replace/REPLACE?~3.0.0 absttl/ABSTTL?~5.0.0 \
-     seconds:integer/IDLETIME?~5.0.0 frequency:integer/FREQ?~5.0.0";
+const RESTORE_ARGUMENTS: &str = "key:key@0 ttl:integer serialized-value:string replace/REPLACE?~3.0.0 \
+     absttl/ABSTTL?~5.0.0 seconds:integer/IDLETIME?~5.0.0 frequency:integer/FREQ?~5.0.0";
 const RESTORE_HISTORY: &[(&str, &str)] =
     &[("3.0.0", "Option REPLACE."), ("5.0.0", "Option ABSTTL."), ("5.0.0", "Options IDLETIME and FREQ.")];
 

@@ -6,7 +6,7 @@
 //! score    the number at 26 steps: 52 bits, which a double holds exactly
 //! ```
 //!
-//! The published geohash of a place has 32 letters for the same bits, five a letter, but its latitude reaches the poles.
+//! A published geohash has a letter for every five such bits, of an alphabet of 32, but its rows reach the poles.
 
 use super::{LATITUDE_MAX, LONGITUDE_MAX, Place};
 
