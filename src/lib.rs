@@ -4,6 +4,7 @@
 //!
 //! - [`base`]: ids, slots, time and chance as values, limits.
 //! - [`resp`]: RESP2 and RESP3 bytes to values and back.
+//! - [`rdb`]: Redis's serialized values, as DUMP gives and RESTORE takes them.
 //! - [`store`]: records. Traits, the in-memory twin, RocksDB, the cache above it, the layout of keys.
 //! - [`data`]: the keyspace: what a string, a hash, a deadline is, over `store`.
 //! - [`command`]: what Redis says: one table of commands, `execute(db, command) -> Reply`.
@@ -41,6 +42,7 @@ pub mod front;
 pub mod group;
 pub mod host;
 pub mod machine;
+pub mod rdb;
 pub mod resp;
 pub mod runtime;
 pub mod service;

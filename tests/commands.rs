@@ -10,7 +10,6 @@ mod support;
 use std::path::PathBuf;
 
 use dialogue::Patient;
-use holdfast::base::limits;
 use holdfast::command::{Handler, table};
 use holdfast::data::Thresholds;
 use holdfast::store::memory::MemoryEngine;
@@ -18,9 +17,8 @@ use holdfast::store::rocks::{RocksEngine, StateOptions};
 use support::client::Client;
 use support::local::Local;
 
-/// Redis's default sizes of a small hash.
-const THRESHOLDS: Thresholds =
-    Thresholds { hash_entries_max: 128, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX };
+/// Redis's default sizes of small values.
+const THRESHOLDS: Thresholds = Thresholds::REDIS;
 
 /// Names an address to run the dialogues against, `host:port`.
 const ADDRESS: &str = "HOLDFAST_DIALOGUE_ADDRESS";

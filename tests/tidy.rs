@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("resp", &["base"]),
+    // Scores are written as replies show them.
+    ("rdb", &["base", "resp"]),
     ("store", &["base"]),
     ("data", &["base", "store"]),
-    ("command", &["base", "resp", "store", "data"]),
+    ("command", &["base", "resp", "rdb", "store", "data"]),
     ("cluster", &["base"]),
     ("group", &["base", "store", "cluster"]),
     ("machine", &["base", "resp", "store", "data", "command", "group"]),

@@ -3,9 +3,11 @@
 //! Nothing here reads a clock, a socket or a file. What the rest of the crate calls a node, a slot or a
 //! moment is a newtype, so that two of them cannot be swapped.
 
+pub mod double;
 pub mod glob;
 pub mod hash;
 pub mod ids;
+pub mod integer;
 pub mod limits;
 pub mod long_double;
 pub mod mutants;

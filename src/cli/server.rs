@@ -119,6 +119,11 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     config.storage.write_buffer_bytes = settings.write_buffer_bytes as u64;
     config.thresholds.hash_entries_max = settings.hash_entries_max;
     config.thresholds.hash_value_bytes_max = settings.hash_value_bytes_max;
+    config.thresholds.set_integers_max = settings.set_integers_max;
+    config.thresholds.set_entries_max = settings.set_entries_max;
+    config.thresholds.set_value_bytes_max = settings.set_value_bytes_max;
+    config.thresholds.zset_entries_max = settings.zset_entries_max;
+    config.thresholds.zset_value_bytes_max = settings.zset_value_bytes_max;
     config.telemetry.log_filter.clone_from(&settings.log_level);
     config.telemetry.log_format = match settings.log_format {
         LogFormat::Text => runtime::config::LogFormat::Text,

@@ -3,28 +3,33 @@
 use bytes::Bytes;
 
 use super::error::{Failure, Result};
-
-/// A decimal integer as Redis writes it, so that text and number convert into each other without loss: an optional
-/// minus, no plus, no leading zeros, no spaces, within 64 bits.
-pub fn parse_integer(word: &[u8]) -> Option<i64> {
-    let digits = word.strip_prefix(b"-").unwrap_or(word);
-    match digits {
-        [b'0'] if word.len() == 1 => return Some(0),
-        // 19 digits are the longest.
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    // Negative numbers reach one further, so everything is summed up below zero.
-    let negated = digits.iter().try_fold(0i64, |sum, digit| {
-        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
-        sum.checked_mul(10)?.checked_sub(digit)
-    })?;
-    if word.len() > digits.len() { Some(negated) } else { negated.checked_neg() }
-}
+pub use crate::base::integer::parse as parse_integer;
 
 /// An integer argument.
 pub fn integer(word: &[u8]) -> Result<i64> {
     parse_integer(word).ok_or(Failure::NOT_AN_INTEGER)
+}
+
+/// A count that may be 0, as Redis reads it where nothing else is said.
+pub fn count(word: &[u8]) -> Result<u64> {
+    parse_integer(word).and_then(|number| u64::try_from(number).ok()).ok_or(Failure::NOT_POSITIVE)
+}
+
+/// A count whose sign means something: what it counts, and whether it was negative.
+pub fn signed_count(word: &[u8]) -> Result<(u64, bool)> {
+    let count = integer(word)?;
+    if count == i64::MIN {
+        let (low, high) = (-i64::MAX, i64::MAX);
+        return Err(Failure::line(format!("ERR value is out of range, value must between {low} and {high}")));
+    }
+    Ok((count.unsigned_abs(), count < 0))
+}
+
+/// The words of a call whose number stands at `at`, and whatever follows them. Errors: for a number that is none, and
+/// for one beyond the end of the call.
+pub fn counted(args: &[Bytes], at: usize, none: Failure, beyond: Failure) -> Result<(&[Bytes], &[Bytes])> {
+    let number = parse_integer(&args[at]).filter(|number| *number > 0).ok_or(none)?;
+    usize::try_from(number).ok().and_then(|number| args[at + 1..].split_at_checked(number)).ok_or(beyond)
 }
 
 /// Whether a word is this option, in either case.
@@ -70,35 +75,6 @@ impl<'a> Iterator for Options<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_are_exactly_those_that_redis_writes() {
-        for number in [0, 1, -1, 9, 10, -10, 123456789, i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1] {
-            assert_eq!(parse_integer(number.to_string().as_bytes()), Some(number));
-        }
-        for word in [
-            "",
-            "-",
-            "+1",
-            "01",
-            "-0",
-            "-01",
-            "00",
-            " 1",
-            "1 ",
-            "1.0",
-            "0x1",
-            "1e3",
-            "9223372036854775808",
-            "-9223372036854775809",
-            "99999999999999999999",
-            "١",
-            "1\0",
-            "--1",
-        ] {
-            assert_eq!(parse_integer(word.as_bytes()), None, "{word:?}");
-        }
-    }
 
     #[test]
     fn options_are_read_in_order() {

@@ -49,6 +49,16 @@ impl Context<'_, '_> {
         }
     }
 
+    /// Sets a string that a command built in place: it keeps its deadline, and is `raw` as in Redis. Nothing is stored
+    /// where nothing changes.
+    pub fn set_built(&mut self, key: &Bytes, before: Option<&Head>, payload: Bytes) {
+        let deadline = before.and_then(|before| before.deadline);
+        let after = Head { raw: true, deadline, ..Head::string(payload) };
+        if before != Some(&after) {
+            self.set(key, before, after);
+        }
+    }
+
     /// Removes a key; `before` is what a lookup found.
     pub fn remove(&mut self, key: &Bytes, before: &Head) {
         self.keys.remove(self.db, key, before);

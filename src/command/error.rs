@@ -13,8 +13,8 @@ pub enum Error {
     /// Records could not be read: the whole evaluation is void.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A local read met a key that is due: the leader's machine must answer.
-    #[error("a key is due; its end goes through the log")]
+    /// A local read met a key that is due, or an estimate to be written down: the leader's machine must answer.
+    #[error("what this read changes goes through the log")]
     NeedsLog,
 }
 
@@ -39,6 +39,9 @@ impl Failure {
     pub const NOT_A_FLOAT: Failure = Failure::Reply(Cow::Borrowed(b"ERR value is not a valid float"));
     /// A key that must exist.
     pub const NO_SUCH_KEY: Failure = Failure::Reply(Cow::Borrowed(b"ERR no such key"));
+
+    /// A count below zero, or none.
+    pub const NOT_POSITIVE: Failure = Failure::Reply(Cow::Borrowed(b"ERR value is out of range, must be positive"));
 
     /// An error line, its prefix (`ERR `) included.
     pub fn line(line: impl Into<Cow<'static, str>>) -> Failure {

@@ -12,8 +12,8 @@ use crate::data::hash::Hash;
 use crate::data::packed::Pair;
 use crate::resp::{Protocol, Value};
 
-/// Picks that HRANDFIELD makes with repetition at most; a client may ask for 2^63.
-const PICKS_MAX: u64 = ARGUMENTS_MAX as u64;
+/// Picks that a command makes with repetition at most; a client may ask for 2^63.
+pub(super) const PICKS_MAX: u64 = ARGUMENTS_MAX as u64;
 
 pub(super) fn hset(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let added = set_pairs(context, args, "hset")?;
@@ -153,27 +153,19 @@ pub(super) fn hscan(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
     Ok(ScanOptions::reply(part.cursor, words))
 }
 
-/// `HRANDFIELD key [count [WITHVALUES]]`
-///
-/// Every field has the same chance. A large hash is read up to the highest position drawn: O(n).
+/// `HRANDFIELD key [count [WITHVALUES]]`: every field has the same chance.
 pub(super) fn hrandfield(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let Some(word) = args.get(2) else {
         let Some(hash) = find(context, &args[1])? else { return Ok(Value::Null) };
         let picked = hash.random(context.keys, 1, false)?.pop();
         return Ok(picked.map_or(Value::Null, |(field, _)| Value::Bulk(field)));
     };
-    let count = args::integer(word)?;
-    if count == i64::MIN {
-        let (low, high) = (-i64::MAX, i64::MAX);
-        return Err(Failure::line(format!("ERR value is out of range, value must between {low} and {high}")));
-    }
+    let (count, repeat) = args::signed_count(word)?;
     let with_values = match Options::new(args, 3).collect::<Vec<_>>()[..] {
         [] => false,
         [word] if args::is(word, "withvalues") => true,
         _ => return Err(Failure::SYNTAX),
     };
-    let repeat = count < 0;
-    let count = count.unsigned_abs();
     if (with_values && count > i64::MAX.unsigned_abs() / 2) || (repeat && count > PICKS_MAX) {
         return Err(Failure::line("ERR value is out of range"));
     }

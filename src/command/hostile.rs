@@ -11,19 +11,22 @@ use bytes::{Bytes, BytesMut};
 use super::{Call, Error, Handler, Spec, execute_encoded, table};
 use crate::base::Rng;
 use crate::data::testing::World;
-use crate::data::{Mode, Touched};
+use crate::data::{Mode, Thresholds, Touched};
 use crate::resp::{Protocol, parse_reply};
 use crate::store::{Records, keys};
 
-const CALLS: usize = 30_000;
+const CALLS: usize = 60_000;
 
 /// Short ones, and those of good calls.
 const WORDS: &[&str] = &[
     "", "0", "1", "-1", "2", "5", "10", "64", "300", "01", "+5", " 1", "0x1p3", "1.5", "1e400", "-1e-400", "nan",
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
-    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC",
+    "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "BIT", "BYTE", "AND", "NOT", "XOR", "SET", "INCRBY", "OVERFLOW", "SAT",
+    "FAIL", "u8", "i64", "u63", "#1", "(1",
 ];
+/// What most numbers of good calls may be.
+const NUMBERS: &[&str] = &["0", "1"];
 const LONG_WORDS: &[&str] = &[
     "9223372036854775807",
     "-9223372036854775807",
@@ -40,11 +43,20 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
-const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", ""];
+const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
-    let from = [KEYS, KEYS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(6) as usize];
+    let from = [KEYS, KEYS, NUMBERS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(7) as usize];
     Bytes::from_static(rng.pick(from).as_bytes())
+}
+
+/// The words that stand for themselves among a command's arguments.
+fn tokens(spec: &'static Spec) -> Vec<&'static str> {
+    let word = |rest: &'static str| rest.split(|c: char| !c.is_ascii_uppercase()).next().unwrap_or_default();
+    let tokens = spec.doc.arguments.split('/').skip(1).map(word).filter(|word| !word.is_empty());
+    // Bounds of members are strings to the table, and few strings are bounds.
+    let bounds = if spec.name.contains("lex") { &["-", "+", "[a"][..] } else { &[] };
+    tokens.chain(bounds.iter().copied()).collect()
 }
 
 /// A call of a random command with about the right number of words, keys mostly where keys belong.
@@ -58,11 +70,42 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
     let least = spec.arity.unsigned_abs() as usize;
     let count = if spec.arity > 0 && rng.chance(9, 10) { least } else { least + rng.below(6) as usize };
     let mut args: Vec<Bytes> = spec.name.split('|').map(|word| Bytes::from_static(word.as_bytes())).collect();
-    args.resize_with(count.max(args.len()), || word(rng));
+    let tokens = tokens(spec);
+    args.resize_with(count.max(args.len()), || match &tokens[..] {
+        [] => word(rng),
+        _ if rng.chance(2, 3) => word(rng),
+        tokens => Bytes::from_static(rng.pick(tokens).as_bytes()),
+    });
+    for counted in spec.keys.iter().filter(|keys| keys.counted) {
+        if rng.chance(9, 10) {
+            args[counted.first] = Bytes::from_static(rng.pick(&["1", "1", "2"]).as_bytes());
+        }
+    }
     let places: Vec<usize> = spec.keys_of(&args).map(|(place, _)| place).collect();
     for place in places {
         if rng.chance(9, 10) {
             args[place] = Bytes::from_static(rng.pick(KEYS).as_bytes());
+        }
+    }
+    // Half of some calls must not be wasted on words that no other command has.
+    if rng.chance(1, 2) {
+        match spec.name {
+            "pfdebug" => {
+                args[1] = Bytes::from_static(rng.pick(&["GETREG", "DECODE", "ENCODING", "TODENSE"]).as_bytes())
+            }
+            "geosearch" | "geosearchstore" => {
+                let at = if spec.name == "geosearch" { 2 } else { 3 };
+                let words =
+                    ["FROMLONLAT", "1", "0", "BYRADIUS", "300", "km"].map(|word| Bytes::from_static(word.as_bytes()));
+                args.splice(at.., words);
+            }
+            "georadius" | "georadius_ro" => {
+                let words = ["1", "0", "300", "mi"].map(|word| Bytes::from_static(word.as_bytes()));
+                args[2..6].clone_from_slice(&words);
+            }
+            "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
+            "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
+            _ => {}
         }
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
@@ -85,7 +128,14 @@ fn changed(before: &Records, after: &Records) -> BTreeSet<(u8, Bytes)> {
 fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
     let mut rng = Rng::new(seed);
     let mut world = World::new(1_700_000_000_000);
-    world.thresholds.hash_entries_max = 4;
+    world.thresholds = Thresholds {
+        hash_entries_max: 4,
+        set_integers_max: 4,
+        set_entries_max: 4,
+        zset_entries_max: 4,
+        node_entries_max: 3,
+        ..Thresholds::default()
+    };
     for step in 0..CALLS {
         let (spec, call) = call(&mut rng, specs);
         let tell = || format!("seed {seed}, step {step}: {:?}", call.args);

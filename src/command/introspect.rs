@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::args::is;
+use super::args::{is, parse_integer};
 use super::spec::{Categories, Flags, KeyFlags, KeySpec, Spec};
-use super::{check, syntax, table};
+use super::{bitfield, check, syntax, table};
 use crate::base::glob;
 use crate::resp::Value;
 
@@ -82,8 +82,14 @@ fn info(spec: &Spec) -> Value {
 }
 
 /// First key, last key and step, as clients before key specs know them, and whether that leaves keys out. Specs join
-/// if each starts where the one before ended.
+/// if each starts where the one before ended; those that are counted are left out.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
+    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted && key.keyword.is_empty()).collect();
+    let (first, last, step, movable) = fixed_range(&fixed);
+    (first, last, step, movable || fixed.len() < keys.len())
+}
+
+fn fixed_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
     let last_of =
         |key: &KeySpec| if key.last < 0 { i64::from(key.last) } else { key.first as i64 + i64::from(key.last) };
     match keys {
@@ -111,13 +117,18 @@ fn key_spec(key: &KeySpec) -> Value {
         fields.push((text("notes"), text(key.notes)));
     }
     fields.push((text("flags"), Value::Set(simple(key.flags.words()).collect())));
-    let begin = vec![(text("index"), number(key.first as i64))];
-    let find = vec![
-        (text("lastkey"), number(i64::from(key.last))),
-        (text("keystep"), number(key.step as i64)),
-        (text("limit"), number(0)),
-    ];
-    for (name, kind, spec) in [("begin_search", "index", begin), ("find_keys", "range", find)] {
+    let (begun_by, begin) = if key.keyword.is_empty() {
+        ("index", vec![(text("index"), number(key.first as i64))])
+    } else {
+        ("keyword", vec![(text("keyword"), text(key.keyword)), (text("startfrom"), number(key.first as i64))])
+    };
+    let (found_by, find) = if key.counted {
+        ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", key.step as i64)])
+    } else {
+        ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", 0)])
+    };
+    let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
+    for (name, kind, spec) in [("begin_search", begun_by, begin), ("find_keys", found_by, find)] {
         let search = vec![(text("type"), text(kind)), (text("spec"), Value::Map(spec))];
         fields.push((text(name), Value::Map(search)));
     }
@@ -134,8 +145,12 @@ fn docs(spec: &'static Spec) -> (Value, Value) {
         (text("group"), text(doc.group)),
         (text("complexity"), text(doc.complexity)),
     ];
+    let flags = [("deprecated", doc.deprecated.is_some()), ("syscmd", doc.system)];
+    let flags: Vec<_> = flags.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag).collect();
+    if !flags.is_empty() {
+        fields.push((text("doc_flags"), Value::Set(simple(flags).collect())));
+    }
     if let Some((since, by)) = doc.deprecated {
-        fields.push((text("doc_flags"), Value::Set(simple(["deprecated"]).collect())));
         fields.push((text("deprecated_since"), text(since)));
         fields.push((text("replaced_by"), text(by)));
     }
@@ -187,6 +202,13 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
     if check(call).is_err() {
         return Value::error("ERR Invalid number of arguments specified for command");
     }
+    let miscounted = |key: &KeySpec| {
+        let count = parse_integer(&call[key.first]).and_then(|count| usize::try_from(count).ok());
+        count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
+    };
+    if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
+        return Value::error("ERR Invalid arguments specified for command");
+    }
     let found = spec.keys_of(call).map(|(at, flags)| show(Value::Bulk(call[at].clone()), precise(spec, flags, call)));
     Value::Array(found.collect())
 }
@@ -196,6 +218,8 @@ fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
     match spec.name {
         "set" if call[3..].iter().any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
         "set" => KeyFlags::of("OW update"),
+        "bitfield" if bitfield::only_reads(call) => KeyFlags::of("RO access"),
+        "bitfield" => KeyFlags::of("RW access update"),
         _ => flags,
     }
 }
@@ -261,6 +285,9 @@ mod tests {
             ("GETKEYS object foo k", "-ERR Invalid command specified"),
             ("GETKEYS get a b", "-ERR Invalid number of arguments specified for command"),
             ("GETKEYSANDFLAGS set a b get", "*1 *2 $1 a ~3 +RW +access +update"),
+            ("GETKEYSANDFLAGS georadiusbymember a m 1 km", "*1 *2 $1 a ~2 +RO +access"),
+            ("GETKEYSANDFLAGS bitfield a get u8 0", "*1 *2 $1 a ~2 +RO +access"),
+            ("GETKEYS georadius a 1 2 3 km store b", "*2 $1 a $1 b"),
             ("GETKEYSANDFLAGS set a b", "*1 *2 $1 a ~2 +OW +update"),
             ("GETKEYSANDFLAGS rename a b", "*2 *2 $1 a ~3 +RW +access +delete *2 $1 b ~2 +OW +update"),
         ] {

@@ -8,19 +8,27 @@
 
 pub mod args;
 pub mod batch;
+mod bitfield;
+mod bitmap;
 mod cluster;
 pub mod context;
 mod counter;
+mod dump;
 pub mod error;
 mod expiry;
 mod generic;
+mod geo;
 mod hash;
 #[cfg(test)]
 mod hostile;
+mod hyperloglog;
 pub mod introspect;
+mod list;
+mod lolwut;
 mod mistake;
 mod object;
 mod scan;
+mod set;
 pub mod spec;
 mod string;
 mod syntax;
@@ -28,6 +36,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod wire;
+mod zset;
 
 use bytes::BytesMut;
 
@@ -41,6 +50,9 @@ pub use table::lookup;
 use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
 use crate::data::Keyspace;
 use crate::resp::{Value, c_string};
+
+/// The version of Redis whose behaviour is the specification; clients gate features on it.
+pub const REDIS_VERSION: &str = "7.2.4";
 
 /// Bytes of a client's words that an error line repeats.
 const QUOTED_BYTES_MAX: usize = 128;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::args;
 use super::context::Context;
 use super::error::{Failure, Result};
-use crate::data::{Head, Kind};
+use crate::data::{Head, Kind, list, set};
 use crate::resp::Value;
 
 /// Up to so many bytes Redis keeps a string in one piece with its object.
@@ -16,21 +16,33 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 
 pub(super) fn encoding(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    about(context, &args[2], |head| Ok(Value::bulk(encoding_name(head))))
+    let list_size = context.keys.thresholds.list_size;
+    about(context, &args[2], |head| Ok(Value::bulk(encoding_name(head, list_size)?)))
 }
 
 /// The name of a value's encoding in Redis's words.
-fn encoding_name(head: &Head) -> &'static str {
-    match (head.kind, head.spread) {
+fn encoding_name(head: &Head, list_size: i64) -> Result<&'static str> {
+    Ok(match (head.kind, head.spread) {
         (Kind::String, _) if head.raw => "raw",
         (Kind::String, _) if args::parse_integer(&head.payload).is_some() => "int",
         (Kind::String, _) if head.payload.len() <= EMBEDDED_BYTES_MAX => "embstr",
         (Kind::String, _) => "raw",
-        (Kind::Hash | Kind::Set | Kind::Zset | Kind::List, false) => "listpack",
+        (Kind::Set, false) if set::has_integers_only(&head.payload) => "intset",
+        (Kind::List, _) if is_one_piece(list::size(head)?, list_size) => "listpack",
+        (Kind::List, _) => "quicklist",
+        (Kind::Hash | Kind::Set | Kind::Zset, false) => "listpack",
         (Kind::Hash | Kind::Set, true) => "hashtable",
-        (Kind::List, true) => "quicklist",
         (Kind::Zset, true) => "skiplist",
         (Kind::Stream, _) => "stream",
+    })
+}
+
+/// Whether Redis would keep a list of so many elements and bytes in one piece: `list-max-listpack-size` bounds either,
+/// and where it bounds the elements, 8 KiB are the end all the same.
+fn is_one_piece((count, bytes): (u64, u64), list_size: i64) -> bool {
+    match u64::try_from(list_size) {
+        Ok(entries_max) => count <= entries_max.max(1) && bytes <= 8 << 10,
+        Err(_) => bytes <= (4 << 10) << (list_size.unsigned_abs().min(5) - 1),
     }
 }
 

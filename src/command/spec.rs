@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::Result;
+use crate::base::integer;
 use crate::data::Manner;
 use crate::resp::Value;
 
@@ -76,6 +77,8 @@ pub struct Doc {
     pub complexity: &'static str,
     /// Since when it is deprecated, and what replaces it.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Made for tests and tools of the server itself.
+    pub system: bool,
     /// What later versions changed.
     pub history: &'static [(&'static str, &'static str)],
     /// The arguments in the notation of [`super::syntax`].
@@ -83,12 +86,17 @@ pub struct Doc {
 }
 
 /// Where keys are among the words: from `first`, every `step`-th, up to `last` (counted from `first`; negative:
-/// from the end, -1 being the last word).
+/// from the end, -1 being the last word). Or `counted`: `first` is the position of their number, and they follow it. Or
+/// behind a `keyword`, which is looked for from `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     /// What happens to these keys.
     pub flags: KeyFlags,
-    /// Position of the first key; the name is 0.
+    /// Whether a number says how many there are.
+    pub counted: bool,
+    /// The word in front of the key, or empty.
+    pub keyword: &'static str,
+    /// Position of the first key, or of their number; the name is 0.
     pub first: usize,
     /// Distance to the last key, or a negative position from the end.
     pub last: i32,
@@ -212,6 +220,7 @@ impl Spec {
                 group: "",
                 complexity: "",
                 deprecated: None,
+                system: false,
                 history: &[],
                 arguments: "",
             },
@@ -259,6 +268,11 @@ impl Spec {
     /// What later versions changed: version and sentence.
     pub const fn history(self, history: &'static [(&'static str, &'static str)]) -> Spec {
         Spec { doc: Doc { history, ..self.doc }, ..self }
+    }
+
+    /// Made for tests and tools of the server itself.
+    pub const fn system(self) -> Spec {
+        Spec { doc: Doc { system: true, ..self.doc }, ..self }
     }
 
     /// Since when it is deprecated, and what replaces it.
@@ -329,16 +343,15 @@ impl Spec {
     }
 
     /// Positions of the keys in a call whose number of words fits, in order, each with what happens to it.
-    pub fn keys_of<T>(&self, args: &[T]) -> impl Iterator<Item = (usize, KeyFlags)> {
-        let words = args.len();
-        self.keys.iter().flat_map(move |spec| spec.positions(words).map(|position| (position, spec.flags)))
+    pub fn keys_of<T: AsRef<[u8]>>(&self, args: &[T]) -> impl Iterator<Item = (usize, KeyFlags)> {
+        self.keys.iter().flat_map(move |spec| spec.positions(args).map(|position| (position, spec.flags)))
     }
 }
 
 impl KeySpec {
     /// From `first`, every `step`-th, up to `last`.
     pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
-        KeySpec { flags: KeyFlags::of(flags), first, last, step, notes: "" }
+        KeySpec { flags: KeyFlags::of(flags), counted: false, keyword: "", first, last, step, notes: "" }
     }
 
     /// One key at this position.
@@ -351,17 +364,41 @@ impl KeySpec {
         KeySpec::range(flags, first, -1, 1)
     }
 
+    /// As many as the word at this position says, behind it.
+    pub const fn counted(flags: &str, position: usize) -> KeySpec {
+        KeySpec { counted: true, ..KeySpec::range(flags, position, -1, 1) }
+    }
+
+    /// The word behind this one, which may stand at this position or later.
+    pub const fn after(flags: &str, keyword: &'static str, from: usize) -> KeySpec {
+        KeySpec { keyword, ..KeySpec::one(flags, from) }
+    }
+
     /// With a remark.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes, ..self }
     }
 
-    /// The positions in a call with so many words; none beyond its end.
-    fn positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+    /// The positions in a call; none beyond its end, and none if their number is none.
+    fn positions<T: AsRef<[u8]>>(&self, args: &[T]) -> impl Iterator<Item = usize> + use<T> {
+        let words = args.len();
         let distance = self.last.unsigned_abs() as usize;
-        let end =
-            if self.last < 0 { (words + 1).saturating_sub(distance) } else { words.min(self.first + distance + 1) };
-        (self.first..end).step_by(self.step)
+        let (first, end) = if !self.keyword.is_empty() {
+            // The last word has none behind it: it is not looked at.
+            let places = self.first..words.saturating_sub(1);
+            let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());
+            places.into_iter().find(is_it).map_or((0, 0), |at| (at + 1, at + 2))
+        } else if self.counted {
+            let count = args.get(self.first).and_then(|word| integer::parse(word.as_ref()));
+            let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+            let first = self.first + 1;
+            (first, first.saturating_add(count).min(words))
+        } else if self.last < 0 {
+            (self.first, (words + 1).saturating_sub(distance))
+        } else {
+            (self.first, words.min(self.first + distance + 1))
+        };
+        (first..end).step_by(self.step)
     }
 }
 
@@ -380,7 +417,7 @@ mod tests {
 
     #[test]
     fn keys_are_found_by_position() {
-        let positions = |key: KeySpec, words| key.positions(words).collect::<Vec<_>>();
+        let positions = |key: KeySpec, words| key.positions(&vec!["2"; words]).collect::<Vec<_>>();
         assert_eq!(positions(KeySpec::one("RO", 1), 3), [1]);
         assert_eq!(positions(KeySpec::rest("RO", 1), 4), [1, 2, 3]);
         assert_eq!(positions(KeySpec::range("OW", 1, -1, 2), 5), [1, 3]);
@@ -388,5 +425,13 @@ mod tests {
         assert_eq!(positions(KeySpec::range("RO", 1, 1, 1), 3), [1, 2]);
         assert_eq!(positions(KeySpec::one("RO", 2), 2), [] as [usize; 0]);
         assert_eq!(positions(KeySpec::rest("RO", 1), 0), [] as [usize; 0]);
+        assert_eq!(positions(KeySpec::counted("RO", 1), 6), [2, 3]);
+        assert_eq!(positions(KeySpec::counted("RO", 1), 3), [2]);
+        let none = |number| KeySpec::counted("RO", 1).positions(&["x", number, "a", "b"]).count();
+        assert_eq!(["0", "-1", "x"].map(none), [0; 3]);
+        assert_eq!(none("9223372036854775807"), 2);
+        let stored = |args: &[&str]| KeySpec::after("OW", "STORE", 2).positions(args).collect::<Vec<_>>();
+        assert_eq!(stored(&["x", "store", "a", "store", "b", "STORE", "c"]), [4]);
+        assert_eq!(stored(&["x", "store", "a", "store"]), [] as [usize; 0]);
     }
 }

@@ -1,36 +1,43 @@
 //! Counts everything anew: whether the counts, the expiry index and the elements are those of the heads. For tests and
 //! the simulator; no node has to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::{Counts, Head};
+use bytes::Bytes;
+
+use super::{Counts, Head, Kind, elements, list, zset};
 use crate::base::{GroupId, SlotRange};
-use crate::store::keys::{self, GroupKind};
+use crate::data;
+use crate::store::keys::{self, ElementKind, GroupKind};
 use crate::store::{Error, Order, Read, Result};
+
+/// Database and key.
+type Place = (u8, Bytes);
 
 /// What is wrong with a group's records, one line each; `counts` are what the group believes.
 pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts) -> Result<Vec<String>> {
     let mut counted = Counts::default();
-    let (mut due, mut indexed, mut spread) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut elements = Vec::new();
+    let (mut due, mut indexed, mut spread) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    let mut elements = BTreeMap::<Place, BTreeMap<u8, u64>>::new();
     let mut damaged = None;
     let (start, end) = keys::slots(slots);
     view.scan(&start, &end, Order::Forward, &mut |record, value| {
         if let Some(place) = keys::parse_head(record) {
-            match Head::decode(&bytes::Bytes::copy_from_slice(value)) {
+            match Head::decode(&Bytes::copy_from_slice(value)) {
                 Ok(head) => {
                     counted.keys[usize::from(place.db)] += 1;
                     counted.expires[usize::from(place.db)] += u64::from(head.deadline.is_some());
                     due.extend(head.deadline.map(|deadline| (deadline, record.to_vec())));
                     if head.spread {
-                        spread.insert((place.db, place.key.to_vec()));
+                        spread.insert((place.db, Bytes::copy_from_slice(place.key)), head);
                     }
                 }
                 Err(error) => damaged = Some(error),
             }
         } else if let Some(element) = keys::parse_element(record) {
-            elements.push((element.db, element.key.to_vec()));
+            let kinds = elements.entry((element.db, Bytes::copy_from_slice(element.key))).or_default();
+            *kinds.entry(element.kind).or_default() += 1;
         }
         ControlFlow::Continue(())
     })?;
@@ -50,25 +57,61 @@ pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts)
     for (deadline, head) in due.symmetric_difference(&indexed).take(10) {
         wrong.push(format!("deadline {deadline} of {}: in the index or at the key alone", head.escape_ascii()));
     }
-    elements.dedup();
-    for (db, key) in elements.iter().filter(|element| !spread.contains(*element)).take(10) {
+    for (db, key) in elements.keys().filter(|place| !spread.contains_key(*place)).take(10) {
         wrong.push(format!("database {db}: elements without their head at {}", key.escape_ascii()));
     }
-    for (db, key) in spread.iter().filter(|head| !elements.contains(head)).take(10) {
-        wrong.push(format!("database {db}: {} has a record per element, but no element", key.escape_ascii()));
+    for (place, head) in &spread {
+        let kinds = elements.remove(place).unwrap_or_default();
+        let tell = |told: String| format!("database {}: {}: {told}", place.0, place.1.escape_ascii());
+        wrong.extend(spread_value(view, place, head, &kinds)?.into_iter().take(10).map(tell));
     }
     Ok(wrong)
 }
 
+/// What is wrong with a value that has records beside its head; `kinds` says how many of each kind.
+fn spread_value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMap<u8, u64>) -> Result<Vec<String>> {
+    let told = match head.kind {
+        Kind::Hash => elements::decode_count(&head.payload).map(|count| counted(count, ElementKind::Field, kinds)),
+        Kind::Set => elements::decode_count(&head.payload).map(|count| counted(count, ElementKind::Member, kinds)),
+        Kind::List => list::audit(view, *db, key, head).map(|mut wrong| {
+            wrong.extend(only(&[ElementKind::Node], kinds));
+            wrong
+        }),
+        Kind::Zset => {
+            let members = kinds.get(&(ElementKind::Score as u8)).copied().unwrap_or(0);
+            zset::audit(view, *db, key, head, members).map(|mut wrong| {
+                wrong.extend(only(&[ElementKind::Node, ElementKind::Score], kinds));
+                wrong
+            })
+        }
+        Kind::String | Kind::Stream => Ok(vec![format!("a {} with element records", head.kind.name())]),
+    };
+    told.map_err(|error| match error {
+        data::Error::Store(error) => error,
+        other => Error::Corrupt(other.to_string().into()),
+    })
+}
+
+/// So many records of a kind, and no others.
+fn counted(count: u64, kind: ElementKind, kinds: &BTreeMap<u8, u64>) -> Vec<String> {
+    let found = kinds.get(&(kind as u8)).copied().unwrap_or(0);
+    let mut wrong = only(&[kind], kinds);
+    if count != found || count == 0 {
+        wrong.push(format!("the head counts {count} elements, there are {found}"));
+    }
+    wrong
+}
+
+fn only(known: &[ElementKind], kinds: &BTreeMap<u8, u64>) -> Vec<String> {
+    let strangers = kinds.keys().filter(|kind| known.iter().all(|known| *known as u8 != **kind));
+    strangers.map(|kind| format!("element records of kind {kind}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::base::Millis;
-    use crate::data::Kind;
     use crate::data::testing::World;
-    use crate::store::keys::ElementKind;
     use crate::store::{Records, Write};
 
     fn audited(records: &Records, counts: &Counts) -> usize {
@@ -93,9 +136,16 @@ mod tests {
         records.put(keys::element(3, b"k", ElementKind::Field, b"f"), Bytes::from("v"));
         assert_eq!(audited(&records, &world.counts), 1, "an element of a string");
         let mut records = Records::default();
-        records.put(keys::head(0, b"h"), Head { spread: true, ..Head::new(Kind::Hash, "1") }.encode());
+        records.put(
+            keys::head(0, b"h"),
+            Head { spread: true, ..Head::new(Kind::Hash, &[0, 0, 0, 0, 0, 0, 0, 1][..]) }.encode(),
+        );
         let mut counts = Counts::default();
         counts.keys[0] = 1;
         assert_eq!(audited(&records, &counts), 1, "a hash without elements");
+        records.put(keys::element(0, b"h", ElementKind::Field, b"f"), Bytes::from("v"));
+        assert_eq!(audited(&records, &counts), 0);
+        records.put(keys::element(0, b"h", ElementKind::Node, b"n"), Bytes::from("v"));
+        assert_eq!(audited(&records, &counts), 1, "a node in a hash");
     }
 }

@@ -10,18 +10,12 @@
 //!
 //! Invariant: the number in a spread hash's head is the number of its field records, and never 0.
 
-use std::ops::ControlFlow;
-
 use bytes::Bytes;
 
+use super::elements::{self, Elements, Scanned, decode_count};
 use super::packed::{self, Pair};
-use super::{Error, Head, Keyspace, Kind, Result};
-use crate::base::Rng;
-use crate::store::keys::{self, ElementKind};
-use crate::store::{self, Order};
-
-/// Called for each field record: checksum, field, value.
-type Visit<'a> = dyn FnMut(u32, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+use super::{Head, Keyspace, Kind, Result};
+use crate::store::keys::ElementKind;
 
 /// A hash as it was found: what the functions below read and change. Valid until the key is changed by others.
 #[derive(Clone, Debug)]
@@ -45,15 +39,6 @@ enum Form {
 enum Fields {
     Small(Vec<Pair>),
     Spread(u64),
-}
-
-/// What a scan of a hash gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scanned {
-    /// Where to go on, 0 at the end.
-    pub cursor: u64,
-    /// Fields in this part.
-    pub pairs: Vec<Pair>,
 }
 
 impl Hash {
@@ -149,91 +134,34 @@ impl Hash {
     pub fn pairs(&self, keys: &Keyspace<'_>) -> Result<Vec<Pair>> {
         match &self.form {
             Form::Small(payload) => packed::decode(payload),
-            Form::Spread(_) => {
-                let mut pairs = Vec::new();
-                self.visit(keys, 0, &mut |_, field, value| {
-                    pairs.push((Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
-                    ControlFlow::Continue(())
-                })?;
-                Ok(pairs)
-            }
+            Form::Spread(_) => self.elements().pairs(keys),
         }
     }
 
-    /// A part of the fields, from where `cursor` (0 or an earlier answer's) says, about `count` of them.
-    ///
-    /// A small hash comes whole. In a spread one the cursor is the checksum to go on from; fields with the same
-    /// checksum come together, so a field that exists during the whole iteration is reported at least once.
+    /// A part of the fields, from where `cursor` (0 or an earlier answer's) says, about `count` of them. A small hash
+    /// comes whole.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
-        if let Form::Small(payload) = &self.form {
-            return Ok(Scanned { cursor: 0, pairs: packed::decode(payload)? });
+        match &self.form {
+            Form::Small(payload) => Ok(Scanned { cursor: 0, pairs: packed::decode(payload)? }),
+            Form::Spread(_) => self.elements().scan(keys, cursor, count),
         }
-        let mut part = Scanned { cursor: 0, pairs: Vec::new() };
-        let Ok(from) = u32::try_from(cursor) else { return Ok(part) };
-        let mut last = None;
-        self.visit(keys, from, &mut |hash, field, value| {
-            if part.pairs.len() as u64 >= count && last != Some(hash) {
-                part.cursor = u64::from(hash);
-                return ControlFlow::Break(());
-            }
-            last = Some(hash);
-            part.pairs.push((Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
-            ControlFlow::Continue(())
-        })?;
-        Ok(part)
     }
 
     /// `count` fields drawn at random, each with the same chance. With `repeat` one may come more than once, without
-    /// at most all of them come. Draws positions and walks to them, which for a spread hash reads up to all of its
-    /// records.
+    /// at most all of them come.
     pub fn random(&self, keys: &mut Keyspace<'_>, count: u64, repeat: bool) -> Result<Vec<Pair>> {
-        let draw = if repeat { repeated_ranks } else { distinct_ranks };
-        let ranks = draw(keys.rng, self.count()?, count);
-        // Ascending by rank, each with the place in the answer that it is for.
-        let mut wanted: Vec<(u64, usize)> = ranks.into_iter().zip(0..).collect();
-        wanted.sort_unstable();
-        let mut drawn = vec![(Bytes::new(), Bytes::new()); wanted.len()];
         match &self.form {
-            Form::Small(payload) => {
-                let pairs = packed::decode(payload)?;
-                for (rank, place) in wanted {
-                    drawn[place] = pairs[rank as usize].clone();
-                }
-            }
-            Form::Spread(_) => {
-                let (mut rank, mut next) = (0, wanted.iter().peekable());
-                self.visit(keys, 0, &mut |_, field, value| {
-                    let mut pair = None;
-                    while let Some((_, place)) = next.next_if(|(wanted, _)| *wanted == rank) {
-                        let pair =
-                            pair.get_or_insert_with(|| (Bytes::copy_from_slice(field), Bytes::copy_from_slice(value)));
-                        drawn[*place] = pair.clone();
-                    }
-                    rank += 1;
-                    if next.peek().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
-            }
+            Form::Small(payload) => Ok(elements::pick(keys.rng, &packed::decode(payload)?, count, repeat)),
+            Form::Spread(len) => self.elements().random(keys, *len, count, repeat),
         }
-        Ok(drawn)
     }
 
     fn record(&self, field: &[u8]) -> Bytes {
-        keys::element(self.db, &self.key, ElementKind::Field, field)
+        self.elements().record(field)
     }
 
-    /// Visits the field records of a spread hash from a checksum on.
-    fn visit(&self, keys: &Keyspace<'_>, from: u32, visit: &mut Visit<'_>) -> Result<()> {
-        let start = keys::elements_from(self.db, &self.key, ElementKind::Field, from);
-        let (_, end) = keys::elements_of(self.db, &self.key, ElementKind::Field);
-        let mut damaged = false;
-        keys.store.scan(&start, &end, Order::Forward, &mut |record, value| match keys::parse_element(record) {
-            Some(element) => visit(element.hash, element.element, value),
-            None => {
-                damaged = true;
-                ControlFlow::Break(())
-            }
-        })?;
-        if damaged { Err(corrupt()) } else { Ok(()) }
+    fn elements(&self) -> Elements<'_> {
+        Elements { db: self.db, key: &self.key, kind: ElementKind::Field }
     }
 
     fn fields(&self) -> Result<Fields> {
@@ -282,33 +210,6 @@ impl Fields {
     }
 }
 
-/// `count` ranks below `len`, each independent of the others.
-fn repeated_ranks(rng: &mut Rng, len: u64, count: u64) -> Vec<u64> {
-    (0..count).map(|_| rng.below(len)).collect()
-}
-
-/// `count` different ranks below `len` (all of them if there are fewer), every set equally likely.
-/// Robert Floyd's method, "Programming Pearls: A Sample of Brilliance", CACM 30(9), 1987.
-fn distinct_ranks(rng: &mut Rng, len: u64, count: u64) -> Vec<u64> {
-    let mut ranks = std::collections::BTreeSet::new();
-    for top in len.saturating_sub(count)..len {
-        let rank = rng.below(top + 1);
-        if !ranks.insert(rank) {
-            ranks.insert(top);
-        }
-    }
-    ranks.into_iter().collect()
-}
-
-fn decode_count(payload: &Bytes) -> Result<u64> {
-    let bytes = payload[..].try_into().map_err(|_| corrupt())?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-fn corrupt() -> Error {
-    Error::Store(store::Error::Corrupt("the record of a hash has an unknown form".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,7 +239,6 @@ mod tests {
         assert_eq!(payload(&mut world).escape_ascii().to_string(), r"\x01b\x011\x01a\x0222");
         set(&mut world, [pair("c", &"v".repeat(65))]);
         assert_eq!(payload(&mut world)[..], [0, 0, 0, 0, 0, 0, 0, 3]);
-        assert!(decode_count(&Bytes::from_static(b"1234567")).is_err());
     }
 
     #[test]

@@ -1,22 +1,31 @@
-//! The keyspace: what a key, a deadline, a string and a hash are, as records over [`crate::store`]. Knows no clock
-//! (it is told the moment), no connection and no protocol.
+//! The keyspace: what a key, a deadline, a string, a hash, a list, a set and a sorted set are, as records over
+//! [`crate::store`]. Knows no clock (it is told the moment), no connection and no protocol.
 //!
 //! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
 //! the key they count.
 
 mod audit;
+pub mod bitfield;
+pub mod bitmap;
+mod counted;
 mod counts;
+pub mod elements;
 mod expiry;
 mod generic;
+pub mod geo;
 pub mod hash;
 mod head;
+pub mod hyperloglog;
 mod keyspace;
+pub mod list;
 pub mod packed;
 pub mod scan;
+pub mod set;
 pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
+pub mod zset;
 
 use bytes::Bytes;
 
@@ -60,17 +69,95 @@ pub enum Touched {
 /// Sizes above which a value gets a record per element, or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Elements of a hash in one record (`hash-max-listpack-entries`).
+    /// Fields of a hash in one record (`hash-max-listpack-entries`).
     pub hash_entries_max: usize,
     /// Bytes of one field or value in one record (`hash-max-listpack-value`).
     pub hash_value_bytes_max: usize,
+    /// Bytes of a sparse HyperLogLog (`hll-sparse-max-bytes`).
+    pub hll_sparse_bytes_max: usize,
+    /// Members of a set of integers in one record (`set-max-intset-entries`).
+    pub set_integers_max: usize,
+    /// Members of another set in one record (`set-max-listpack-entries`).
+    pub set_entries_max: usize,
+    /// Bytes of one member in one record (`set-max-listpack-value`).
+    pub set_value_bytes_max: usize,
+    /// Members of a sorted set in one record (`zset-max-listpack-entries`).
+    pub zset_entries_max: usize,
+    /// Bytes of one member in one record (`zset-max-listpack-value`).
+    pub zset_value_bytes_max: usize,
+    /// What Redis would keep of a list in one piece (`list-max-listpack-size`): so many elements, or 4, 8, 16, 32 or
+    /// 64 KiB for -1 to -5. Says what `OBJECT ENCODING` answers; a list in one record is smaller ([`list`]).
+    pub list_size: i64,
+    /// Entries of one node of a counted tree; fewer make higher trees, for tests.
+    pub node_entries_max: usize,
     /// Bytes of the longest string that a command may make (`proto-max-bulk-len`): it is one bulk of one entry.
     pub string_bytes_max: usize,
 }
 
+impl Thresholds {
+    /// The parameters of Redis that these are, with their values.
+    pub fn parameters(&self) -> [(&'static str, i64); 9] {
+        let number = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+        [
+            ("hash-max-listpack-entries", number(self.hash_entries_max)),
+            ("hash-max-listpack-value", number(self.hash_value_bytes_max)),
+            ("hll-sparse-max-bytes", number(self.hll_sparse_bytes_max)),
+            ("set-max-intset-entries", number(self.set_integers_max)),
+            ("set-max-listpack-entries", number(self.set_entries_max)),
+            ("set-max-listpack-value", number(self.set_value_bytes_max)),
+            ("zset-max-listpack-entries", number(self.zset_entries_max)),
+            ("zset-max-listpack-value", number(self.zset_value_bytes_max)),
+            ("list-max-listpack-size", self.list_size),
+        ]
+    }
+
+    /// Changes what a parameter of Redis says, `proto-max-bulk-len` included; `false` if it is none of these or the
+    /// value cannot be.
+    pub fn set(&mut self, parameter: &str, value: i64) -> bool {
+        let size = match parameter {
+            "hash-max-listpack-entries" => &mut self.hash_entries_max,
+            "hash-max-listpack-value" => &mut self.hash_value_bytes_max,
+            "hll-sparse-max-bytes" => &mut self.hll_sparse_bytes_max,
+            "set-max-intset-entries" => &mut self.set_integers_max,
+            "set-max-listpack-entries" => &mut self.set_entries_max,
+            "set-max-listpack-value" => &mut self.set_value_bytes_max,
+            "zset-max-listpack-entries" => &mut self.zset_entries_max,
+            "zset-max-listpack-value" => &mut self.zset_value_bytes_max,
+            "proto-max-bulk-len" => &mut self.string_bytes_max,
+            "list-max-listpack-size" => {
+                self.list_size = value;
+                return true;
+            }
+            _ => return false,
+        };
+        usize::try_from(value).map(|value| *size = value).is_ok()
+    }
+
+    /// What Redis ships, where it differs from the default here: for comparisons.
+    pub const REDIS: Thresholds = Thresholds {
+        hash_entries_max: 128,
+        hash_value_bytes_max: 64,
+        hll_sparse_bytes_max: 3_000,
+        set_integers_max: 512,
+        set_entries_max: 128,
+        set_value_bytes_max: 64,
+        zset_entries_max: 128,
+        zset_value_bytes_max: 64,
+        list_size: -2,
+        node_entries_max: 64,
+        string_bytes_max: limits::BULK_BYTES_MAX,
+    };
+}
+
 impl Default for Thresholds {
     fn default() -> Thresholds {
-        Thresholds { hash_entries_max: 64, hash_value_bytes_max: 64, string_bytes_max: limits::BULK_BYTES_MAX }
+        Thresholds {
+            hash_entries_max: 64,
+            set_integers_max: 64,
+            set_entries_max: 64,
+            zset_entries_max: 64,
+            ..Thresholds::REDIS
+        }
     }
 }
 
@@ -116,3 +203,20 @@ pub enum Error {
 
 /// `std::result::Result` with this module's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_can_be_set() {
+        let mut thresholds = Thresholds::default();
+        for (number, (parameter, _)) in (1000..).zip(Thresholds::default().parameters()) {
+            assert!(thresholds.set(parameter, number));
+            assert!(thresholds.parameters().contains(&(parameter, number)));
+        }
+        assert!(thresholds.set("list-max-listpack-size", -5) && thresholds.list_size == -5);
+        assert!(thresholds.set("proto-max-bulk-len", 7) && thresholds.string_bytes_max == 7);
+        assert!(!thresholds.set("set-max-intset-entries", -1) && !thresholds.set("hz", 1));
+    }
+}

@@ -1,6 +1,7 @@
-//! Pairs of byte strings in one: the payload of a small hash.
+//! Byte strings in one: words, the payload of a small list or set, and pairs of them, that of a small hash.
 //!
 //! ```text
+//! per word, in order: length varint | bytes
 //! per pair, in order: length varint | bytes | length varint | bytes
 //! varint: seven bits per byte, lowest first; the highest bit says that more follow
 //! ```
@@ -16,15 +17,50 @@ use crate::store;
 /// Two byte strings that belong together: a field and its value.
 pub type Pair = (Bytes, Bytes);
 
+/// Packs words.
+pub fn encode_words(words: &[Bytes]) -> Bytes {
+    let mut out = BytesMut::with_capacity(words.iter().map(|word| word.len() + 2).sum());
+    words.iter().for_each(|word| put_word(&mut out, word));
+    out.freeze()
+}
+
+/// All words; they share the payload's memory.
+pub fn decode_words(payload: &Bytes) -> Result<Vec<Bytes>> {
+    words(payload).map(|word| word.map(|word| payload.slice_ref(word))).collect()
+}
+
+/// Reads words one by one. An error is the last item that means anything.
+pub fn words(payload: &[u8]) -> impl Iterator<Item = Result<&[u8]>> {
+    let mut rest = Pairs(payload);
+    std::iter::from_fn(move || (!rest.0.is_empty()).then(|| rest.part()))
+}
+
+/// Appends one word.
+pub fn put_word(out: &mut BytesMut, word: &[u8]) {
+    put_varint(out, word.len() as u64);
+    out.put_slice(word);
+}
+
+/// Takes one word from the front.
+pub fn take_word<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
+    let mut parts = Pairs(rest);
+    let word = parts.part()?;
+    *rest = parts.0;
+    Ok(word)
+}
+
+/// Takes one number from the front.
+pub fn take_number(rest: &mut &[u8]) -> Result<u64> {
+    take_varint(rest).ok_or_else(damaged)
+}
+
 /// Packs pairs.
 pub fn encode(pairs: &[Pair]) -> Bytes {
     let bytes = pairs.iter().map(|(first, second)| first.len() + second.len() + 4).sum();
     let mut out = BytesMut::with_capacity(bytes);
     for (first, second) in pairs {
-        for part in [first, second] {
-            put_varint(&mut out, part.len());
-            out.put_slice(part);
-        }
+        put_word(&mut out, first);
+        put_word(&mut out, second);
     }
     out.freeze()
 }
@@ -46,7 +82,8 @@ pub struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Pairs<'a> {
     fn part(&mut self) -> Result<&'a [u8]> {
-        let length = take_varint(&mut self.0).ok_or_else(damaged)?;
+        let length = take_number(&mut self.0)?;
+        let length = usize::try_from(length).map_err(|_| damaged())?;
         let (part, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
         self.0 = rest;
         Ok(part)
@@ -64,7 +101,8 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-fn put_varint(out: &mut BytesMut, mut number: usize) {
+/// Appends one number.
+pub fn put_varint(out: &mut BytesMut, mut number: u64) {
     while number >= 0x80 {
         out.put_u8(number as u8 | 0x80);
         number >>= 7;
@@ -72,12 +110,12 @@ fn put_varint(out: &mut BytesMut, mut number: usize) {
     out.put_u8(number as u8);
 }
 
-fn take_varint(rest: &mut &[u8]) -> Option<usize> {
+fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
-    for shift in (0..35).step_by(7) {
+    for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;
         *rest = after;
-        number |= usize::from(byte & 0x7f) << shift;
+        number |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Some(number);
         }
@@ -103,10 +141,19 @@ mod tests {
         assert_eq!(encode(&long)[..2], [0xac, 2]);
         assert_eq!(decode(&encode(&long)), Ok(long.to_vec()));
         assert_eq!(decode(&Bytes::new()), Ok(vec![]));
+        let words = ["b", "", "22"].map(Bytes::from);
+        assert_eq!(encode_words(&words).escape_ascii().to_string(), r"\x01b\x00\x0222");
+        assert_eq!(decode_words(&encode_words(&words)), Ok(words.to_vec()));
+        let mut number = BytesMut::new();
+        put_varint(&mut number, u64::MAX);
+        assert_eq!(take_number(&mut &number[..]), Ok(u64::MAX));
     }
 
     #[test]
     fn damage_is_told() {
+        for payload in [&b"\x02a"[..], b"\x01", &[0xff; 10]] {
+            assert!(decode_words(&Bytes::copy_from_slice(payload)).is_err(), "{}", payload.escape_ascii());
+        }
         for payload in [&b"\x02a"[..], b"\x01", b"\x7f", b"\x01a", b"\x01a\x02b", &[0xff; 10]] {
             assert!(decode(&Bytes::copy_from_slice(payload)).is_err(), "{}", payload.escape_ascii());
         }

@@ -1,8 +1,10 @@
 //! A keyspace over a plain map, for the tests of `data` and `command`.
 
+use bytes::Bytes;
+
 use super::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
-use crate::store::Records;
+use crate::store::{self, Order, Read, Records, Visit, Write};
 
 /// Everything a keyspace borrows.
 pub struct World {
@@ -48,10 +50,63 @@ impl World {
         })
     }
 
+    /// Works on the keyspace, and returns how many bytes of records that writes or deletes: what an entry carries.
+    pub fn written(&mut self, work: impl FnOnce(&mut Keyspace<'_>)) -> usize {
+        let mut counting = Counting { records: std::mem::take(&mut self.store), bytes: 0 };
+        work(&mut Keyspace {
+            store: &mut counting,
+            group: GroupId(1),
+            slots: SlotRange::ALL,
+            moment: self.moment,
+            mode: self.mode,
+            counts: &mut self.counts,
+            touched: &mut self.touched,
+            rng: &mut self.rng,
+            thresholds: self.thresholds,
+            usage: &self.usage,
+            manner: Manner::default(),
+        });
+        self.store = counting.records;
+        counting.bytes
+    }
+
     /// Recounts everything: counts, expiry index and elements must be those of the heads.
     #[track_caller]
     pub fn audit(&self) {
         let wrong = super::audit(&self.store, GroupId(1), SlotRange::ALL, &self.counts).unwrap();
         assert_eq!(wrong, Vec::<String>::new());
+    }
+}
+
+/// Records that add up what is written to them. A record written twice counts twice: an upper bound.
+struct Counting {
+    records: Records,
+    bytes: usize,
+}
+
+impl Read for Counting {
+    fn get(&self, key: &[u8]) -> store::Result<Option<Bytes>> {
+        self.records.get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> store::Result<()> {
+        self.records.scan(start, end, order, visit)
+    }
+}
+
+impl Write for Counting {
+    fn put(&mut self, key: Bytes, value: Bytes) {
+        self.bytes += key.len() + value.len();
+        self.records.put(key, value);
+    }
+
+    fn delete(&mut self, key: Bytes) {
+        self.bytes += key.len();
+        self.records.delete(key);
+    }
+
+    fn delete_range(&mut self, start: Bytes, end: Bytes) {
+        self.bytes += start.len() + end.len();
+        self.records.delete_range(start, end);
     }
 }

@@ -1,10 +1,10 @@
 //! The node as the service sees it: reads at once where that is linearizable, everything else to the forwarder.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tracing::Span;
 
 use super::clock;
@@ -28,30 +28,19 @@ const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct RuntimeNode {
     core: Arc<Core>,
     rng: Mutex<Rng>,
-    hash_entries_max: AtomicUsize,
-    hash_value_bytes_max: AtomicUsize,
-    string_bytes_max: AtomicUsize,
+    /// Read by every read, changed by CONFIG SET.
+    thresholds: RwLock<Thresholds>,
 }
 
 impl RuntimeNode {
     /// A node whose threads run or will run.
     pub fn new(core: Arc<Core>, rng: Rng) -> RuntimeNode {
         let thresholds = core.config.thresholds;
-        RuntimeNode {
-            core,
-            rng: Mutex::new(rng),
-            hash_entries_max: AtomicUsize::new(thresholds.hash_entries_max),
-            hash_value_bytes_max: AtomicUsize::new(thresholds.hash_value_bytes_max),
-            string_bytes_max: AtomicUsize::new(thresholds.string_bytes_max),
-        }
+        RuntimeNode { core, rng: Mutex::new(rng), thresholds: RwLock::new(thresholds) }
     }
 
     fn thresholds(&self) -> Thresholds {
-        Thresholds {
-            hash_entries_max: self.hash_entries_max.load(Ordering::Relaxed),
-            hash_value_bytes_max: self.hash_value_bytes_max.load(Ordering::Relaxed),
-            string_bytes_max: self.string_bytes_max.load(Ordering::Relaxed),
-        }
+        *self.thresholds.read()
     }
 
     /// One read on the applied state. It may move while it is read; a second look is cheaper than the machine's
@@ -228,12 +217,8 @@ impl Node for RuntimeNode {
 
     fn configure(&self, parameter: &str, value: &str) {
         let Ok(number) = value.parse() else { return };
-        match parameter {
-            "hash-max-listpack-entries" => self.hash_entries_max.store(number, Ordering::Relaxed),
-            "hash-max-listpack-value" => self.hash_value_bytes_max.store(number, Ordering::Relaxed),
-            "proto-max-bulk-len" => self.string_bytes_max.store(number, Ordering::Relaxed),
-            _ => return,
+        if self.thresholds.write().set(parameter, number) {
+            self.core.machines.configure(self.thresholds());
         }
-        self.core.machines.configure(self.thresholds());
     }
 }

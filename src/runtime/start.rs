@@ -349,7 +349,7 @@ fn service_options(config: &Config, resp: SocketAddr) -> service::Options {
         bind: resp.ip().to_string(),
         port: resp.port(),
         executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
-        hash_max_listpack: (config.thresholds.hash_entries_max, config.thresholds.hash_value_bytes_max),
+        sizes: config.thresholds.parameters().to_vec(),
     }
 }
 

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+pub use crate::command::REDIS_VERSION;
 pub use batch::Flow;
 pub use client_list::{Client, Clients};
 pub use session::Session;
@@ -45,9 +46,6 @@ use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::{Spec, table};
 use crate::resp::Bounds;
-
-/// The version of Redis whose behaviour is the specification; clients gate features on it.
-pub const REDIS_VERSION: &str = "7.2.4";
 
 /// What the service is told at start.
 #[derive(Clone, Debug)]
@@ -71,8 +69,8 @@ pub struct Options {
     pub port: u16,
     /// Path of the program, for INFO.
     pub executable: String,
-    /// `hash-max-listpack-entries` and `hash-max-listpack-value` at start.
-    pub hash_max_listpack: (usize, usize),
+    /// Parameters of small values at start (`hash-max-listpack-entries` and its like).
+    pub sizes: Vec<(&'static str, i64)>,
 }
 
 /// What a client's unread replies allow (`client-output-buffer-limit`).
@@ -114,7 +112,7 @@ impl Default for Options {
             bind: "127.0.0.1".into(),
             port: 6379,
             executable: String::new(),
-            hash_max_listpack: (64, 64),
+            sizes: Vec::new(),
         }
     }
 }
@@ -124,7 +122,7 @@ impl Service {
     pub fn new(node: Arc<dyn Node>, options: Options) -> Arc<Service> {
         let counters: HashMap<&'static str, usize> =
             commands().enumerate().map(|(index, spec)| (spec.name, index)).collect();
-        let config = Config::new(&[
+        let mut values = vec![
             ("maxclients", options.clients_max.to_string()),
             ("requirepass", options.password.clone().unwrap_or_default()),
             ("timeout", options.idle_timeout.as_secs().to_string()),
@@ -133,9 +131,9 @@ impl Service {
             ("proto-max-bulk-len", options.bulk_bytes.to_string()),
             ("port", options.port.to_string()),
             ("bind", options.bind.clone()),
-            ("hash-max-listpack-entries", options.hash_max_listpack.0.to_string()),
-            ("hash-max-listpack-value", options.hash_max_listpack.1.to_string()),
-        ]);
+        ];
+        values.extend(options.sizes.iter().map(|(name, size)| (*name, size.to_string())));
+        let config = Config::new(&values);
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),

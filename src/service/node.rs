@@ -71,7 +71,7 @@ pub trait Node: Send + Sync + 'static {
     fn checks(&self) -> Vec<(&'static str, Result<(), String>)>;
 
     /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already
-    /// (`hash-max-listpack-entries`, `hash-max-listpack-value`, `proto-max-bulk-len`).
+    /// (`hash-max-listpack-entries` and the other sizes of small values, `proto-max-bulk-len`).
     fn configure(&self, parameter: &str, value: &str);
 
     /// CONFIG RESETSTAT: the sums in `facts` start from zero.

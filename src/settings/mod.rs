@@ -99,6 +99,16 @@ pub struct Settings {
     pub hash_entries_max: usize,
     /// `hash.max_listpack_value_bytes`
     pub hash_value_bytes_max: usize,
+    /// `set.max_intset_entries`
+    pub set_integers_max: usize,
+    /// `set.max_listpack_entries`
+    pub set_entries_max: usize,
+    /// `set.max_listpack_value_bytes`
+    pub set_value_bytes_max: usize,
+    /// `zset.max_listpack_entries`
+    pub zset_entries_max: usize,
+    /// `zset.max_listpack_value_bytes`
+    pub zset_value_bytes_max: usize,
     /// `log.level`: a `tracing` filter.
     pub log_level: String,
     /// `log.format`

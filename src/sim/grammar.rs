@@ -13,18 +13,38 @@ use crate::base::{Millis, Rng};
 /// Commands on keys, as documented by Redis.
 pub const SYNTAX: &[&str] = &[
     "APPEND string value",
+    "BITCOUNT string [integer integer [BYTE|BIT]]",
+    "BITFIELD string (GET bits bit|SET bits bit integer|INCRBY bits bit integer|OVERFLOW (WRAP|SAT|FAIL))+",
+    "BITFIELD_RO string (GET bits bit)+",
+    "BITOP (AND|OR|XOR|NOT) string string+",
+    "BITPOS string (0|1) [integer [integer [BYTE|BIT]]]",
     "COPY key key [DB db] [REPLACE]",
     "DBSIZE",
     "DECR string",
     "DECRBY string integer",
     "DEL key+",
+    "DUMP key",
     "EXISTS key+",
     "EXPIRE key seconds [NX|XX|GT|LT] [XX|GT]",
     "EXPIREAT key unix-seconds [NX|XX|GT|LT] [XX|GT]",
     "EXPIRETIME key",
     "FLUSHALL [ASYNC|SYNC]",
     "FLUSHDB [ASYNC|SYNC]",
+    // No STOREDIST: Redis 7.0 prints other digits of a distance that became a score than 7.2.
+    "GEOADD geo [NX|XX] [CH] (longitude latitude member)+",
+    "GEODIST geo member member [unit]",
+    "GEOHASH geo member+",
+    "GEOPOS geo member+",
+    "GEORADIUS geo longitude latitude radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT integer [ANY]] [ASC|DESC]",
+    "GEORADIUS geo longitude latitude radius unit STORE geo",
+    "GEORADIUSBYMEMBER geo member radius unit [WITHDIST] [COUNT integer [ANY]] [ASC|DESC]",
+    "GEORADIUSBYMEMBER geo member radius unit STORE geo",
+    "GEORADIUSBYMEMBER_RO geo member radius unit [WITHCOORD] [WITHDIST] [ASC|DESC]",
+    "GEORADIUS_RO geo longitude latitude radius unit [WITHDIST] [WITHHASH] [COUNT integer] [ASC|DESC]",
+    "GEOSEARCH geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [ASC|DESC] [COUNT integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+    "GEOSEARCHSTORE geo geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [ASC|DESC]",
     "GET string",
+    "GETBIT string bit",
     "GETDEL string",
     "GETEX string [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|PERSIST]",
     "GETRANGE string integer integer",
@@ -50,6 +70,20 @@ pub const SYNTAX: &[&str] = &[
     "INCRBYFLOAT string float",
     "KEYS pattern",
     "LCS string string [LEN] [IDX] [MINMATCHLEN integer] [WITHMATCHLEN]",
+    "LINDEX list integer",
+    "LINSERT list (BEFORE|AFTER|integer) element element",
+    "LLEN list",
+    "LMOVE list list (LEFT|RIGHT) (LEFT|RIGHT)",
+    "LMPOP (1 list|2 list list|3 list list list|numkeys list) (LEFT|RIGHT) [COUNT integer]",
+    "LOLWUT [VERSION integer]",
+    "LPOP list [count]",
+    "LPOS list element [RANK rank] [COUNT integer] [MAXLEN integer]",
+    "LPUSH list element+",
+    "LPUSHX list element+",
+    "LRANGE list integer integer",
+    "LREM list integer element",
+    "LSET list integer element",
+    "LTRIM list integer integer",
     "MGET string+",
     "MOVE key db",
     "MSET (string value)+",
@@ -59,22 +93,96 @@ pub const SYNTAX: &[&str] = &[
     "PEXPIRE key millis [NX|XX|GT|LT] [XX|LT]",
     "PEXPIREAT key unix-millis [NX|XX|GT|LT] [XX|LT]",
     "PEXPIRETIME key",
+    "PFADD sketch [value+]",
+    "PFCOUNT sketch",
+    "PFCOUNT sketch+",
+    "PFDEBUG (DECODE|ENCODING|TODENSE|GETREG|X) sketch",
+    "PFMERGE sketch sketch+",
+    "PFSELFTEST",
     "PSETEX string millis value",
     "PTTL key",
     "RANDOMKEY",
     "RENAME key key",
     "RENAMENX key key",
+    "RESTORE key millis payload [REPLACE] [ABSTTL] [IDLETIME integer|FREQ integer]",
+    "RESTORE-ASKING key 0 payload REPLACE",
+    "RPOP list [count]",
+    "RPOPLPUSH list list",
+    "RPUSH list element+",
+    "RPUSH list element+",
+    "RPUSHX list element+",
+    "SADD set member+",
     "SCAN cursor [MATCH pattern] [COUNT integer] [TYPE type]",
+    "SCARD set",
+    "SDIFF set+",
+    "SDIFFSTORE set set+",
     "SET string value [NX|XX] [GET] [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL]",
+    "SETBIT string bit (0|1)",
     "SETEX string seconds value",
     "SETNX string value",
     "SETRANGE string offset value",
+    "SINTER set+",
+    "SINTERCARD (1 set|2 set set|3 set set set|numkeys set) [LIMIT integer]",
+    "SINTERSTORE set set+",
+    "SISMEMBER set member",
+    "SMEMBERS set",
+    "SMISMEMBER set member+",
+    "SMOVE set set member",
+    "SPOP set [count]",
+    "SRANDMEMBER set [count]",
+    "SREM set member+",
+    "SSCAN set cursor [MATCH pattern] [COUNT integer]",
     "STRLEN string",
     "SUBSTR string integer integer",
+    "SUNION set+",
+    "SUNIONSTORE set set+",
     "TOUCH key+",
     "TTL key",
     "TYPE key",
     "UNLINK key+",
+    "ZADD zset [NX|XX] [GT|LT] [CH] [INCR] score member",
+    "ZADD zset [NX|XX|GT|LT] [CH] (score member)+",
+    "ZADD zset (score member)+",
+    "ZADD lexset (0 member)+",
+    "ZCARD zset",
+    "ZCOUNT zset bound bound",
+    "ZDIFF (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [WITHSCORES]",
+    "ZDIFFSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource)",
+    "ZINCRBY zset score member",
+    "ZINTER (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZINTERCARD (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) [LIMIT integer]",
+    "ZINTERSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
+    "ZLEXCOUNT lexset edge edge",
+    "ZMPOP (1 zset|2 zset zset|3 zset zset zset|numkeys zset) (MIN|MAX) [COUNT integer]",
+    "ZMSCORE zset member+",
+    "ZPOPMAX zset [count]",
+    "ZPOPMIN zset [count]",
+    "ZRANDMEMBER zset [count [WITHSCORES]]",
+    "ZRANGE zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer] [WITHSCORES]",
+    "ZRANGE lexset edge edge BYLEX [REV] [LIMIT integer integer]",
+    "ZRANGEBYLEX lexset edge edge [LIMIT integer integer]",
+    "ZRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
+    "ZRANGESTORE zset zset (integer integer|integer integer REV|bound bound BYSCORE [REV]) \
+     [LIMIT integer integer]",
+    "ZRANK zset member",
+    "ZREM zset member+",
+    "ZREM lexset member",
+    "ZREMRANGEBYLEX lexset edge edge",
+    "ZREMRANGEBYRANK zset integer integer",
+    "ZREMRANGEBYSCORE zset bound bound",
+    "ZREVRANGE zset integer integer [WITHSCORES]",
+    "ZREVRANGEBYLEX lexset edge edge [LIMIT integer integer]",
+    "ZREVRANGEBYSCORE zset bound bound [WITHSCORES] [LIMIT integer integer]",
+    "ZREVRANK zset member",
+    "ZSCAN zset cursor [MATCH pattern] [COUNT integer]",
+    "ZSCORE zset member",
+    "ZUNION (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+    "ZUNIONSTORE zset (1 zsource|2 zsource zsource|3 zsource zsource zsource|numkeys zsource) \
+     [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
 ];
 
 /// What depends on who asks.
@@ -179,8 +287,39 @@ impl Grammar {
             "key" => self.word(KEYS),
             "string" if self.rng.chance(1, 8) => self.parameter("key"),
             "string" => self.word(&["{t}s1", "{t}s2", "{t}s3"]),
-            "hash" if self.rng.chance(1, 10) => self.parameter("key"),
+            "sketch" if self.rng.chance(1, 8) => self.parameter("key"),
+            "sketch" => self.word(&["{t}p1", "{t}p2", "{t}p3"]),
+            "hash" | "list" | "set" | "zset" if self.rng.chance(1, 10) => self.parameter("key"),
             "hash" => self.word(&["{t}h1", "{t}h2", "{t}h3"]),
+            "list" => self.word(&["{t}l1", "{t}l2", "{t}l3"]),
+            "set" => self.word(&["{t}e1", "{t}e2", "{t}e3"]),
+            "zset" => self.word(&["{t}z1", "{t}z2", "{t}z3"]),
+            "zsource" => {
+                let name = *self.rng.pick(&["zset", "zset", "zset", "set"]);
+                self.parameter(name)
+            }
+            // Of one score each, so that ranges of members mean something.
+            "lexset" => self.word(&["{t}y1", "{t}y2"]),
+            // Where keys are counted: no number that makes a key of another word.
+            "numkeys" => self.word(&["0", "-1", "x", "", "9223372036854775807", "1"]),
+            "score" => self.word(SCORES),
+            "bound" if self.rng.chance(1, 3) => {
+                self.word(&["-inf", "+inf", "(1", "(-1.5", "(inf", "(x", "(", " 1", "1 "])
+            }
+            "bound" => self.word(SCORES),
+            "edge" => self.word(&["-", "+", "-", "+", "[a", "(a", "[c", "(c", "[1", "(3", "[", "(", "a", "", "--"]),
+            "geo" if self.rng.chance(1, 10) => self.parameter("key"),
+            "geo" => self.word(&["{t}g1", "{t}g2", "{t}g3"]),
+            "longitude" => self.word(&["13.361389", "15.087269", "12.5", "14", "-170.25", "180", "-180", "180.1", "x"]),
+            "latitude" => {
+                self.word(&["38.115556", "37.502669", "38.01", "37.5", "-60.5", "0", "85.05112878", "86", "x"])
+            }
+            "radius" => self.word(&["0", "1", "50", "200", "1000.5", "20000", "-1", "x"]),
+            "unit" => self.word(&["m", "km", "KM", "km", "mi", "ft", "x"]),
+            "member" => self.word(MEMBERS),
+            "element" if self.rng.chance(1, 10) => self.word(VALUES),
+            "element" => self.word(MEMBERS),
+            "rank" => self.word(&["0", "1", "-1", "2", "-2", "3", "10", "x", "9223372036854775807"]),
             "field" => self.word(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "", "10", "a field that is not short"]),
             "value" => self.word(VALUES),
             "integer" => self.word(INTEGERS),
@@ -188,10 +327,13 @@ impl Grammar {
             "offset" => {
                 self.word(&["0", "0", "1", "2", "5", "10", "100", "-1", "536870912", "9223372036854775807", "x"])
             }
+            "bit" => self.word(&["0", "1", "7", "8", "20", "100", "#0", "#1", "#5", "-1", "4294967296", "x"]),
+            "bits" => self.word(&["u1", "u8", "u63", "i1", "i5", "i16", "i64", "u64", "i65", "x"]),
             "float" => self.word(FLOATS),
+            "payload" => Bytes::from_static(PAYLOADS[self.rng.below(PAYLOADS.len() as u64) as usize]),
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
-            "type" => self.word(&["string", "hash", "HASH", "list", "nothing"]),
+            "type" => self.word(&["string", "hash", "HASH", "list", "set", "zset", "nothing"]),
             "db" => self.word(self.dialect.databases),
             "junk" => {
                 self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
@@ -230,7 +372,26 @@ impl Grammar {
 }
 
 /// Every key that a command can have; "extra" is the word too many.
-pub const KEYS: &[&str] = &["{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}new", "{t}extra"];
+pub const KEYS: &[&str] = &[
+    "{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}l1", "{t}l2", "{t}l3", "{t}e1", "{t}e2", "{t}e3",
+    "{t}z1", "{t}z2", "{t}z3", "{t}g1", "{t}g2", "{t}g3", "{t}p1", "{t}p2", "{t}p3", "{t}new", "{t}extra",
+];
+
+const MEMBERS: &[&str] =
+    &["1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short"];
+
+/// What DUMP gave: a text, an integer, small and large hashes and sorted sets, a list; a large set, a damaged one.
+const PAYLOADS: &[&[u8]] = &[
+    b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a",
+    b"\x00\xc0\xf4\x0a\x00Dt\xce\xd7Z\xa7\xef\x82",
+    b"\x10\x1a\x1a\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81g\x02\xf4\xff\xff\xff\xff\xff\xff\xff\x7f\x09\xff\x0a\x00\xb6\x93\xa9>g\xf3wN",
+    b"\x04\x01\x01f\x01v\x0a\x00\xad\xf2CV\xb1\x86\x0e\xfc",
+    b"\x02\x01\x01a\x0a\x00b\x96\xe9~D\xd2\x1am",
+    b"\x02\x01\x01b\x0a\x00b\x96\xe9~D\xd2\x1am",
+    b"\x12\x01\x02\xc3\x1a@Z\x12Z\x00\x00\x00\x04\x00\x81a\x02\x01\x01\xf2\x90\xee\xfe\x04\xe0Fb\xe0<\x00\x01H\xff\x0a\x00\xfb\xb4\xe5\xb3\xc5]`\x8a",
+    b"\x11%%\x00\x00\x00\x08\x00\x81d\x02\x84-inf\x05\x81a\x02\x01\x01\x81b\x02\x832.5\x04\x81c\x02\x83inf\x04\xff\x0a\x00\xaf\xec\x997\x1a\x11`\x0f",
+    b"\x05\x02\x01b\x00\x00\x00\x00\x00\x00\x04@\x01a\x00\x00\x00\x00\x00\x00\xf0?\x0a\x00\xf4n\xb79\x19vr\x91",
+];
 
 const VALUES: &[&str] = &[
     "",
@@ -252,6 +413,12 @@ const VALUES: &[&str] = &[
     "a value longer than a small hash takes",
     "a string of exactly forty-four bytes: 3456789",
     "line\r\nbreak\0end",
+];
+
+/// Sums and products of them are exact, and look alike in every way of printing doubles.
+const SCORES: &[&str] = &[
+    "0", "1", "-1", "2", "3", "5", "10", "-10", "100", "1.5", "-1.5", "2.25", "3e3", "0x1p3", "inf", "-inf", "+inf",
+    "nan", "x", "", "1e400", "1e-400", " 1", "1_0",
 ];
 
 const INTEGERS: &[&str] = &[

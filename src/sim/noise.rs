@@ -7,7 +7,8 @@
 //! both say the same, the reads saw the state between two blocks. [`check::replay`](super::check::replay) runs all
 //! of it again.
 //!
-//! `FLUSHALL` is left out, for it would empty the order; `TTL` and `PTTL` are only in blocks, where the time is known.
+//! `FLUSHALL` is left out, for it would empty the order, and `SPOP`, whose lot decides what follows; `TTL` and `PTTL`
+//! are only in blocks, where the time is known, and so is `PFCOUNT`, which writes its estimate down.
 
 use bytes::Bytes;
 
@@ -42,11 +43,15 @@ impl Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
             table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.is_write())
-                && !matches!(&name(line)[..], "TTL" | "PTTL")
+                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT")
         };
         let lines = || SYNTAX.iter().copied();
         Noise {
-            all: Grammar::new(rng.fork(), DIALECT, lines().filter(|line| name(line) != "FLUSHALL")),
+            all: Grammar::new(
+                rng.fork(),
+                DIALECT,
+                lines().filter(|line| !["FLUSHALL", "SPOP"].contains(&&name(line)[..])),
+            ),
             reads: Grammar::new(rng.fork(), DIALECT, lines().filter(|line| reads(line))),
         }
     }

@@ -111,8 +111,8 @@ pub struct Plan {
     pub log_cache_bytes: u64,
     /// How often a node flushes its state.
     pub flush_every: Duration,
-    /// Fields of a hash in one record: small, so that hashes of both forms occur.
-    pub hash_entries_max: usize,
+    /// Elements of a small value in one record: few, so that values of both forms occur.
+    pub entries_max: usize,
     /// How narrow queues, entries and messages are.
     pub bounds: Bounds,
     /// Whether clocks run apart.
@@ -196,7 +196,7 @@ impl Plan {
             log_entries_kept: *rng.pick(&[1, 10, 50, 1_000]),
             log_cache_bytes: *rng.pick(&[1, 500, 20_000, 64 << 20]),
             flush_every: Duration::from_millis(*rng.pick(&[50, 500, 5_000])),
-            hash_entries_max: *rng.pick(&[1, 2, 64]),
+            entries_max: *rng.pick(&[1, 2, 64]),
             bounds: Bounds::draw(rng),
             skewed_clocks: rng.chance(2, 3),
             clients: rng.range(3, 12),
@@ -238,7 +238,7 @@ impl Plan {
             log_entries_kept: 1_000,
             log_cache_bytes: 64 << 20,
             flush_every: Duration::from_secs(1),
-            hash_entries_max: 2,
+            entries_max: 2,
             bounds: Bounds::WIDE,
             skewed_clocks: false,
             clients: 6,
@@ -277,7 +277,15 @@ impl Plan {
 
     /// What the machines are told.
     pub fn machine_settings(&self) -> machine::Settings {
-        let thresholds = Thresholds { hash_entries_max: self.hash_entries_max, ..Thresholds::default() };
+        let thresholds = Thresholds {
+            hash_entries_max: self.entries_max,
+            set_integers_max: self.entries_max,
+            set_entries_max: self.entries_max,
+            zset_entries_max: self.entries_max,
+            // Never so few that a node has no place for two.
+            node_entries_max: self.entries_max + 2,
+            ..Thresholds::default()
+        };
         machine::Settings {
             entry_bytes_target: self.bounds.entry_bytes,
             entries_in_flight_max: self.bounds.entries_in_flight,

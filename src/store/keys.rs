@@ -40,6 +40,12 @@ pub type Range = (Bytes, Bytes);
 pub enum ElementKind {
     /// A field of a hash.
     Field = 1,
+    /// A member of a set.
+    Member = 2,
+    /// A member of a sorted set, with its score.
+    Score = 3,
+    /// A node of the counted tree of a list or sorted set.
+    Node = 4,
 }
 
 /// What a group record is. The number is on disk.
@@ -431,6 +437,9 @@ mod tests {
             &element(3, b"foo", ElementKind::Field, b"bar")[..],
             b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo\x01\x76\xff\x8c\xaabar"
         );
+        for (kind, number) in [(ElementKind::Member, 2), (ElementKind::Score, 3), (ElementKind::Node, 4)] {
+            assert_eq!(element(3, b"foo", kind, b"bar")[14], number);
+        }
         let (start, end) = elements(3, b"foo");
         assert_eq!(&start[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo");
         assert_eq!(&end[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03fop");

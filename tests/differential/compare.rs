@@ -5,6 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use holdfast::rdb;
 use holdfast::sim::grammar;
 
 use crate::steps::{Act, Step};
@@ -50,6 +51,8 @@ enum Kind {
     Random,
     /// A part of an iteration: the whole iteration gives the same elements.
     Cursor,
+    /// A payload of DUMP: the same value, whatever the version and the order.
+    Dumped,
     /// Something that differs from server to server: only the kind of the reply is the same.
     Any,
     /// A number of keys. Redis counts a key that SET gave a deadline in the past until something looks at it.
@@ -59,13 +62,15 @@ enum Kind {
 fn kind(args: &[Bytes]) -> Kind {
     let word = |at: usize| args.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
     match word(0).as_str() {
-        "KEYS" => Kind::Unordered,
+        // Redis 7.0 has no small sets of other words than integers, so the order of its members is no promise.
+        "DUMP" => Kind::Dumped,
+        "KEYS" | "SDIFF" | "SINTER" | "SMEMBERS" | "SUNION" => Kind::Unordered,
         "DBSIZE" => Kind::Size,
         "HGETALL" | "HKEYS" | "HVALS" => Kind::Fields,
         "TTL" | "EXPIRETIME" => Kind::Near(CLOCK_TOLERANCE / 1000),
         "PTTL" | "PEXPIRETIME" => Kind::Near(CLOCK_TOLERANCE),
-        "RANDOMKEY" | "HRANDFIELD" => Kind::Random,
-        "SCAN" | "HSCAN" => Kind::Cursor,
+        "RANDOMKEY" | "HRANDFIELD" | "SRANDMEMBER" | "SPOP" | "ZRANDMEMBER" => Kind::Random,
+        "SCAN" | "HSCAN" | "SSCAN" | "ZSCAN" => Kind::Cursor,
         // Redis's access clock belongs to the object, and small integers are one object for everybody.
         "OBJECT" if word(1) == "IDLETIME" => Kind::Any,
         "CLIENT" if ["ID", "INFO", "LIST"].contains(&word(1).as_str()) => Kind::Any,
@@ -73,7 +78,7 @@ fn kind(args: &[Bytes]) -> Kind {
         "COMMAND" if ["", "COUNT", "INFO", "LIST"].contains(&word(1).as_str()) => Kind::Any,
         "CONFIG" if word(1) == "GET" => Kind::Pairs,
         "LATENCY" if word(1) == "HISTOGRAM" => Kind::Any,
-        "HELLO" | "INFO" | "LASTSAVE" | "ROLE" | "SLOWLOG" | "TIME" | "WAIT" => Kind::Any,
+        "HELLO" | "INFO" | "LASTSAVE" | "LOLWUT" | "ROLE" | "SLOWLOG" | "TIME" | "WAIT" => Kind::Any,
         _ => Kind::Exact,
     }
 }
@@ -121,8 +126,13 @@ impl<'a> Sessions<'a> {
         let session = &mut self.pairs[step.on];
         match &step.act {
             Act::Call(args) => {
-                let empties = session.empties(args);
+                let pops = session.ends_block_with(args, is_pop);
+                let empties = session.empties(args) || pops;
                 let difference = session.call(args);
+                if pops {
+                    session.holdfast.call(&words("FLUSHALL"));
+                    session.redis.call(&words("FLUSHALL"));
+                }
                 if empties {
                     // Redis stops an EXEC only for watched keys that were there; here emptying a database touches
                     // all of it.
@@ -177,10 +187,9 @@ impl Session<'_> {
         let keys = self.redis.call(&words("KEYS *")).elements();
         keys.iter().find_map(|key| {
             let Reply::Bulk(key) = key else { return None };
-            let is_hash = self.redis.call(&command(&["TYPE"], key)) == Reply::Simple("hash".into());
-            let read: &[&str] = if is_hash { &["HGETALL"] } else { &["GET"] };
-            let questions: [&[&str]; 4] = [&["TYPE"], read, &["OBJECT", "ENCODING"], &["PEXPIRETIME"]];
-            questions.into_iter().find_map(|question| self.call(&command(question, key)))
+            let questions: [&[&str]; 3] = [&["TYPE"], &["OBJECT", "ENCODING"], &["PEXPIRETIME"]];
+            let questions = questions.map(|question| command(question, key));
+            [self.read_all(key)].into_iter().chain(questions).find_map(|question| self.call(&question))
         })
     }
 
@@ -192,10 +201,13 @@ impl Session<'_> {
     /// Whether a command empties a database, now or as the end of a transaction.
     fn empties(&self, args: &[Bytes]) -> bool {
         let is_flush = |args: &[Bytes]| args[0].to_ascii_uppercase().starts_with(b"FLUSH");
-        match &self.queue {
-            None => is_flush(args),
-            Some(queue) => args[0].eq_ignore_ascii_case(b"exec") && queue.iter().any(|args| is_flush(args)),
-        }
+        if self.queue.is_none() { is_flush(args) } else { self.ends_block_with(args, is_flush) }
+    }
+
+    /// Whether this is the end of a transaction with such a command in it.
+    fn ends_block_with(&self, args: &[Bytes], is_such: impl Fn(&[Bytes]) -> bool) -> bool {
+        let queue = self.queue.as_ref().filter(|_| args[0].eq_ignore_ascii_case(b"exec"));
+        queue.is_some_and(|queue| queue.iter().any(|args| is_such(args)))
     }
 
     /// Forgets what is watched, and with it a transaction that depends on it.
@@ -269,10 +281,15 @@ impl Session<'_> {
             _ => return holdfast == redis,
         };
         queue.iter().zip(theirs).for_each(|(args, theirs)| self.note_database(args, theirs));
+        if queue.iter().any(|args| is_pop(args)) {
+            // Both drew, and what came after depends on it.
+            return true;
+        }
         queue.iter().zip(ours.iter().zip(theirs)).all(|(args, (ours, theirs))| {
             let same = match kind(args) {
                 Kind::Exact => ours == theirs,
                 Kind::Pairs => self.same_parameters(ours, theirs),
+                Kind::Dumped => dumped(ours) == dumped(theirs),
                 Kind::Unordered | Kind::Fields => sorted(ours) == sorted(theirs),
                 Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
                 Kind::Random | Kind::Cursor | Kind::Size | Kind::Any => ours.is_error() == theirs.is_error(),
@@ -290,6 +307,7 @@ impl Session<'_> {
         }
         match kind(args) {
             Kind::Exact => holdfast == redis,
+            Kind::Dumped => dumped(holdfast) == dumped(redis),
             Kind::Unordered => sorted(holdfast) == sorted(redis),
             Kind::Pairs => self.same_parameters(holdfast, redis),
             Kind::Fields if holdfast == redis => true,
@@ -335,22 +353,71 @@ impl Session<'_> {
             return false;
         }
         let all = match args.get(1) {
-            Some(hash) => command(&["HGETALL"], hash),
+            Some(key) => self.read_all(key),
             None => words("KEYS *"),
         };
-        let all = leaves(&self.redis.call(&all));
+        let mut all = leaves(&self.redis.call(&all));
+        if args[0].eq_ignore_ascii_case(b"spop") {
+            all.extend_from_slice(&theirs);
+            self.align(&args[1], &ours, &theirs);
+        }
         ours.iter().all(|leaf| all.contains(leaf))
+    }
+
+    /// Holdfast drew other members than Redis: puts them back and takes those that Redis drew.
+    fn align(&mut self, key: &[u8], ours: &[Reply], theirs: &[Reply]) {
+        for (word, members) in [("SADD", ours), ("SREM", theirs)] {
+            let members = members.iter().filter_map(|member| match member {
+                Reply::Bulk(member) => Some(Bytes::copy_from_slice(member)),
+                _ => None,
+            });
+            let mut args = command(&[word], key);
+            args.extend(members);
+            // Where Redis took all, so did Holdfast.
+            if args.len() > 2 && self.redis.call(&command(&["EXISTS"], key)) == Reply::Integer(1) {
+                self.holdfast.call(&args);
+            }
+        }
+    }
+
+    /// The call that reads everything at a key.
+    fn read_all(&mut self, key: &[u8]) -> Vec<Bytes> {
+        let key = Bytes::copy_from_slice(key);
+        let line = match self.redis.call(&command(&["TYPE"], &key)) {
+            Reply::Simple(kind) if kind == "hash" => "HGETALL key",
+            Reply::Simple(kind) if kind == "list" => "LRANGE key 0 -1",
+            Reply::Simple(kind) if kind == "set" => "SMEMBERS key",
+            Reply::Simple(kind) if kind == "zset" => "ZRANGE key 0 -1 WITHSCORES",
+            _ => "GET key",
+        };
+        let mut args = words(line);
+        args[1] = key;
+        args
     }
 }
 
+/// Where the cursor of an iteration is, and how many words stand for one element.
+fn iteration(args: &[Bytes]) -> (usize, usize) {
+    match args[0].to_ascii_lowercase().as_slice() {
+        b"hscan" | b"zscan" => (2, 2),
+        b"sscan" => (2, 1),
+        _ => (1, 1),
+    }
+}
+
+/// Removes members that it draws.
+fn is_pop(args: &[Bytes]) -> bool {
+    args[0].eq_ignore_ascii_case(b"spop")
+}
+
 fn is_start(args: &[Bytes]) -> bool {
-    let at = if args[0].eq_ignore_ascii_case(b"hscan") { 2 } else { 1 };
+    let (at, _) = iteration(args);
     args[at].is_empty() || args[at] == "0"
 }
 
-/// The parts of an iteration that a SCAN or HSCAN reply starts, put together; fields stay with their values.
+/// The parts of an iteration that a reply of SCAN or its family starts, put together; fields stay with their values.
 fn whole(target: &mut dyn Target, args: &[Bytes], first: &Reply) -> Vec<Vec<Reply>> {
-    let (at, width) = if args[0].eq_ignore_ascii_case(b"hscan") { (2, 2) } else { (1, 1) };
+    let (at, width) = iteration(args);
     let mut found = Vec::new();
     let mut part = first.elements();
     for _ in 0..SCAN_PARTS_MAX {
@@ -376,11 +443,28 @@ fn command(words: &[&'static str], key: &[u8]) -> Vec<Bytes> {
 }
 
 /// Elements in order of their bytes; pairs of a map stay together where the reply says that they are pairs.
+/// The value in a payload of DUMP, in one order; another reply as it is.
+fn dumped(reply: &Reply) -> Result<rdb::Object, &Reply> {
+    let Reply::Bulk(payload) = reply else { return Err(reply) };
+    let mut object = rdb::load(&Bytes::from(payload.clone())).map_err(|_| reply)?;
+    match &mut object {
+        rdb::Object::Set(members) => members.sort(),
+        rdb::Object::Hash(pairs) => pairs.sort(),
+        rdb::Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
+        _ => {}
+    }
+    Ok(object)
+}
+
 fn sorted(reply: &Reply) -> Reply {
     match reply.clone() {
         Reply::Array(mut items) => {
             items.sort();
             Reply::Array(items)
+        }
+        Reply::Set(mut items) => {
+            items.sort();
+            Reply::Set(items)
         }
         Reply::Map(mut pairs) => {
             pairs.sort();
@@ -424,9 +508,18 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
         // A whole number that INCRBYFLOAT made is text to the Redis that made it, and an integer to that Redis's
         // replicas and after a restart. Here it is always an integer.
         b"OBJECT" => {
-            bulk(holdfast, "int") && bulk(redis, "embstr")
+            // 7.2 has small sets of any words and small lists.
+            bulk(holdfast, "listpack") && (bulk(redis, "hashtable") || bulk(redis, "quicklist"))
+                || bulk(holdfast, "int") && bulk(redis, "embstr")
                 || *holdfast == Reply::Integer(i64::from(i32::MAX)) && *redis == Reply::Integer(1)
         }
+        // Places at the same distance come in the order in which a partial sort leaves them.
+        b"GEOSEARCH" | b"GEORADIUS" | b"GEORADIUS_RO" | b"GEORADIUSBYMEMBER" | b"GEORADIUSBYMEMBER_RO" => {
+            let is_limited = args.iter().any(|word| word.eq_ignore_ascii_case(b"count"));
+            is_limited && !holdfast.is_error() && holdfast.elements().len() == redis.elements().len()
+        }
+        // 7.2 reads all words before it looks for the key (#11734).
+        b"BITCOUNT" | b"BITPOS" => holdfast.is_error() && matches!(redis, Reply::Integer(0 | -1) | Reply::Error(_)),
         // 7.2 reads all options before it takes the first (#11659), so it meets another mistake.
         b"HELLO" => holdfast.is_error() && redis.is_error(),
         _ => false,

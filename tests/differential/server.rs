@@ -4,14 +4,22 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use holdfast::base::limits;
 use holdfast::data::Thresholds;
 
 use crate::support::client::Client;
 
-/// Small ones, so that hashes of both encodings occur all the time.
-pub const THRESHOLDS: Thresholds =
-    Thresholds { hash_entries_max: 6, hash_value_bytes_max: 24, string_bytes_max: limits::BULK_BYTES_MAX };
+/// Small ones, so that values of both encodings, and trees, occur all the time.
+pub const THRESHOLDS: Thresholds = Thresholds {
+    hash_entries_max: 6,
+    hash_value_bytes_max: 24,
+    set_integers_max: 6,
+    set_entries_max: 6,
+    set_value_bytes_max: 24,
+    zset_entries_max: 6,
+    zset_value_bytes_max: 24,
+    node_entries_max: 3,
+    ..Thresholds::REDIS
+};
 
 /// How long a redis-server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,10 +34,17 @@ impl RedisServer {
     /// Starts the server with [`THRESHOLDS`]; `None` if there is no such program.
     pub fn start() -> Option<RedisServer> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        // Redis 7.0 does not know of small sets but those of integers.
+        let sizes = [
+            ("--hash-max-listpack-entries", THRESHOLDS.hash_entries_max),
+            ("--hash-max-listpack-value", THRESHOLDS.hash_value_bytes_max),
+            ("--set-max-intset-entries", THRESHOLDS.set_integers_max),
+            ("--zset-max-listpack-entries", THRESHOLDS.zset_entries_max),
+            ("--zset-max-listpack-value", THRESHOLDS.zset_value_bytes_max),
+        ];
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--hash-max-listpack-entries", &THRESHOLDS.hash_entries_max.to_string()])
-            .args(["--hash-max-listpack-value", &THRESHOLDS.hash_value_bytes_max.to_string()])
+            .args(sizes.iter().flat_map(|(name, size)| [name.to_string(), size.to_string()]))
             .stdout(Stdio::null())
             .spawn();
         match started {

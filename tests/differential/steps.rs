@@ -70,6 +70,7 @@ pub const NOT_DRAWN: &[(&str, &str)] = &[
     ("command|docs", "compared by facts.rs"),
     ("command|getkeysandflags", "compared by facts.rs"),
     ("latency|doctor", "its text is our own"),
+    ("pfselftest", "it takes a Redis half a second"),
     ("quit", "it ends the connection; tests/service/sessions.rs"),
     ("readonly", "a Redis outside of cluster mode refuses it"),
     ("readwrite", "likewise"),
@@ -84,8 +85,8 @@ pub const NOT_DRAWN: &[(&str, &str)] = &[
 pub const SERVER_SYNTAX: &[&str] = &[
     "CONFIG GET (TIMEOUT|SLOWLOG-*|*-ZIPLIST-*|ZSET-MAX-*|HASH-MAX-LISTPACK-VALUE|NOTIFY*|MAXMEMORY-SAMPLES|NOPE)+",
     "CONFIG (RESETSTAT|REWRITE|NOPE)",
-    "CONFIG SET ((ZSET-MAX-LISTPACK-ENTRIES|SET-MAX-INTSET-ENTRIES|MAXMEMORY-SAMPLES|SLOWLOG-MAX-LEN) integer)+",
-    "CONFIG SET (ZSET-MAX-ZIPLIST-VALUE|HLL-SPARSE-MAX-BYTES) (1KB|1K|2MB|3M|1GB|1X|-1|value)",
+    "CONFIG SET ((LIST-COMPRESS-DEPTH|STREAM-NODE-MAX-ENTRIES|MAXMEMORY-SAMPLES|SLOWLOG-MAX-LEN) integer)+",
+    "CONFIG SET (STREAM-NODE-MAX-BYTES|HLL-SPARSE-MAX-BYTES) (1KB|1K|2MB|3M|1GB|1X|-1|value)",
     "CONFIG SET (NOTIFY-KEYSPACE-EVENTS (KEA|AKE|KE$|Q|value)|LAZYFREE-LAZY-EXPIRE (YES|NO|X))",
     "CONFIG SET (DATABASES 3|NOPE value|TIMEOUT (X|-1|1000000)|LATENCY-TRACKING-INFO-PERCENTILES (50|X|101))",
 ];
@@ -135,12 +136,17 @@ pub struct Generator {
     on: usize,
 }
 
+/// Lines of commands on keys, but for what nobody has time for.
+fn on_keys() -> impl Iterator<Item = &'static &'static str> {
+    SYNTAX.iter().filter(|line| **line != "PFSELFTEST")
+}
+
 impl Generator {
     /// For so many connections; with more than one also words of sessions, and of a server if there is just one.
     pub fn new(rng: Rng, connections: usize, servers: usize) -> Generator {
         let session = if connections > 1 { SESSION_SYNTAX } else { &[] };
         let server = if connections > 1 && servers == 1 { SERVER_SYNTAX } else { &[] };
-        let grammar = Grammar::new(rng, DIALECT, SYNTAX.iter().chain(session).chain(server).copied());
+        let grammar = Grammar::new(rng, DIALECT, on_keys().chain(session).chain(server).copied());
         Generator { grammar, connections, on: 0 }
     }
 
@@ -153,15 +159,23 @@ impl Generator {
         let act = match rng.below(400) {
             0 => Act::Select(*rng.pick(&[0, 0, 1, 2])),
             1 => Act::Protocol(*rng.pick(&[2, 3])),
-            _ => Act::Call(self.grammar.command(Millis(0))),
+            _ => Act::Call(known(self.grammar.command(Millis(0)))),
         };
         Step { on: self.on, act }
     }
 }
 
+/// Without words that only 7.2 knows: the fourth of ZRANK.
+pub fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
+    if args[0].eq_ignore_ascii_case(b"zrank") || args[0].eq_ignore_ascii_case(b"zrevrank") {
+        args.truncate(3);
+    }
+    args
+}
+
 #[test]
 fn every_row_of_the_table_is_drawn_or_excused() {
-    let lines = SYNTAX.iter().chain(SESSION_SYNTAX).chain(SERVER_SYNTAX).copied();
+    let lines = on_keys().chain(SESSION_SYNTAX).chain(SERVER_SYNTAX).copied();
     let mut grammar = Grammar::new(Rng::new(1), DIALECT, lines);
     let mut drawn = std::collections::BTreeSet::new();
     for _ in 0..60_000 {

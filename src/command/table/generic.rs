@@ -1,7 +1,12 @@
 //! Commands on keys of any type, and on all keys.
 
 use crate::command::spec::{KeySpec, Merge, Spec};
-use crate::command::{expiry, generic, object, scan};
+use crate::command::{dump, expiry, generic, object, scan};
+
+const RESTORE_ARGUMENTS: &str = "key:key@0 ttl:integer serialized-value:string replace/REPLACE?~3.0.0 \
+     absttl/ABSTTL?~5.0.0 seconds:integer/IDLETIME?~5.0.0 frequency:integer/FREQ?~5.0.0";
+const RESTORE_HISTORY: &[(&str, &str)] =
+    &[("3.0.0", "Option REPLACE."), ("5.0.0", "Option ABSTTL."), ("5.0.0", "Options IDLETIME and FREQ.")];
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("copy", -3, "write denyoom", "keyspace")
@@ -19,6 +24,12 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .doc("generic", "1.0.0", "O(N)", "Deletes keys and tells how many there were.")
         .arguments("key:key@0*"),
+    Spec::new("dump", 2, "readonly", "keyspace")
+        .runs(dump::dump)
+        .keys(&[KeySpec::one("RO access", 1)])
+        .tips(&["nondeterministic_output"])
+        .doc("generic", "2.6.0", "O(N)", "Returns a value as bytes that RESTORE takes, here and by Redis.")
+        .arguments("key:key@0"),
     Spec::new("exists", -2, "readonly fast", "keyspace")
         .runs(generic::exists)
         .keys(&[KeySpec::rest("RO", 1)])
@@ -143,6 +154,19 @@ pub(super) const ROWS: &[Spec] = &[
         .doc("generic", "1.0.0", "O(1)", "Gives a value another key if that one does not exist.")
         .arguments("key:key@0 newkey:key@1")
         .history(&[("3.2.0", "Renaming a key to itself is no error any more.")]),
+    Spec::new("restore", -4, "write denyoom", "keyspace dangerous")
+        .runs(dump::restore)
+        .keys(&[KeySpec::one("OW update", 1)])
+        .doc("generic", "2.6.0", "O(N)", "Makes a key from the bytes that DUMP returned, here or by Redis.")
+        .arguments(RESTORE_ARGUMENTS)
+        .history(RESTORE_HISTORY),
+    Spec::new("restore-asking", -4, "write denyoom asking", "keyspace dangerous")
+        .runs(dump::restore)
+        .keys(&[KeySpec::one("OW update", 1)])
+        .doc("server", "3.0.0", "O(N)", "Likewise, for tools that move keys between nodes.")
+        .system()
+        .arguments(RESTORE_ARGUMENTS)
+        .history(RESTORE_HISTORY),
     Spec::new("scan", -2, "readonly", "keyspace")
         .spreads(scan::scan, Merge::Cursor)
         .tips(&["nondeterministic_output", "request_policy:special"])

@@ -4,18 +4,37 @@
 //! hash of the name, without allocation, start-up work or case-folding copies.
 
 mod admin;
+mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
+mod geo;
 mod hash;
+mod hyperloglog;
+mod list;
 mod server;
+mod set;
 mod string;
+mod zset;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 7] =
-    [connection::ROWS, string::ROWS, hash::ROWS, generic::ROWS, server::ROWS, cluster::ROWS, admin::ROWS];
+const CHAPTERS: [&[Spec]; 13] = [
+    connection::ROWS,
+    string::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
+    hash::ROWS,
+    list::ROWS,
+    set::ROWS,
+    zset::ROWS,
+    geo::ROWS,
+    generic::ROWS,
+    server::ROWS,
+    cluster::ROWS,
+    admin::ROWS,
+];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
 const INDEX_SLOTS: usize = 1024;

@@ -1,8 +1,13 @@
 //! The server as a whole: answered by the service.
 
+use crate::command::lolwut;
 use crate::command::spec::Spec;
 
 pub(super) const ROWS: &[Spec] = &[
+    Spec::new("lolwut", -1, "readonly fast", "")
+        .runs(lolwut::lolwut)
+        .doc("server", "5.0.0", "O(1)", "Returns the version of Redis that replies are those of.")
+        .arguments("version:integer/VERSION?"),
     Spec::new("command", -1, "loading stale", "connection")
         .tips(&["nondeterministic_output_order"])
         .doc("server", "2.8.13", "O(N)", "Returns facts about all commands.")

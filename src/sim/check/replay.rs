@@ -29,7 +29,7 @@ pub struct Ending {
     pub group: GroupId,
     /// Its slots.
     pub slots: SlotRange,
-    /// When a hash gets a record per field.
+    /// When a value gets a record per element.
     pub thresholds: Thresholds,
     /// The order: tokens of all blocks that ran.
     pub order: Bytes,
@@ -230,7 +230,7 @@ impl Shadow {
                 Value::Bulk(key) => self.living(moment, db)?.contains(key),
                 _ => seen == expected,
             },
-            b"HRANDFIELD" => shape(seen) == shape(expected),
+            b"HRANDFIELD" | b"SRANDMEMBER" | b"ZRANDMEMBER" => shape(seen) == shape(expected),
             b"OBJECT" if is_own_memory(words) => shape(seen) == shape(expected),
             // How far a part goes depends on what else the group stores.
             b"SCAN" => match scanned(seen) {
