@@ -52,7 +52,6 @@ impl Directory {
     pub fn open(config: &Config) -> Result<Directory> {
         let path = config.data_dir.clone();
         let refuse = |reason: String| Error::Directory { path: path.clone(), reason };
-        let new = !path.exists();
         fs::create_dir_all(&path).map_err(|why| refuse(format!("it cannot be made: {why}")))?;
         let lock = lock(&path).map_err(|why| refuse(format!("another process uses it ({why})")))?;
         let stored = match fs::read_to_string(path.join(FACTS)) {
@@ -73,7 +72,7 @@ impl Directory {
         for part in ["raft", "state", "snapshots"] {
             fs::create_dir_all(path.join(part)).map_err(|why| refuse(format!("{part}: {why}")))?;
         }
-        sync_names(&path, new).map_err(|why| refuse(format!("its names cannot be made durable: {why}")))?;
+        sync_names(&path).map_err(|why| refuse(format!("its names cannot be made durable: {why}")))?;
         Ok(Directory { path, facts, _lock: lock })
     }
 
@@ -230,13 +229,17 @@ fn lock(directory: &Path) -> io::Result<File> {
     }
 }
 
-/// Makes the names in the directory durable, and that of a new directory itself. Otherwise a power cut may leave the facts
-/// and take the databases, whatever was synced in them: the node would start as one that never voted.
-fn sync_names(directory: &Path, new: bool) -> io::Result<()> {
+/// Makes the names in the directory durable, and its own. Otherwise a power cut may leave the facts and take the databases,
+/// whatever was synced in them: the node would start as one that never voted. At every start, for the one before may have
+/// ended in between.
+fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()?;
-    match fs::canonicalize(directory)?.parent() {
-        Some(parent) if new => File::open(parent)?.sync_all(),
-        _ => Ok(()),
+    let Some(parent) = fs::canonicalize(directory)?.parent().map(Path::to_path_buf) else { return Ok(()) };
+    match File::open(parent) {
+        Ok(parent) => parent.sync_all(),
+        // Somebody else's, who made this one: what may not even be listed cannot be synced.
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(why) => Err(why),
     }
 }
 

@@ -134,7 +134,17 @@ fn word(bytes: &[u8]) -> Bytes {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let thresholds = Thresholds { hash_entries_max: 3, hash_value_bytes_max: 16, string_bytes_max: 1 << 16 };
+    let thresholds = Thresholds {
+        hash_entries_max: 3,
+        hash_value_bytes_max: 16,
+        hll_sparse_bytes_max: 64,
+        set_integers_max: 3,
+        set_entries_max: 3,
+        zset_entries_max: 3,
+        node_entries_max: 3,
+        string_bytes_max: 1 << 16,
+        ..Thresholds::REDIS
+    };
     let engine = MemoryEngine::new();
     let mut node = Local::over(engine.clone(), thresholds);
     for call in data.split(|byte| *byte == 0xff).take(CALLS_MAX) {
