@@ -186,13 +186,18 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
             said
         }
     };
+    // A part of a measurement need not play every kind.
+    let counted: Vec<Kind> = match score {
+        Score::Mixed { .. } => kinds,
+        Score::Failover { .. } => kinds.into_iter().filter(|kind| fired.iter().any(|f| f.kind == *kind)).collect(),
+    };
     let report = Report {
         seed,
         stage: description,
         settings,
         seconds,
         totals: world.history.totals(),
-        kinds: Report::rows(&kinds, &fired, &world.availability, &ids),
+        kinds: Report::rows(&counted, &fired, &world.availability, &ids),
         unavailable,
         errors: error_kinds,
         violations,
