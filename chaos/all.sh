@@ -1,19 +1,36 @@
 #!/usr/bin/env bash
 # Every kind of fault, mixed at random under load. Fails on any violation, and on a kind of fault that never had an effect.
 # usage: chaos/all.sh SECONDS [--compose] [OPTIONS OF holdfast-chaos run...]
-#   --compose        the containers of docker-compose.yml, which must be up; kinds that need the nodes' own files are left out
+#   --compose        the containers of docker-compose.yml: those that are up (docker-compose ps), or else ones that are made
+#                    for this run and removed after it. Kinds that need the nodes' own files or links are left out
 #   --allow-missing  kinds that this machine cannot do (no root, no FUSE ...) or that fire without an effect do not fail the run;
 #                    the report names them
 source "$(dirname "$0")/../scripts/lib.sh"
 [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { sed -n 's/^# \{0,1\}//p' "$0" | sed 1d >&2; exit 2; }
 seconds=$1
 shift
-options=()
+options=() containers=
 for option; do
   case $option in
-    --compose) options+=(--wiring compose --allow-missing) ;;
+    --compose) containers=1; options+=(--wiring compose --allow-missing) ;;
     *) options+=("$option") ;;
   esac
 done
 need_chaos
-exec "$chaos" run --holdfast "$holdfast" --seconds "$seconds" "${options[@]}"
+[ -n "$containers" ] || exec "$chaos" run --holdfast "$holdfast" --seconds "$seconds" "${options[@]}"
+
+source scripts/compose-lib.sh
+need_compose
+if [ -z "$("${compose[@]}" ps -q node1 2>/dev/null)" ]; then
+  work=$(mktemp -d)
+  remove() {
+    "${compose[@]}" down --volumes --remove-orphans >/dev/null 2>&1 || :
+    docker image rm -f holdfast-chaos >/dev/null 2>&1 || :
+    rm -rf "$work" 2>/dev/null || as_root rm -rf "$work"
+  }
+  trap remove EXIT
+  compose_project holdfast-chaos 21600
+  node_image holdfast-chaos
+  quietly "${compose[@]}" up -d --no-build
+fi
+"$chaos" run --holdfast "$holdfast" --seconds "$seconds" "${options[@]}"

@@ -14,6 +14,19 @@ pub struct Availability {
     errors: Mutex<Vec<ClientError>>,
 }
 
+/// A time without an acknowledged write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    pub from: u64,
+    pub to: u64,
+}
+
+impl Gap {
+    pub fn length(self) -> Duration {
+        Duration::from_nanos(self.to - self.from)
+    }
+}
+
 /// What a client was told instead of an answer.
 #[derive(Clone, Debug)]
 pub struct ClientError {
@@ -42,7 +55,7 @@ impl Availability {
     }
 
     /// The longest time within `from..to` in which none of these nodes acknowledged a write.
-    pub fn longest_gap(&self, from: u64, to: u64, nodes: &BTreeSet<usize>) -> Duration {
+    pub fn longest_gap(&self, from: u64, to: u64, nodes: &BTreeSet<usize>) -> Gap {
         let mut times: Vec<u64> = lock(&self.acknowledged)
             .iter()
             .filter(|(at, node)| (from..to).contains(at) && nodes.contains(node))
@@ -50,8 +63,8 @@ impl Availability {
             .collect();
         times.extend([from, to]);
         times.sort_unstable();
-        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        Duration::from_nanos(longest)
+        let gaps = times.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] });
+        gaps.max_by_key(|gap| gap.to - gap.from).unwrap_or_default()
     }
 }
 
@@ -74,12 +87,14 @@ mod tests {
         for (at, node) in [(5, 1), (100, 1), (130, 2), (400, 1), (450, 2)] {
             availability.acknowledge(at, node);
         }
-        let gap =
-            |from, to, nodes: &[usize]| availability.longest_gap(from, to, &nodes.iter().copied().collect()).as_nanos();
-        assert_eq!(gap(0, 500, &[1, 2]), 270);
-        assert_eq!(gap(0, 500, &[2]), 320);
-        assert_eq!(gap(90, 120, &[1]), 20);
-        assert_eq!(gap(600, 700, &[1, 2]), 100, "none at all");
+        let gap = |from, to, nodes: &[usize]| {
+            let gap = availability.longest_gap(from, to, &nodes.iter().copied().collect());
+            (gap.from, gap.length().as_nanos())
+        };
+        assert_eq!(gap(0, 500, &[1, 2]), (130, 270));
+        assert_eq!(gap(0, 500, &[2]), (130, 320));
+        assert_eq!(gap(90, 120, &[1]), (100, 20));
+        assert_eq!(gap(600, 700, &[1, 2]), (600, 100), "none at all");
     }
 
     #[test]

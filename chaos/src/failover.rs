@@ -1,25 +1,24 @@
 //! Failover, measured: one fault at a time under load, from its moment to the end of the longest time in which no client
 //! of a surviving node had a write acknowledged.
 
-use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::availability::percentile;
 use crate::dice::Dice;
 use crate::disk::pace::Pace;
-use crate::faults::{self, Context, Lengths};
+use crate::faults::{self, Context, Done, Lengths};
 use crate::history::lock;
 use crate::kinds::Kind;
 use crate::run::Play;
+use crate::samples::{self, Measure, Sample};
 use crate::schedule::Fired;
 
-/// How often what is done.
+/// How often what is done, counting what the file of samples has already.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Rounds {
     /// SIGKILL to the leader, so often
@@ -31,82 +30,119 @@ pub struct Rounds {
     /// Leader cut off from the others, so often
     #[arg(long, default_value_t = 50)]
     cuts: usize,
+    /// Leader cut off; healed, and within a second of that SIGKILL to the new leader, so often
+    #[arg(long, default_value_t = 20)]
+    kills_after_cuts: usize,
     /// SIGTERM to each node in turn, so many times around
     #[arg(long, default_value_t = 10)]
     restarts: usize,
+    /// End this part of the measurement after so long; the next one with the same file of samples goes on
+    #[arg(long)]
+    seconds: Option<u64>,
 }
 
-/// One measured fault.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Sample {
-    kind: String,
-    /// The longest time without an acknowledged write.
-    gap_ms: f64,
-    /// The longest sync of a file of the runner on the same disk meanwhile.
-    sync_ms: f64,
-}
-
-/// What is demanded: percentile and most milliseconds.
-const TARGETS: [(Kind, &[(f64, u64)]); 4] = [
-    (Kind::KillLeader, &[(50.0, 600), (99.0, 1200)]),
-    (Kind::PauseLeader, &[(99.0, 1500)]),
-    (Kind::IsolateLeader, &[(99.0, 1500)]),
-    (Kind::Restart, &[(99.0, 200)]),
-];
 /// A killed node is down, a paused or isolated one away, for between so long.
 const AWAY: Lengths = Lengths { shortest: Duration::from_millis(1300), longest: Duration::from_millis(2000) };
 /// Between two faults, once all is well again.
 const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(600));
+/// Between the end of a partition and the kill that follows it.
+const HEALED: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(1));
 /// What a fault leaves behind counts as its own for so long.
 const AFTERMATH: Duration = Duration::from_millis(200);
+/// A story tells what was so long before the fault.
+const PROLOGUE_NS: u64 = 3_000_000_000;
+/// Lines of a node's log in a story.
+const LOG_LINES_MAX: usize = 40;
+
+impl Rounds {
+    fn wanted(&self, nodes: usize) -> [(Measure, usize); 5] {
+        [
+            (Measure::Kill, self.kills),
+            (Measure::Pause, self.pauses),
+            (Measure::Cut, self.cuts),
+            (Measure::KillAfterCut, self.kills_after_cuts),
+            (Measure::Restart, self.restarts * nodes),
+        ]
+    }
+
+    /// What is still to do, in a random order; restarts go from node to node and come last.
+    fn plan(&self, nodes: &[usize], done: &[Sample], dice: &mut Dice) -> Vec<(Measure, Option<usize>)> {
+        let counts = samples::counts(done);
+        let mut plan = Vec::new();
+        let mut restarts = Vec::new();
+        for (measure, wanted) in self.wanted(nodes.len()) {
+            let done = counts.get(measure.name()).copied().unwrap_or(0);
+            match measure {
+                Measure::Restart => restarts.extend((done..wanted).map(|n| (measure, Some(nodes[n % nodes.len()])))),
+                _ => plan.extend((done..wanted).map(|_| (measure, None))),
+            }
+        }
+        dice.shuffle(&mut plan);
+        plan.extend(restarts);
+        plan
+    }
+}
 
 /// The kinds that are needed.
 pub fn kinds(rounds: &Rounds) -> Vec<Kind> {
-    let Rounds { kills, pauses, cuts, restarts } = *rounds;
-    let counts = [kills, pauses, cuts, restarts];
-    TARGETS.iter().zip(counts).filter(|(_, count)| *count > 0).map(|((kind, _), _)| *kind).collect()
+    let wanted = rounds.wanted(1).into_iter().filter(|(_, count)| *count > 0);
+    let kinds: BTreeSet<Kind> = wanted.flat_map(|(measure, _)| measure.kinds().iter().copied()).collect();
+    kinds.into_iter().collect()
 }
 
-/// Plays all rounds in a random order; samples are appended to `samples`. What was played is in `fired`, also after an
-/// error.
+/// Plays what the file of samples does not have yet, and appends to it. What was played is in `fired`, also after an error.
 pub async fn play(
     rounds: &Rounds,
     play: &Play<'_>,
-    samples: &Path,
+    file: &Path,
     fired: &Mutex<Vec<Fired>>,
     dice: &mut Dice,
 ) -> Result<(), String> {
     let nodes = play.stage.cluster.ids();
-    let mut plan = Vec::new();
-    plan.extend(std::iter::repeat_n((Kind::KillLeader, None), rounds.kills));
-    plan.extend(std::iter::repeat_n((Kind::PauseLeader, None), rounds.pauses));
-    plan.extend(std::iter::repeat_n((Kind::IsolateLeader, None), rounds.cuts));
-    dice.shuffle(&mut plan);
-    plan.extend((0..rounds.restarts).flat_map(|_| nodes.iter().map(|node| (Kind::Restart, Some(*node)))));
-    let failed = |why: std::io::Error| format!("{}: {why}", samples.display());
-    let mut file = OpenOptions::new().create(true).append(true).open(samples).map_err(failed)?;
+    let plan = rounds.plan(&nodes, &samples::read(&[file])?, dice);
+    let failed = |why: std::io::Error| format!("{}: {why}", file.display());
+    let mut out = OpenOptions::new().create(true).append(true).open(file).map_err(failed)?;
     let pace = Pace::watch(&play.stage.work).map_err(|why| format!("{}: {why}", play.stage.work.display()))?;
-    for (kind, aim) in plan {
+    let (begun, count) = (Instant::now(), plan.len());
+    for (number, (measure, aim)) in plan.into_iter().enumerate() {
+        if rounds.seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds)) {
+            println!("the time of this part is over; {} are left", count - number);
+            break;
+        }
         play.recovered().await?;
         tokio::time::sleep(dice.duration(CALM.0, CALM.1)).await;
-        let history = &play.world.history;
-        let mut context = Context { stage: play.stage, history, lengths: AWAY, aim, dice: dice.fork() };
-        let begun = Instant::now();
-        // Nothing else is played, so nothing is taken; there may be no leader for a moment.
-        let Some(done) = faults::play(kind, &mut context).await? else { continue };
+        let logs = log_lengths(play);
+        let started = Instant::now();
+        let Some(done) = one(measure, aim, play, fired, dice).await? else { continue };
         tokio::time::sleep(AFTERMATH).await;
+        let syncs = pace.since(started);
+        let ms = |duration: Option<Duration>| duration.unwrap_or_default().as_secs_f64() * 1000.0;
         let survivors: BTreeSet<usize> = nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
         let to = done.to + AFTERMATH.as_nanos() as u64;
-        let gap_ms = play.world.availability.longest_gap(done.from, to, &survivors).as_secs_f64() * 1000.0;
-        let sync_ms = pace.longest_since(begun).as_secs_f64() * 1000.0;
-        println!(
-            "{:8.2} s  {kind:<16} {:<12} no write acknowledged for {gap_ms:.0} ms, longest sync {sync_ms:.0} ms",
-            done.from as f64 / 1e9,
-            done.note
-        );
-        let line = serde_json::to_string(&Sample { kind: kind.name().to_owned(), gap_ms, sync_ms });
-        writeln!(file, "{}", line.map_err(|why| why.to_string())?).map_err(failed)?;
-        lock(fired).push(Fired { kind, done });
+        let gap = play.world.availability.longest_gap(done.from, to, &survivors);
+        let mut sample = Sample {
+            kind: measure.name().to_owned(),
+            seed: play.seed,
+            at_s: done.from as f64 / 1e9,
+            note: done.note.clone(),
+            gap_ms: ms(Some(gap.length())),
+            sync_ms: ms(percentile(&syncs, 100.0)),
+            sync_p99_ms: ms(percentile(&syncs, 99.0)),
+            story: Vec::new(),
+        };
+        println!("{}", samples::title(&sample));
+        if sample.gap_ms > measure.most_ms() as f64 {
+            let last = |at: u64| (at as f64 - done.from as f64) / 1e6;
+            sample.story.push(format!(
+                "no write was acknowledged from {:.0} ms to {:.0} ms after the fault began",
+                last(gap.from),
+                last(gap.to)
+            ));
+            sample.story.extend(story(play, &done, &logs));
+            sample.story.iter().for_each(|line| println!("            {line}"));
+        }
+        let line = serde_json::to_string(&sample).map_err(|why| why.to_string())?;
+        writeln!(out, "{line}").map_err(failed)?;
         if let Some(incident) = play.stage.incidents.all().first() {
             return Err(incident.clone());
         }
@@ -114,35 +150,74 @@ pub async fn play(
     Ok(())
 }
 
-/// The table over all samples of a file, and what of it misses its target.
-pub fn summary(samples: &Path) -> Result<(String, Vec<String>), String> {
-    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", samples.display());
-    let mut all: Vec<Sample> = Vec::new();
-    for line in BufReader::new(File::open(samples).map_err(|why| failed(&why))?).lines() {
-        let line = line.map_err(|why| failed(&why))?;
-        all.push(serde_json::from_str(&line).map_err(|why| failed(&why))?);
-    }
-    let (mut text, mut misses) =
-        (format!("{:<16} {:>6} {:>8} {:>8} {:>8}\n", "fault", "times", "p50 ms", "p99 ms", "max ms"), vec![]);
-    for (kind, targets) in TARGETS {
-        let of_kind = || all.iter().filter(|sample| sample.kind == kind.name());
-        let durations = |ms: fn(&Sample) -> f64| {
-            of_kind().map(|sample| Duration::from_secs_f64(ms(sample) / 1000.0)).collect::<Vec<_>>()
-        };
-        let (gaps, syncs) = (durations(|sample| sample.gap_ms), durations(|sample| sample.sync_ms));
-        if gaps.is_empty() {
-            continue;
+/// One fault, or the pair of which the second counts. `None` when nobody led.
+async fn one(
+    measure: Measure,
+    aim: Option<usize>,
+    play: &Play<'_>,
+    fired: &Mutex<Vec<Fired>>,
+    dice: &mut Dice,
+) -> Result<Option<Done>, String> {
+    let mut last = None;
+    for (number, kind) in measure.kinds().iter().enumerate() {
+        if number > 0 {
+            tokio::time::sleep(dice.duration(HEALED.0, HEALED.1)).await;
         }
-        let ms = |percent| percentile(&gaps, percent).map_or(0, |gap| gap.as_millis() as u64);
-        let sync = percentile(&syncs, 99.0).map_or(0, |sync| sync.as_millis());
-        text += &format!("{kind:<16} {:>6} {:>8} {:>8} {:>8} {sync:>14}\n", gaps.len(), ms(50.0), ms(99.0), ms(100.0));
-        for (percent, most) in targets {
-            if ms(*percent) > *most {
-                misses.push(format!("{kind}: p{percent:.0} is {} ms, more than {most} ms", ms(*percent)));
-            }
+        let history = &play.world.history;
+        let mut context = Context { stage: play.stage, history, lengths: AWAY, aim, dice: dice.fork() };
+        // Nothing else is played, so nothing is taken; there may be no leader for a moment.
+        let Some(mut done) = faults::play(*kind, &mut context).await? else { return Ok(None) };
+        let healed = last.as_ref().map(|before: &Done| (done.from - before.to) / 1_000_000);
+        lock(fired).push(Fired { kind: *kind, done: done.clone() });
+        if let Some(ms) = healed {
+            done.note = format!("{} {ms} ms after the cut", done.note);
+        }
+        last = Some(done);
+    }
+    Ok(last)
+}
+
+/// Where each node's log ends now.
+fn log_lengths(play: &Play<'_>) -> BTreeMap<usize, u64> {
+    play.stage.cluster.nodes.iter().filter_map(|node| Some((node.id, node.process()?.log_length()))).collect()
+}
+
+/// What nodes and clients said around a fault: who led when, errors, and the nodes' logs since it began.
+fn story(play: &Play<'_>, done: &Done, logs: &BTreeMap<usize, u64>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let from = done.from.saturating_sub(PROLOGUE_NS);
+    let since = |at: u64| (at as f64 - done.from as f64) / 1e6;
+    let text = std::fs::read_to_string(play.stage.work.join(crate::run::LEADERS)).unwrap_or_default();
+    for line in text.lines() {
+        let Ok(told) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let at = told["at"].as_u64().unwrap_or(0);
+        if at >= from {
+            let (node, group) = (&told["node"], &told["group"]);
+            lines.push(format!(
+                "{:7.0} ms  node {node} says: term {}, leader {}",
+                since(at),
+                group["term"],
+                group["leader"]
+            ));
         }
     }
-    Ok((text, misses))
+    let mut errors: BTreeMap<(usize, String), (u64, f64, f64)> = BTreeMap::new();
+    for error in play.world.availability.errors().into_iter().filter(|error| error.at >= done.from) {
+        let at = since(error.at);
+        let entry = errors.entry((error.node, error.text)).or_insert((0, at, at));
+        entry.0 += 1;
+        entry.2 = at;
+    }
+    for ((node, text), (count, first, last)) in errors {
+        lines.push(format!("{first:7.0} ms  to {last:.0} ms: {count} clients of node {node} saw: {text}"));
+    }
+    for node in &play.stage.cluster.nodes {
+        let Some((process, length)) = node.process().zip(logs.get(&node.id)) else { continue };
+        lines.extend(
+            process.log_since(*length).into_iter().take(LOG_LINES_MAX).map(|l| format!("log of node {}: {l}", node.id)),
+        );
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -150,14 +225,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_summed_up_and_compared_with_their_targets() {
-        let path = std::env::temp_dir().join(format!("holdfast-chaos-samples-{}", std::process::id()));
-        let line = |kind: &str, gap: u64| format!("{{\"kind\":\"{kind}\",\"gap_ms\":{gap}.0,\"sync_ms\":7.0}}\n");
-        let text = line("kill-leader", 500) + &line("kill-leader", 1300) + &line("restart", 20);
-        std::fs::write(&path, text).expect("written");
-        let (table, misses) = summary(&path).expect("read");
-        std::fs::remove_file(&path).expect("removed");
-        assert!(table.contains("kill-leader           2      500     1300     1300              7"), "{table}");
-        assert_eq!(misses, ["kill-leader: p99 is 1300 ms, more than 1200 ms"]);
+    fn a_plan_is_what_the_samples_do_not_have_yet() {
+        let rounds = Rounds { kills: 3, pauses: 1, cuts: 0, kills_after_cuts: 2, restarts: 2, seconds: None };
+        let sample = |measure: Measure| Sample { kind: measure.name().into(), ..Sample::default() };
+        let done = [Measure::Kill, Measure::Pause, Measure::Pause, Measure::Restart].map(sample);
+        let mut plan = rounds.plan(&[1, 2, 3], &done, &mut Dice::new(5));
+        let restarts = plan.split_off(4);
+        assert_eq!(restarts.iter().map(|(_, node)| node.unwrap_or(0)).collect::<Vec<_>>(), [2, 3, 1, 2, 3]);
+        let count = |measure| plan.iter().filter(|(planned, _)| *planned == measure).count();
+        assert_eq!([Measure::Kill, Measure::Pause, Measure::Cut, Measure::KillAfterCut].map(count), [2, 0, 0, 2]);
+        assert_eq!(kinds(&rounds), [Kind::KillLeader, Kind::Restart, Kind::PauseLeader, Kind::IsolateLeader]);
     }
 }

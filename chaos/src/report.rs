@@ -56,7 +56,8 @@ impl Report {
                 nodes.iter().copied().filter(|node| !done.victims.contains(node)).collect();
             // Where everybody is hit, whoever acknowledges first ends the gap.
             let watched = if survivors.is_empty() { nodes.iter().copied().collect() } else { survivors };
-            row.gaps.push(availability.longest_gap(done.from, done.to + AFTERMATH.as_nanos() as u64, &watched));
+            let to = done.to + AFTERMATH.as_nanos() as u64;
+            row.gaps.push(availability.longest_gap(done.from, to, &watched).length());
         }
         rows
     }

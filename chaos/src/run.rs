@@ -14,6 +14,7 @@ use crate::history::History;
 use crate::judge::{Verdict, judge};
 use crate::kinds::{Kind, Need};
 use crate::report::Report;
+use crate::samples;
 use crate::schedule::{self, Fired};
 use crate::stage::{self, Plan, Stage, Wiring};
 use crate::workload::{self, Load, World};
@@ -66,10 +67,13 @@ pub enum Score {
 
 /// What is needed while faults are played.
 pub struct Play<'a> {
+    pub seed: u64,
     pub stage: &'a Stage,
     pub world: &'a Arc<World>,
 }
 
+/// In the work directory: who led when, as the nodes said.
+pub const LEADERS: &str = "leaders.jsonl";
 /// How long it may take after the last fault until every node acknowledges writes.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Writes through each node that prove that it serves.
@@ -138,13 +142,13 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     });
     let begun = Instant::now();
     let load = Load::start(&world, &ids, &mut dice);
-    let play = Play { stage: &stage, world: &world };
+    let play = Play { seed, stage: &stage, world: &world };
     let samples = match &score {
         Score::Failover { samples, .. } => samples.clone().unwrap_or_else(|| work.join("samples.jsonl")),
         Score::Mixed { .. } => PathBuf::new(),
     };
     let fired = Mutex::default();
-    let observed = work.join("leaders.jsonl");
+    let observed = work.join(LEADERS);
     let played = tokio::select! {
         played = perform(&score, &play, &kinds, &samples, load, &fired, &mut dice) => played,
         Err(why) = stage.cluster.observe(&world.history, &observed) => Err(why),
@@ -158,8 +162,7 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     let fired = fired.into_inner().unwrap_or_else(PoisonError::into_inner);
     world.history.flush().map_err(|why| why.to_string())?;
     for node in &stage.cluster.nodes {
-        let panics = node.process().map(|process| process.panics()).unwrap_or_default();
-        violations.extend(panics.into_iter().map(|line| format!("node {}: {line}", node.id)));
+        violations.extend(node.defects().await?);
     }
     let errors = world.availability.errors();
     let (error_kinds, unexpected) = Report::errors(&errors);
@@ -198,7 +201,7 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     println!("\n{}", report.text());
     let mut failures = report.failures(options.allow_missing);
     if matches!(score, Score::Failover { .. }) {
-        let (table, misses) = failover::summary(&samples)?;
+        let (table, misses) = samples::summary(&samples::read(&[&samples])?);
         println!("{table}");
         failures.extend(misses);
     }
@@ -253,7 +256,7 @@ fn write_report(report: &Report, path: &Path) -> Result<(), String> {
     std::fs::write(path, text + "\n").map_err(|why| format!("{}: {why}", path.display()))
 }
 
-fn drawn_seed() -> u64 {
+pub fn drawn_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     (now.as_nanos() as u64) % 1_000_000_000
 }

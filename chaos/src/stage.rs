@@ -131,12 +131,14 @@ async fn containers(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
     for (n, found) in found.into_iter().enumerate() {
         let id = n + 1;
         client_proxy(&mut network, id, found.resp, dice).await?;
-        nodes.push(Node { id, http: found.http, resp: found.resp, host: Host::Container(found.container) });
+        nodes.push(Node { id, http: found.http, peer: None, resp: found.resp, host: Host::Container(found.container) });
     }
     let why = "the nodes are containers".to_owned();
     let missing = [Need::PeerProxy, Need::Strace, Need::LoopFs, Need::Fuse, Need::Clock];
+    let cluster = Cluster { nodes };
+    cluster.wait_all_ready().await?;
     Ok(Stage {
-        cluster: Cluster { nodes },
+        cluster,
         disks: BTreeMap::new(),
         network: Arc::new(network),
         clocks: None,
@@ -202,7 +204,7 @@ async fn processes(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
         };
         let process = Arc::new(Process::new(spec, incidents.clone()));
         lock(&processes).push(process.clone());
-        nodes.push(Node { id, http, resp, host: Host::Process(process) });
+        nodes.push(Node { id, http, peer: Some(peer), resp, host: Host::Process(process) });
     }
     let cluster = Cluster { nodes };
     for node in &cluster.nodes {

@@ -1,7 +1,8 @@
 //! The data directory: whose it is, and that only one process uses it.
 //!
 //! Invariant: a directory belongs to one node of one cluster for ever. What does not match is refused before
-//! anything in it is opened or changed; the facts are written once, atomically, before the first database is made.
+//! anything in it is opened or changed; the facts are written once, atomically, before the first database is made, and
+//! the names of the databases are durable before anything is written to them.
 //!
 //! The facts here are what a node must know before it can read the meta group's; those are the truth from then on.
 
@@ -51,6 +52,7 @@ impl Directory {
     pub fn open(config: &Config) -> Result<Directory> {
         let path = config.data_dir.clone();
         let refuse = |reason: String| Error::Directory { path: path.clone(), reason };
+        let new = !path.exists();
         fs::create_dir_all(&path).map_err(|why| refuse(format!("it cannot be made: {why}")))?;
         let lock = lock(&path).map_err(|why| refuse(format!("another process uses it ({why})")))?;
         let stored = match fs::read_to_string(path.join(FACTS)) {
@@ -71,6 +73,7 @@ impl Directory {
         for part in ["raft", "state", "snapshots"] {
             fs::create_dir_all(path.join(part)).map_err(|why| refuse(format!("{part}: {why}")))?;
         }
+        sync_names(&path, new).map_err(|why| refuse(format!("its names cannot be made durable: {why}")))?;
         Ok(Directory { path, facts, _lock: lock })
     }
 
@@ -224,6 +227,16 @@ fn lock(directory: &Path) -> io::Result<File> {
         Ok(file)
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Makes the names in the directory durable, and that of a new directory itself. Otherwise a power cut may leave the facts
+/// and take the databases, whatever was synced in them: the node would start as one that never voted.
+fn sync_names(directory: &Path, new: bool) -> io::Result<()> {
+    File::open(directory)?.sync_all()?;
+    match fs::canonicalize(directory)?.parent() {
+        Some(parent) if new => File::open(parent)?.sync_all(),
+        _ => Ok(()),
     }
 }
 

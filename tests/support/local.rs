@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{GroupId, Millis, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler};
-use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
+use holdfast::data::{self, Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
 use holdfast::store::{Batch, Engine};
@@ -159,5 +159,13 @@ impl<E: Engine> Target for Local<E> {
 
     fn select(&mut self, db: u8) {
         self.db = db;
+    }
+
+    fn audit(&mut self) {
+        while !self.in_flight.is_empty() {
+            self.apply_one();
+        }
+        let wrong = data::audit(&self.engine, GroupId(1), SlotRange::ALL, &self.counts);
+        assert_eq!(wrong, Ok(vec![]));
     }
 }

@@ -20,8 +20,12 @@ pub trait Target {
     /// Selects a database.
     fn select(&mut self, db: u8);
 
+    /// Panics if what is stored contradicts itself, where that can be seen.
+    fn audit(&mut self) {}
+
     /// Back to the start: no keys in any database, database 0, RESP2.
     fn reset(&mut self) {
+        self.audit();
         self.protocol(2);
         self.select(0);
         let reply = self.call(&words("FLUSHALL"));

@@ -14,6 +14,8 @@ const SERVICES: [&str; 3] = ["node1", "node2", "node3"];
 #[derive(Clone, Debug)]
 pub struct Container {
     id: String,
+    /// How often the engine had started it again before the run.
+    restarts: i64,
 }
 
 /// What was found out about a node's container.
@@ -32,8 +34,9 @@ pub async fn find() -> Result<Vec<Found>, String> {
         if id.is_empty() {
             return Err(format!("{service} is not up: docker-compose up -d"));
         }
-        let container = Container { id };
+        let mut container = Container { id, restarts: 0 };
         let about = container.inspect().await?;
+        container.restarts = about["RestartCount"].as_i64().unwrap_or(0);
         let published = |port: &str| -> Result<SocketAddr, String> {
             let binding = &about["NetworkSettings"]["Ports"][port][0];
             let number: Option<u16> = binding["HostPort"].as_str().and_then(|port| port.parse().ok());
@@ -75,6 +78,21 @@ impl Container {
 
     pub async fn resume(&self) -> Result<(), String> {
         docker(&["unpause", &self.id]).await.map(|_| ())
+    }
+
+    /// Panics in its log, and that the engine had to start it again: what the runner ends is not restarted.
+    pub async fn defects(&self) -> Result<Vec<String>, String> {
+        let output = Command::new("docker").args(["logs", &self.id]).output().await;
+        let output = output.map_err(|why| format!("docker: {why}"))?;
+        let log = [output.stdout, output.stderr].concat();
+        let log = String::from_utf8_lossy(&log);
+        let mut defects: Vec<String> =
+            log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect();
+        let restarts = self.inspect().await?["RestartCount"].as_i64().unwrap_or(0);
+        if restarts > self.restarts {
+            defects.push(format!("the container ended by itself {} times", restarts - self.restarts));
+        }
+        Ok(defects)
     }
 
     /// Its network namespace, while it runs.

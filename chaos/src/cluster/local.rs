@@ -173,6 +173,18 @@ impl Process {
         tail(&self.spec.log)
     }
 
+    /// Bytes in its log.
+    pub fn log_length(&self) -> u64 {
+        fs::metadata(&self.spec.log).map_or(0, |log| log.len())
+    }
+
+    /// The lines that came to its log after so many bytes.
+    pub fn log_since(&self, length: u64) -> Vec<String> {
+        let bytes = fs::read(&self.spec.log).unwrap_or_default();
+        let new = bytes.get(length as usize..).unwrap_or_default();
+        String::from_utf8_lossy(new).lines().map(str::to_owned).collect()
+    }
+
     /// Lines of its log that tell of a broken invariant.
     pub fn panics(&self) -> Vec<String> {
         let text = fs::read(&self.spec.log).unwrap_or_default();

@@ -39,6 +39,8 @@ pub enum Host {
 pub struct Node {
     pub id: usize,
     pub http: SocketAddr,
+    /// Where other nodes connect, without a proxy, if the runner can reach it.
+    pub peer: Option<SocketAddr>,
     /// Where its Redis clients connect, without a proxy.
     pub resp: SocketAddr,
     pub host: Host,
@@ -108,6 +110,15 @@ impl Node {
             Host::Process(process) => Some(process),
             Host::Container(_) => None,
         }
+    }
+
+    /// What its log tells of broken invariants, and its container of ends that nobody planned.
+    pub async fn defects(&self) -> Result<Vec<String>, String> {
+        let told = match &self.host {
+            Host::Process(process) => process.panics(),
+            Host::Container(container) => container.defects().await?,
+        };
+        Ok(told.into_iter().map(|line| format!("node {}: {line}", self.id)).collect())
     }
 
     /// Until it serves clients.

@@ -1,10 +1,10 @@
 //! A small ext4 in a file: it can be filled until nothing fits any more.
+//!
+//! Its files have block maps instead of extents. So nobody can reserve room in advance (`fallocate`), as RocksDB does for more
+//! than its log writes in minutes: on a full disk a node would have gone on in what it had reserved.
 
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::net::namespaces::run;
@@ -27,7 +27,7 @@ impl LoopFs {
         fs::create_dir_all(&mount).map_err(|why| format!("{}: {why}", mount.display()))?;
         let (image, mounted) = (image.display().to_string(), mount.display().to_string());
         // No blocks kept for root: the node may be root.
-        run("mkfs.ext4", &["-q", "-F", "-m", "0", &image])?;
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", "-O", "^extent,^64bit", &image])?;
         run("mount", &["-o", "loop", &image, &mounted])?;
         Ok(LoopFs { mount })
     }
@@ -39,18 +39,18 @@ impl LoopFs {
     /// Takes what room there is.
     pub fn fill(&self) -> io::Result<()> {
         let mut balloon = OpenOptions::new().create(true).append(true).open(self.mount.join(BALLOON))?;
-        let free = self.free()?;
-        let length = balloon.metadata()?.len();
-        // SAFETY: plain integers and an open descriptor. What it cannot take as a whole is taken in pieces below.
-        unsafe { libc::fallocate(balloon.as_raw_fd(), 0, length as i64, free as i64) };
-        let piece = [0u8; 4096];
-        loop {
-            match balloon.write_all(&piece) {
-                Ok(()) => {}
-                Err(why) if why.kind() == io::ErrorKind::StorageFull => return Ok(()),
-                Err(why) => return Err(why),
+        // The last block is taken by itself, and so is what somebody else gave back meanwhile.
+        for bytes in [1 << 20, 4096] {
+            let piece = vec![0u8; bytes];
+            loop {
+                match balloon.write_all(&piece) {
+                    Ok(()) => {}
+                    Err(why) if why.kind() == io::ErrorKind::StorageFull => break,
+                    Err(why) => return Err(why),
+                }
             }
         }
+        Ok(())
     }
 
     /// Gives the room back.
@@ -59,20 +59,6 @@ impl LoopFs {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         }
-    }
-
-    /// Bytes that still fit.
-    fn free(&self) -> io::Result<u64> {
-        let path = CString::new(self.mount.as_os_str().as_bytes()).map_err(io::Error::other)?;
-        let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: a terminated path and room for the answer, which all zeros are a valid value of.
-        let stat = unsafe {
-            if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            stat.assume_init()
-        };
-        Ok(stat.f_bavail * stat.f_frsize)
     }
 }
 

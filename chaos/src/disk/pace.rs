@@ -42,11 +42,10 @@ impl Pace {
         Ok(pace)
     }
 
-    /// The longest sync that ended after that moment.
-    pub fn longest_since(&self, moment: Instant) -> Duration {
+    /// How long the syncs took that ended after that moment.
+    pub fn since(&self, moment: Instant) -> Vec<Duration> {
         let syncs = lock(&self.syncs);
-        let since = syncs.iter().rev().take_while(|(end, _)| *end >= moment);
-        since.map(|(_, length)| *length).max().unwrap_or(Duration::ZERO)
+        syncs.iter().rev().take_while(|(end, _)| *end >= moment).map(|(_, length)| *length).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Context, Done};
 use crate::disk::Disk;
@@ -14,6 +14,10 @@ use crate::stage::Claim;
 const SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(300));
 /// How long a node may go on after its disk began to fail: it notices when it next writes.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+/// A full disk is filled again so often.
+const REFILL: Duration = Duration::from_millis(200);
+/// What a node says when its log cannot be written.
+const LAST_WORDS: &str = "the raft log could not be written";
 
 /// Lets every sync of a node take long.
 pub async fn slow(context: &mut Context<'_>) -> Result<Option<Done>, String> {
@@ -59,15 +63,26 @@ pub async fn full(context: &mut Context<'_>) -> Result<Option<Done>, String> {
     let failed = |what: &str, why: std::io::Error| format!("{what} of node {victim}: {why}");
     let from = context.now();
     process.expect_end();
-    disk.fill().map_err(|why| failed("filling the disk", why))?;
-    let ended = process.wait_end(END_TIMEOUT).await;
+    let patience = Instant::now() + END_TIMEOUT;
+    // What the node itself gives back, an old log for example, is taken as well.
+    let ended = loop {
+        disk.fill().map_err(|why| failed("filling the disk", why))?;
+        let ended = process.wait_end(REFILL).await;
+        if ended.is_some() || Instant::now() > patience {
+            break ended;
+        }
+    };
     sleep(context.lengths.shortest).await;
     disk.empty().map_err(|why| failed("making room on the disk", why))?;
     let note = match ended {
         Some(status) if status.success() => return Err(format!("node {victim} ended well on a full disk")),
         Some(status) => {
+            let said = process.log_tail();
+            if !said.contains(LAST_WORDS) {
+                return Err(format!("node {victim} ended with {status} on a full disk without saying why:\n{said}"));
+            }
             node.start().await?;
-            format!("node {victim} ended with {status}")
+            format!("node {victim} ended with {status} after {} ms", (context.now() - from) / 1_000_000)
         }
         None => {
             process.expect_life();

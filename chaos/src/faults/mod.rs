@@ -18,7 +18,7 @@ use crate::kinds::Kind;
 use crate::stage::Stage;
 
 /// What a fault did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Done {
     /// Nodes whose clients may see errors.
     pub victims: BTreeSet<usize>,

@@ -22,5 +22,7 @@ pub async fn step(actor: &mut Actor, keys: &Keys) -> Result<(), String> {
         _ => ("get", Value::Null, command(["GET", &key]), false),
     };
     let Some(exchange) = actor.ask(command).await else { return Ok(()) };
-    actor.record(op, Some(&key), arg, exchange.start, &exchange.fate(0), writes, as_json)
+    let fate = exchange.fate(0);
+    keys.expiring.came(&fate);
+    actor.record(op, Some(&key), arg, exchange.start, &fate, writes, as_json)
 }

@@ -1,13 +1,15 @@
 //! The keys that clients share. A key is used for so many operations, then another takes its place, so that the judge has
 //! many short histories instead of few endless ones; all are read once more in the end.
+//!
+//! A key with a few unknown outcomes is replaced as well: every one of them may have happened or not, at any time since, and
+//! a judge that has to try all cases doubles its work with each.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use super::actor::as_json;
+use super::actor::{Fate, as_json};
 use crate::history::lock;
 use crate::resp::{Command, Reply, command};
 
@@ -68,22 +70,53 @@ pub fn balances(accounts: &[String], items: &[Reply]) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// A family of keys with a number that rises after so many uses.
+/// A family of keys with a number that rises after so many uses, or so many unknown outcomes.
 pub struct Generations {
     prefix: &'static str,
-    uses: AtomicU64,
     uses_each: u64,
+    doubts_each: u64,
+    newest: Mutex<Generation>,
+}
+
+#[derive(Default)]
+struct Generation {
+    number: u64,
+    uses: u64,
+    doubts: u64,
+}
+
+impl Generation {
+    fn end(&mut self) {
+        *self = Generation { number: self.number + 1, ..Generation::default() };
+    }
 }
 
 impl Generations {
-    const fn new(prefix: &'static str, uses_each: u64) -> Generations {
-        Generations { prefix, uses: AtomicU64::new(0), uses_each }
+    const fn new(prefix: &'static str, uses_each: u64, doubts_each: u64) -> Generations {
+        let newest = Mutex::new(Generation { number: 0, uses: 0, doubts: 0 });
+        Generations { prefix, uses_each, doubts_each, newest }
     }
 
     /// The prefix of the keys to use now.
     pub fn current(&self) -> String {
-        let generation = self.uses.fetch_add(1, Ordering::Relaxed) / self.uses_each;
-        format!("{}{generation}", self.prefix)
+        let mut newest = lock(&self.newest);
+        if newest.uses == self.uses_each {
+            newest.end();
+        }
+        newest.uses += 1;
+        format!("{}{}", self.prefix, newest.number)
+    }
+
+    /// What came of an operation on these keys. One of an older generation counts as well: it does no harm.
+    pub fn came(&self, fate: &Fate) {
+        if !matches!(fate, Fate::Doubt(..)) {
+            return;
+        }
+        let mut newest = lock(&self.newest);
+        newest.doubts += 1;
+        if newest.doubts == self.doubts_each {
+            newest.end();
+        }
     }
 }
 
@@ -103,13 +136,14 @@ pub struct Keys {
 impl Default for Keys {
     fn default() -> Keys {
         Keys {
-            registers: Generations::new("r", 600),
-            several: Generations::new("m", 150),
-            counters: Generations::new("c", 2000),
-            watched: Generations::new("w", 400),
-            sets: Generations::new("s", 300),
-            transactions: Generations::new("t", 300),
-            expiring: Generations::new("x", 120),
+            registers: Generations::new("r", 600, 16),
+            several: Generations::new("m", 150, 4),
+            // Any number of unknown outcomes of these is decided at once.
+            counters: Generations::new("c", 2000, u64::MAX),
+            watched: Generations::new("w", 400, u64::MAX),
+            sets: Generations::new("s", 300, u64::MAX),
+            transactions: Generations::new("t", 300, u64::MAX),
+            expiring: Generations::new("x", 120, 8),
             bank: tokio::sync::Mutex::default(),
             used: Mutex::default(),
         }
@@ -124,5 +158,23 @@ impl Keys {
 
     pub fn last_reads(&self) -> Vec<LastRead> {
         lock(&self.used).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_ends_with_its_uses_or_its_doubts() {
+        let keys = Generations::new("k", 3, 2);
+        let used: Vec<String> = (0..5).map(|_| keys.current()).collect();
+        assert_eq!(used, ["k0", "k0", "k0", "k1", "k1"]);
+        keys.came(&Fate::Doubt("gone".into(), 1));
+        keys.came(&Fate::Refused("no".into(), 1));
+        keys.came(&Fate::Done(Reply::Nil, 1));
+        assert_eq!(keys.current(), "k1");
+        keys.came(&Fate::Doubt("gone".into(), 2));
+        assert_eq!(keys.current(), "k2");
     }
 }

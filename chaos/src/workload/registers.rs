@@ -55,7 +55,9 @@ pub async fn single(actor: &mut Actor, keys: &Keys) -> Result<(), String> {
     let key = key(actor, keys);
     let act = act(actor, key);
     let Some(exchange) = actor.ask(act.command).await else { return Ok(()) };
-    actor.record(act.op, Some(&act.key), act.arg, exchange.start, &exchange.fate(0), act.writes, as_json)
+    let fate = exchange.fate(0);
+    keys.registers.came(&fate);
+    actor.record(act.op, Some(&act.key), act.arg, exchange.start, &fate, act.writes, as_json)
 }
 
 /// Several commands in one write.
@@ -71,7 +73,9 @@ pub async fn pipelined(actor: &mut Actor, keys: &Keys) -> Result<(), String> {
     let commands: Vec<Command> = acts.iter().map(|act| act.command.clone()).collect();
     let exchange = actor.exchange(&commands).await;
     for (n, act) in acts.into_iter().enumerate() {
-        actor.record(act.op, Some(&act.key), act.arg, exchange.start, &exchange.fate(n), act.writes, as_json)?;
+        let fate = exchange.fate(n);
+        keys.registers.came(&fate);
+        actor.record(act.op, Some(&act.key), act.arg, exchange.start, &fate, act.writes, as_json)?;
     }
     Ok(())
 }
@@ -100,7 +104,9 @@ pub async fn several(actor: &mut Actor, keys: &Keys) -> Result<(), String> {
                 values.insert(name, json!(value));
             }
             let Some(exchange) = actor.ask(command(words)).await else { return Ok(()) };
-            actor.record("mset", None, Value::Object(values), exchange.start, &exchange.fate(0), true, as_json)
+            let fate = exchange.fate(0);
+            keys.several.came(&fate);
+            actor.record("mset", None, Value::Object(values), exchange.start, &fate, true, as_json)
         }
         _ => {
             let mut acts = Vec::new();
@@ -117,6 +123,7 @@ pub async fn several(actor: &mut Actor, keys: &Keys) -> Result<(), String> {
             }
             let commands = acts.iter().map(|act| act.command.clone()).collect();
             let Some((start, fate)) = actor.multi(commands).await else { return Ok(()) };
+            keys.several.came(&fate);
             let writes = acts.iter().any(|act| act.writes);
             let arg = acts.into_iter().map(|act| json!([act.op, act.key, act.arg])).collect();
             actor.record("multi", None, arg, start, &fate, writes, as_json)
@@ -146,5 +153,6 @@ pub async fn compare_and_set(actor: &mut Actor, keys: &Keys) -> Result<(), Strin
     if !matches!(fate, Fate::Done(..)) {
         actor.disconnect();
     }
+    keys.registers.came(&fate);
     actor.record("cas", Some(&key), json!([as_json(&old), new]), start, &fate, true, |_| json!(1))
 }

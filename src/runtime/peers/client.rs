@@ -19,6 +19,9 @@ use crate::host::Envelope;
 /// First pause after a lost stream; it doubles up to the last, each with half of it left to chance.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A dial without an answer for this long is begun anew. The system would repeat its first packet after a second only:
+/// nodes that were cut off would be apart for up to a second after the network is well, and elect nobody meanwhile.
+const DIAL_PATIENCE: Duration = Duration::from_millis(300);
 /// A connection without a sign of life for this long is probed, and given up after as long again.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A stream of raft messages that has none sends an empty frame this often.
@@ -157,7 +160,7 @@ async fn dial(address: &str) -> Result<Client, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|why| Status::invalid_argument(format!("{address} is no address: {why}")))?
         .tcp_nodelay(true)
-        .connect_timeout(KEEPALIVE)
+        .connect_timeout(DIAL_PATIENCE)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
