@@ -73,7 +73,8 @@ fn parse(args: &[Bytes], bytes_max: u64) -> Result<Vec<Step>> {
         let mut step = Step { field, offset, act: act(0, overflow) };
         if step.writes() {
             step.act = act(options.integer()?, overflow);
-            // Longer than the longest string by the last bits only: no reply of Redis says so, but no string is.
+            // Redis looks at the first bit only, and lets a string outgrow the longest one by the last bits. Here a
+            // string is one bulk of one entry of the log.
             if step.end().div_ceil(8) > bytes_max {
                 return Err(Failure::line(BAD_OFFSET));
             }

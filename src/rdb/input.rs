@@ -99,7 +99,7 @@ impl Input {
         Ok(())
     }
 
-    /// As many items as a length says, at least one. Each takes a byte or more, so the length cannot outrun them.
+    /// As many items as a length says. Each takes a byte or more, so the length cannot outrun what is there.
     pub fn many<T>(&mut self, mut item: impl FnMut(&mut Input) -> Result<T>) -> Result<Vec<T>> {
         let mut items = Vec::new();
         for _ in 0..self.length()? {

@@ -89,12 +89,16 @@ pub fn dump(object: &Object, packed: bool) -> Bytes {
 
 /// A value for a Redis that reads this version of the format and none later, from 10 on.
 pub fn dump_as(object: &Object, packed: bool, version: u16) -> Bytes {
-    let mut payload = write::object(object, packed, version);
-    payload.reserve(FOOTER_BYTES);
-    payload.extend_from_slice(&version.to_le_bytes());
-    let checksum = crc64::checksum(&payload);
-    payload.extend_from_slice(&checksum.to_le_bytes());
-    payload.into()
+    sealed(write::object(object, packed, version), version)
+}
+
+/// A type and a value with the footer that makes them a payload.
+pub fn sealed(mut body: Vec<u8>, version: u16) -> Bytes {
+    body.reserve(FOOTER_BYTES);
+    body.extend_from_slice(&version.to_le_bytes());
+    let checksum = crc64::checksum(&body);
+    body.extend_from_slice(&checksum.to_le_bytes());
+    body.into()
 }
 
 #[cfg(test)]

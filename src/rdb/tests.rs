@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, FOOTER_BYTES, Object, crc64, dump, dump_as, load};
+use super::{Error, FOOTER_BYTES, Object, dump, dump_as, load};
 use crate::base::Rng;
 
 fn word(text: &str) -> Bytes {
@@ -23,10 +23,7 @@ fn zset(members: &[(&str, f64)]) -> Object {
 
 /// Type and value with a footer.
 fn sealed(body: &[u8]) -> Bytes {
-    let mut payload = body.to_vec();
-    payload.extend_from_slice(&10u16.to_le_bytes());
-    payload.extend_from_slice(&crc64::checksum(&payload).to_le_bytes());
-    payload.into()
+    super::sealed(body.to_vec(), 10)
 }
 
 /// What redis-server 7.0.15 gives for a value, and whether it keeps that in one piece.
