@@ -277,6 +277,8 @@ impl Grammar {
         match self.rng.below(3) {
             0 => args.insert(at, Bytes::from_static(b"{t}extra")),
             1 => args.truncate(at),
+            // What has one score for all members keeps it.
+            _ if args.get(1).is_some_and(|key| key.starts_with(b"{t}y")) => {}
             _ if at < args.len() && !args[at].starts_with(b"{t}") => args[at] = self.parameter("junk"),
             _ => {}
         }

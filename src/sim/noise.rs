@@ -31,6 +31,10 @@ const DIALECT: Dialect = Dialect { databases: &["12", "13", "14", "15", "16", "-
 /// Milliseconds between a block and the deadline that tells its time.
 const MOMENT_MS: u64 = 1_000_000_000_000;
 
+/// How often a command with deadlines is drawn for each of the others, which are many: time is where the cluster around
+/// the commands can be wrong.
+const TIMED_WEIGHT: usize = 3;
+
 /// Draws blocks and probes.
 pub struct Noise {
     all: Grammar,
@@ -45,7 +49,9 @@ impl Noise {
             table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.is_write())
                 && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT")
         };
-        let lines = || SYNTAX.iter().copied();
+        let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
+        let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };
+        let lines = || SYNTAX.iter().flat_map(|line| std::iter::repeat_n(*line, times(line)));
         Noise {
             all: Grammar::new(
                 rng.fork(),
