@@ -63,6 +63,8 @@ pub(super) fn pfmerge(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     sketch.merge(&union, context.keys.thresholds.hll_sparse_bytes_max)?;
     sketch.forget_count();
     context.set_built(&args[1], before.as_ref(), sketch.into_bytes().freeze());
+    // Redis tells watchers even if the union was there already.
+    context.keys.touch(context.db, &args[1]);
     Ok(Value::OK)
 }
 
@@ -138,7 +140,7 @@ mod tests {
 
     use crate::command::testing::Session;
     use crate::command::{Call, Error, execute_encoded};
-    use crate::data::Mode;
+    use crate::data::{Mode, Touched};
     use crate::resp::Protocol;
 
     #[test]
@@ -162,5 +164,17 @@ mod tests {
         assert_eq!(local(&mut session), Ok(Bytes::from_static(b":3\r\n")));
         session.check(&[("PFADD k a", ":0")]);
         assert_eq!(local(&mut session), Ok(Bytes::from_static(b":3\r\n")));
+    }
+
+    #[test]
+    fn watchers_hear_of_a_union_that_was_there_already() {
+        let mut session = Session::new();
+        session.check(&[("PFADD k a b", ":1")]);
+        let before = session.world.store.clone();
+        session.world.touched.clear();
+        session.check(&[("PFMERGE k k", "+OK")]);
+        session.check(&[("PFMERGE k", "+OK")]);
+        assert_eq!(session.world.touched, [Touched::Key(0, "k".into()), Touched::Key(0, "k".into())]);
+        assert_eq!(session.world.store, before);
     }
 }

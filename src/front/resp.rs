@@ -29,8 +29,8 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// An output buffer that grew beyond this is given back once it is sent.
 const OUT_BYTES_KEPT: usize = 64 << 10;
-/// Requests of one connection that are planned together.
-const BATCH_REQUESTS_MAX: usize = 1024;
+/// Requests of one connection that are planned together: more of them gain little, and others wait while they run.
+const BATCH_REQUESTS_MAX: usize = 256;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
     limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;

@@ -42,6 +42,8 @@ pub struct Bounds {
     pub frames_in_flight_max: usize,
     /// Bytes after which a frame is full; one submission always fits.
     pub frame_bytes_max: usize,
+    /// Units after which it is full: small requests may ask for large replies.
+    pub frame_units_max: usize,
     /// Bytes of submissions that may be unanswered here.
     pub bytes_max: usize,
 }
@@ -53,6 +55,7 @@ impl Default for Bounds {
             backoff: Duration::from_millis(10),
             frames_in_flight_max: 4,
             frame_bytes_max: crate::base::limits::ENTRY_BYTES_TARGET,
+            frame_units_max: 2048,
             bytes_max: crate::base::limits::MACHINE_QUEUE_BYTES_MAX,
         }
     }

@@ -66,6 +66,27 @@ impl<T> Outbox<T> {
         refused
     }
 
+    /// Appends items with their weights, and for one that finds no room what takes its place, room or not: it should
+    /// be small. Nothing is kept while no stream is there to take it.
+    pub fn push_or(&self, items: impl IntoIterator<Item = (T, usize)>, instead: impl Fn(T) -> (T, usize)) {
+        let waker = {
+            let mut inner = self.inner.lock();
+            if inner.stream == 0 {
+                return;
+            }
+            for (item, bytes) in items {
+                let fits = inner.bytes == 0 || inner.bytes + bytes <= self.bytes_max;
+                let (item, bytes) = if fits { (item, bytes) } else { instead(item) };
+                inner.bytes += bytes;
+                inner.items.push_back((item, bytes));
+            }
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Empties the box and opens it for a new stream; an older one gets nothing any more.
     pub fn open(self: &Arc<Self>) -> Drain<T> {
         let (stream, waker) = {
@@ -148,6 +169,19 @@ mod tests {
         let _drain = outbox.open();
         assert_eq!(outbox.push([(1, 8), (2, 8), (3, 1)]), 2);
         assert_eq!(outbox.bytes(), 8);
+    }
+
+    #[test]
+    fn rule_40_what_takes_the_place_of_a_large_item_always_fits() {
+        let outbox = Arc::new(Outbox::new(10));
+        let small = |item: i32| (-item, 1);
+        outbox.push_or([(1, 8)], small);
+        assert_eq!(outbox.bytes(), 0, "closed");
+        let mut drain = outbox.open();
+        outbox.push_or([(1, 8), (2, 8), (3, 1), (4, 8)], small);
+        assert_eq!(outbox.bytes(), 11);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        assert_eq!(runtime.block_on(drain.next()), Some(vec![1, -2, 3, -4]));
     }
 
     #[test]

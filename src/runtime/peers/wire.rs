@@ -153,6 +153,18 @@ pub fn answer_weight(answer: &pb::Answer) -> usize {
     }
 }
 
+/// An answer that says of replies only that they may be asked for again.
+pub fn without_replies(answer: pb::Answer) -> (pb::Answer, usize) {
+    let answer = match answer.result {
+        Some(pb::answer::Result::Replies(_)) => {
+            pb::Answer { result: Some(pb::answer::Result::Unknown(pb::Nothing {})), ..answer }
+        }
+        _ => answer,
+    };
+    let bytes = answer_weight(&answer);
+    (answer, bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

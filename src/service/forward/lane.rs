@@ -304,7 +304,8 @@ impl Lane {
             Frame { clients: Vec::new(), units: Vec::new(), bytes: 0, attempt: None, doubt: false, only_reads };
         for _ in 0..self.waiting.len() {
             let Some(item) = self.waiting.pop_front() else { break };
-            if item.only_reads != only_reads || frame.bytes >= bounds.frame_bytes_max {
+            let is_full = frame.bytes >= bounds.frame_bytes_max || frame.units.len() >= bounds.frame_units_max;
+            if item.only_reads != only_reads || is_full {
                 self.waiting.push_back(item);
                 continue;
             }

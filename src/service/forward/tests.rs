@@ -229,3 +229,21 @@ fn frames_under_way_are_bounded_and_what_waits_shares_the_next() {
     assert_eq!(next.units.len(), 16);
     assert_eq!(next.origin.expect("numbered").acknowledged_below, 2);
 }
+
+#[test]
+fn rule_40_a_frame_has_at_most_so_many_units() {
+    let mut bench = Bench::led_by(2);
+    let most = Bounds::default().frame_units_max;
+    for client in 0..most as u64 + 10 {
+        bench.submit(0, client, "k");
+    }
+    let sizes: Vec<usize> = bench
+        .flush(0)
+        .iter()
+        .map(|output| match output {
+            Output::Send(_, _, submission) => submission.units.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sizes, [most, 10]);
+}
