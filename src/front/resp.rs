@@ -31,6 +31,10 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const OUT_BYTES_KEPT: usize = 64 << 10;
 /// Requests of one connection that are planned together: more of them gain little, and others wait while they run.
 const BATCH_REQUESTS_MAX: usize = 256;
+/// So many of a connection of which nothing is known yet.
+const BATCH_REQUESTS_FIRST: usize = 16;
+/// Reply bytes of one batch to aim at: they are in memory as a whole, on the way from another node several times.
+const BATCH_REPLY_BYTES_TARGET: usize = 1 << 20;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
     limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;
@@ -85,6 +89,7 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) 
         decoder: Decoder::default(),
         input: BytesMut::with_capacity(READ_BYTES_MIN),
         read_bytes: READ_BYTES_MIN,
+        batch_requests: BATCH_REQUESTS_FIRST,
         requests: VecDeque::new(),
         out: BytesMut::new(),
         handshake: Instant::now() + HANDSHAKE_TIMEOUT,
@@ -102,6 +107,8 @@ struct Connection {
     input: BytesMut,
     /// Room to make for the next read.
     read_bytes: usize,
+    /// Requests to plan together next.
+    batch_requests: usize,
     requests: VecDeque<Vec<Bytes>>,
     out: BytesMut,
     /// Until then a client must have authenticated, and have read what it was told until then.
@@ -138,7 +145,7 @@ impl Connection {
         loop {
             let mut broken = None;
             // What one may declare can change with AUTH: until then one request at a time.
-            let most = if self.session.is_authenticated() { BATCH_REQUESTS_MAX } else { 1 };
+            let most = if self.session.is_authenticated() { self.batch_requests } else { 1 };
             let bounds = self.service.bounds(&self.session);
             while self.requests.len() < most {
                 match self.decoder.decode(&mut self.input, &bounds) {
@@ -153,13 +160,16 @@ impl Connection {
             if self.requests.is_empty() && broken.is_none() {
                 return Ok(Flow::Continue);
             }
+            let (asked, mut replied) = (self.requests.len(), 0);
             let mut flow = Flow::Continue;
             while flow == Flow::Continue && !self.requests.is_empty() {
                 flow = self.service.handle_batch(&mut self.session, &mut self.requests, &mut self.out).await;
+                replied += self.out.len();
                 if !self.requests.is_empty() {
                     self.send().await?;
                 }
             }
+            self.batch_requests = next_batch(self.batch_requests, asked, replied);
             if let Some(error) = broken.filter(|_| flow == Flow::Continue) {
                 Value::error(format!("ERR {error}")).encode(self.session.protocol(), &mut self.out);
                 flow = Flow::Close;
@@ -240,5 +250,33 @@ impl Connection {
             self.service.stats().received(self.session.client.id, read);
         }
         Ok(read > 0)
+    }
+}
+
+/// How many requests to plan together after `asked` of at most `most` were answered with `replied` bytes: as many as
+/// aim at the target, and not many more than before.
+fn next_batch(most: usize, asked: usize, replied: usize) -> usize {
+    if replied > BATCH_REPLY_BYTES_TARGET {
+        (asked * BATCH_REPLY_BYTES_TARGET / replied).max(1)
+    } else if asked == most && replied <= BATCH_REPLY_BYTES_TARGET / 2 {
+        (most * 2).min(BATCH_REQUESTS_MAX)
+    } else {
+        most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_40_batches_follow_the_size_of_their_replies() {
+        let target = BATCH_REPLY_BYTES_TARGET;
+        assert_eq!(next_batch(16, 16, 80), 32, "full, and little to say");
+        assert_eq!(next_batch(256, 256, 80), BATCH_REQUESTS_MAX);
+        assert_eq!(next_batch(64, 3, 80), 64, "not full: nothing new is known");
+        assert_eq!(next_batch(64, 64, target * 3 / 4), 64, "twice as many would be too many");
+        assert_eq!(next_batch(64, 64, 64 << 16), 16, "64 KiB each");
+        assert_eq!(next_batch(16, 1, 100 * target), 1);
     }
 }
