@@ -17,7 +17,7 @@ pub const TOKEN_BYTES: usize = 10;
 const EXACTLY_ONCE: &str = "exactly once";
 const REAL_TIME: &str = "real-time order";
 
-/// Judges the history of one key that only ever saw `APPEND key token`, `GET key`, `GETEX key` and `STRLEN key`. `last` is its
+/// Judges the history of one key that only ever saw `APPEND key token`, `GET key` and `STRLEN key`. `last` is its
 /// value after everything is over. Refused operations are part of the history here.
 pub fn check_tokens(history: &[Operation], last: &[u8]) -> Result<(), Violation> {
     if !last.len().is_multiple_of(TOKEN_BYTES) {
@@ -75,7 +75,7 @@ pub fn check_tokens(history: &[Operation], last: &[u8]) -> Result<(), Violation>
     check_order(steps)
 }
 
-/// Judges the history of one key that only ever saw `INCR key`, `GET key` and `GETEX key`; `last` is its value in the end.
+/// Judges the history of one key that only ever saw `INCR key` and `GET key`; `last` is its value in the end.
 pub fn check_counter(history: &[Operation], last: u64) -> Result<(), Violation> {
     let mut steps = Vec::with_capacity(history.len());
     let mut replies: BTreeMap<u64, &Operation> = BTreeMap::new();
