@@ -39,13 +39,13 @@ impl Context<'_, '_> {
     }
 
     /// Sets a key; see [`Keyspace::set`]. A deadline that has passed removes it instead: what the log carries is
-    /// never a key that is already dead.
+    /// never a key that is already dead. Watchers hear of it, though it never was: as in Redis, it was set.
     pub fn set(&mut self, key: &Bytes, before: Option<&Head>, head: Head) {
         let dead = head.deadline.is_some_and(|deadline| deadline <= self.now());
         match before {
             _ if !dead => self.keys.set(self.db, key, before, head),
             Some(before) => self.keys.remove(self.db, key, before),
-            None => {}
+            None => self.keys.touch(self.db, key),
         }
     }
 

@@ -342,6 +342,7 @@ fn length_reply(length: usize) -> Value {
 #[cfg(test)]
 mod tests {
     use crate::command::testing::Session;
+    use crate::data::Touched;
 
     #[test]
     fn set_and_its_options() {
@@ -409,8 +410,11 @@ mod tests {
     fn a_deadline_in_the_past_is_a_removal() {
         let mut session = Session::new();
         session.check(&[("SET k v", "+OK"), ("GETEX k EXAT 1", "$1 v"), ("GET k", "$-1")]);
-        session.check(&[("SET k v", "+OK"), ("SET k w PXAT 1", "+OK"), ("GET k", "$-1"), ("SET k v PXAT 1", "+OK")]);
+        session.check(&[("SET k v", "+OK"), ("SET k w PXAT 1", "+OK"), ("GET k", "$-1")]);
+        session.world.touched.clear();
+        session.check(&[("SET k v PXAT 1", "+OK")]);
         assert_eq!((session.world.counts.keys[0], session.world.store.len()), (0, 0));
+        assert_eq!(session.world.touched, [Touched::Key(0, "k".into())], "a watcher of the missing key hears of it");
     }
 
     #[test]
