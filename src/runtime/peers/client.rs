@@ -22,6 +22,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A dial without an answer for this long is begun anew. The system would repeat its first packet after a second only:
 /// nodes that were cut off would be apart for up to a second after the network is well, and elect nobody meanwhile.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
+/// A stream that the peer has not accepted for this long is begun anew.
+const STREAM_PATIENCE: Duration = Duration::from_secs(2);
 /// A connection without a sign of life for this long is probed, and given up after as long again.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A stream of raft messages that has none sends an empty frame this often.
@@ -45,7 +47,7 @@ pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
         // about.
         let frames = peer.raft.open().timeout_repeating(tokio::time::interval(PULSE));
         let frames = frames.map(|messages| pb::RaftFrame { messages: messages.unwrap_or_default() });
-        let mut end = client.raft(peers.request(&peer, frames)).await?.into_inner();
+        let mut end = accepted(client.raft(peers.request(&peer, frames))).await?.into_inner();
         tracing::info!(peer = %peer.id, address, "connected");
         let _down = Quiet { peer: &peer };
         while end.message().await?.is_some() {}
@@ -70,7 +72,7 @@ pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Ar
     keep("forward", peer.id, rng, || async {
         let mut client = dial(&peer.address()).await?;
         let frames = peer.forward.open().map(|batches| pb::ForwardFrame { batches });
-        let mut answers = client.forward(peers.request(&peer, frames)).await?.into_inner();
+        let mut answers = accepted(client.forward(peers.request(&peer, frames))).await?.into_inner();
         inbound.link(peer.id, true);
         // Whatever ends this stream, also a cancelled task, the batches on it are without an answer.
         let _down = Down { inbound: &inbound, peer: peer.id };
@@ -154,6 +156,12 @@ where
         tokio::time::sleep(half + Duration::from_micros(rng.below(half.as_micros() as u64 + 1))).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// The call's beginning: what nobody answers must not be waited for for ever.
+async fn accepted<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = |_| Status::unavailable("the peer did not accept the stream in time");
+    tokio::time::timeout(STREAM_PATIENCE, call).await.map_err(late)?
 }
 
 async fn dial(address: &str) -> Result<Client, Status> {
