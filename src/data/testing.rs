@@ -35,8 +35,23 @@ impl World {
 
     /// Works on the keyspace.
     pub fn keys<T>(&mut self, work: impl FnOnce(&mut Keyspace<'_>) -> T) -> T {
+        let mut records = std::mem::take(&mut self.store);
+        let result = self.keys_over(&mut records, work);
+        self.store = records;
+        result
+    }
+
+    /// Works on the keyspace, and returns how many bytes of records that writes or deletes: what an entry carries.
+    pub fn written(&mut self, work: impl FnOnce(&mut Keyspace<'_>)) -> usize {
+        let mut counting = Counting { records: std::mem::take(&mut self.store), bytes: 0 };
+        self.keys_over(&mut counting, work);
+        self.store = counting.records;
+        counting.bytes
+    }
+
+    fn keys_over<T>(&mut self, store: &mut dyn Write, work: impl FnOnce(&mut Keyspace<'_>) -> T) -> T {
         work(&mut Keyspace {
-            store: &mut self.store,
+            store,
             group: GroupId(1),
             slots: SlotRange::ALL,
             moment: self.moment,
@@ -48,26 +63,6 @@ impl World {
             usage: &self.usage,
             manner: Manner::default(),
         })
-    }
-
-    /// Works on the keyspace, and returns how many bytes of records that writes or deletes: what an entry carries.
-    pub fn written(&mut self, work: impl FnOnce(&mut Keyspace<'_>)) -> usize {
-        let mut counting = Counting { records: std::mem::take(&mut self.store), bytes: 0 };
-        work(&mut Keyspace {
-            store: &mut counting,
-            group: GroupId(1),
-            slots: SlotRange::ALL,
-            moment: self.moment,
-            mode: self.mode,
-            counts: &mut self.counts,
-            touched: &mut self.touched,
-            rng: &mut self.rng,
-            thresholds: self.thresholds,
-            usage: &self.usage,
-            manner: Manner::default(),
-        });
-        self.store = counting.records;
-        counting.bytes
     }
 
     /// Recounts everything: counts, expiry index and elements must be those of the heads.
