@@ -8,6 +8,8 @@
 
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -19,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use resp::{Client, PATIENCE, Reply, free_ports, info};
+use ports::free_ports;
+use resp::{Client, PATIENCE, Reply, info};
 
 /// One cluster at a time: they would fight for the cores and their elections would mean nothing.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

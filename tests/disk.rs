@@ -6,6 +6,8 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/resp.rs"]
 #[expect(dead_code, reason = "a node on a failed disk is asked for nothing but data")]
 mod resp;
@@ -19,7 +21,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resp::{Client, PATIENCE, Reply, free_ports};
+use ports::free_ports;
+use resp::{Client, PATIENCE, Reply};
 
 /// What a write carries: large, so that a disk is full soon.
 const VALUE_BYTES: usize = 64 << 10;

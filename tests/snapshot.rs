@@ -6,6 +6,8 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/resp.rs"]
 mod resp;
 
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use holdfast::base::NodeId;
 use holdfast::runtime::{Config, Running, start};
-use resp::{Client, PATIENCE, Reply, free_ports, info};
+use ports::free_ports;
+use resp::{Client, PATIENCE, Reply, info};
 
 const KEYS: usize = 600;
 

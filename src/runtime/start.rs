@@ -26,7 +26,7 @@ use super::running::{Running, Threads};
 use super::stop::Stop;
 use super::telemetry::Sampler;
 use super::views::Cell;
-use super::{Error, Result, clock, facts, log_writer, process, telemetry, worker};
+use super::{Error, Result, clock, facts, log_writer, process, telemetry, threads, worker};
 use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
 use crate::host::{self, GroupStart, Host, meta};
 use crate::machine::{self, Machine, State};
@@ -177,10 +177,10 @@ pub(super) fn start_on(
             }
         });
     }
-    tokio::spawn(Forwarding::keep_time(core.clone()));
-    tokio::spawn(keep_map(core.clone()));
-    tokio::spawn(report_replay(core.clone()));
-    tokio::spawn(membership::keep_registered(core.clone()));
+    threads::spawn_task("time of forwarding", Forwarding::keep_time(core.clone()));
+    threads::spawn_task("cluster map", keep_map(core.clone()));
+    threads::spawn_task("report of the replay", report_replay(core.clone()));
+    threads::spawn_task("registration", membership::keep_registered(core.clone()));
 
     let node: Arc<dyn Node> = Arc::new(RuntimeNode::new(core.clone(), rng.fork()));
     let service = Service::new(node, service_options(&core.config, resp_address));

@@ -1,26 +1,39 @@
-//! Threads whose end is never silent.
+//! Threads and tasks whose end is never silent.
 
+use std::future::Future;
 use std::io;
-use std::mem;
 use std::thread::{self, JoinHandle};
 
 /// Starts a named thread. If its body panics the process ends: the others would wait for it for ever, and what it
 /// had promised is unknown.
 pub fn spawn(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(move || {
-        let fuse = Fuse;
+    let name = name.into();
+    thread::Builder::new().name(name.clone()).spawn(move || {
+        let _fuse = Fuse { name };
         body();
-        mem::forget(fuse);
     })
 }
 
-struct Fuse;
+/// Starts a task that the node cannot do without, on the tokio runtime of the caller. If it panics the process ends,
+/// as with [`spawn`]; tokio by itself would go on without it.
+pub fn spawn_task(name: impl Into<String>, body: impl Future<Output = ()> + Send + 'static) {
+    let fuse = Fuse { name: name.into() };
+    tokio::spawn(async move {
+        let _fuse = fuse;
+        body.await;
+    });
+}
+
+struct Fuse {
+    name: String,
+}
 
 impl Drop for Fuse {
     fn drop(&mut self) {
-        // The panic's own message was printed already.
-        let name = thread::current().name().unwrap_or("nameless").to_owned();
-        eprintln!("holdfast: the thread \"{name}\" failed; stopping at once");
-        std::process::abort();
+        if thread::panicking() {
+            // The panic's own message was printed already.
+            eprintln!("holdfast: \"{}\" failed; stopping at once", self.name);
+            std::process::abort();
+        }
     }
 }

@@ -60,6 +60,9 @@ pub enum Drama {
     /// Two followers campaign at the same time over slow links, and the third voter, which was the leader, restarts
     /// again and again between its answers (rule 4).
     ForgottenVotes,
+    /// Who was handed the leadership and gave it back is elected later, while the lease of its successor lasts: what
+    /// ended in the term of the hand-over says nothing of this one (rules 33, 34).
+    OldHandOver,
 }
 
 /// All of them, with the name under which coverage counts them.
@@ -82,6 +85,7 @@ pub const DRAMAS: &[(Drama, &str)] = &[
     (Drama::LateBatches, "late batches"),
     (Drama::LaggingVoters, "lagging voters"),
     (Drama::ForgottenVotes, "forgotten votes"),
+    (Drama::OldHandOver, "old hand-over"),
 ];
 
 /// Who plays.
@@ -114,12 +118,18 @@ pub fn stage(drama: Drama, cast: &Cast, rng: &mut Rng) -> Vec<(Duration, Fault)>
         }
         Drama::Deaf => at(0, Fault::Partition { cut: deaf, length: between(rng, 600, 2_000) }),
         Drama::Stopped => at(0, Fault::Pause { node: leader, length: between(rng, 350, 1_500) }),
-        Drama::ForgetfulVoters => {
+        Drama::ForgetfulVoters | Drama::OldHandOver => {
+            let mut cut_off = 20;
+            if drama == Drama::OldHandOver {
+                at(20, Fault::Transfer { group, to: one });
+                at(120, Fault::Transfer { group, to: leader });
+                cut_off = 220;
+            }
             // Without writes the one that is cut off has all entries, and can be elected.
-            let restart = rng.range(500, 1_000);
+            let restart = cut_off + rng.range(500, 1_000);
             at(0, Fault::Hush { length: Duration::from_millis(restart) });
             let cut = Cut::OneWay(vec![leader], vec![one]);
-            at(20, Fault::Partition { cut, length: between(rng, 1_500, 2_000) });
+            at(cut_off, Fault::Partition { cut, length: between(rng, 1_500, 2_000) });
             at(restart, Fault::Partition { cut: alone, length: between(rng, 600, 1_200) });
             for node in others {
                 at(restart, Fault::Crash { node, down: between(rng, 1, 6) });

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::resp::{Client, Reply, free_ports, info};
+use super::ports::free_ports;
+use super::resp::{Client, Reply, info};
 use super::{Cluster, Node};
 
 /// A line of `CLUSTER NODES`.

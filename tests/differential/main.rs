@@ -39,6 +39,8 @@ mod facts;
 #[expect(dead_code, reason = "nothing is asked of these nodes but commands")]
 mod nodes;
 mod payloads;
+#[path = "../support/ports.rs"]
+mod ports;
 mod server;
 mod shrink;
 mod steps;

@@ -1,11 +1,11 @@
 //! A redis-server of our own, on a free loopback port, without persistence.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use holdfast::data::Thresholds;
 
+use crate::ports::free_ports;
 use crate::support::client::Client;
 
 /// Small ones, so that values of both encodings, and trees, occur all the time.
@@ -33,7 +33,7 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts the server with [`THRESHOLDS`]; `None` if there is no such program.
     pub fn start() -> Option<RedisServer> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let port = free_ports(1)[0];
         // Redis 7.0 does not know of small sets but those of integers.
         let sizes = [
             ("--hash-max-listpack-entries", THRESHOLDS.hash_entries_max),

@@ -10,6 +10,8 @@ mod hostile;
 mod nodes;
 mod observe;
 mod openmetrics;
+#[path = "../support/ports.rs"]
+mod ports;
 mod refusals;
 #[path = "../support/resp.rs"]
 mod resp;

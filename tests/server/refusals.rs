@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::nodes::Nodes;
-use crate::resp::{Client, Reply, free_ports};
+use crate::ports::free_ports;
+use crate::resp::{Client, Reply};
 
 /// Every file and folder below a directory, files with their bytes.
 type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;

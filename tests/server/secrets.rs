@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::collector::Collector;
 use crate::nodes::Nodes;
-use crate::resp::{Client, Reply, free_ports};
+use crate::ports::free_ports;
+use crate::resp::{Client, Reply};
 
 /// What must not appear. Long enough that nothing else contains it by chance.
 const VALUE: &str = "hush-xVALUEx-0123456789";

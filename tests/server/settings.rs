@@ -7,7 +7,8 @@ use holdfast::base::NodeId;
 use holdfast::runtime::Config;
 
 use crate::nodes::Nodes;
-use crate::resp::{Client, PATIENCE, Reply, free_ports, info};
+use crate::ports::free_ports;
+use crate::resp::{Client, PATIENCE, Reply, info};
 
 fn port(nodes: &Nodes) -> u16 {
     nodes.addresses()[0].rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("an address")

@@ -332,7 +332,7 @@ struct Redis {
 
 impl Redis {
     fn start() -> Option<Redis> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+        let port = crate::ports::free_ports(1)[0];
         let mut process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir", "/tmp"])
             .stdout(Stdio::piped())

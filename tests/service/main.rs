@@ -2,6 +2,8 @@
 
 mod clients;
 mod fronts;
+#[path = "../support/ports.rs"]
+mod ports;
 mod retry;
 mod sessions;
 mod table;

@@ -2,10 +2,12 @@
 //! value. What they said is printed when the test fails.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_ports;
 
 /// How long a cluster may take until every node is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,10 +149,4 @@ fn is_ready(http: u16) -> bool {
         std::io::Result::Ok(answer)
     };
     ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
-}
-
-/// Ports that nobody listens on now. All are held until the last is found, so they differ.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
 }

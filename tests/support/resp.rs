@@ -1,7 +1,7 @@
 //! A tiny RESP2 client for tests that talk to real nodes, and what such tests ask of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// How long anything may take before a test fails.
@@ -76,10 +76,4 @@ pub fn info(port: u16, line: &str, key: &str) -> Option<String> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let found = text.lines().filter_map(|found| found.split_once(':')).find(|(name, _)| *name == line)?.1;
     found.split(',').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, v)| v.into())
-}
-
-/// Ports that nobody listens on now. All are held until the last is found, so they differ.
-pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
 }

@@ -24,6 +24,9 @@ const CHUNK: usize = 16 << 10;
 const CHUNKS_MAX: usize = 64;
 /// How long the far side may take to accept.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A dial without an answer is begun anew after this long: the system would repeat its first packet after a second
+/// only, and whoever dials through the proxy could do nothing about that.
+const DIAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What happens to bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,13 +149,19 @@ where
 
 /// Dials from a given address, or any.
 pub async fn dial(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(from) = from {
-        socket.bind(from)?;
+    let deadline = Instant::now() + DIAL_TIMEOUT;
+    while Instant::now() < deadline {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(from) = from {
+            socket.bind(from)?;
+        }
+        if let Ok(connected) = timeout(DIAL_PATIENCE, socket.connect(to)).await {
+            let stream = connected?;
+            stream.set_nodelay(true)?;
+            return Ok(stream);
+        }
     }
-    let stream = timeout(DIAL_TIMEOUT, socket.connect(to)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 async fn connection<D, G>(mut near: TcpStream, dial: D, link: &Link, dice: Dice)

@@ -12,18 +12,21 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::wire::{self, pb};
-use super::{ADDRESS, Inbound, Peer, Peers};
-use crate::base::{NodeId, Rng, limits};
+use super::{ADDRESS, Inbound, Peer, Peers, clock};
+use crate::base::{Nanos, NodeId, Rng, limits};
 use crate::host::Envelope;
 
 /// First pause after a lost stream; it doubles up to the last, each with half of it left to chance.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// That there is no stream is told again after this long.
+const REPEAT: Duration = Duration::from_secs(10);
 /// A dial without an answer for this long is begun anew. The system would repeat its first packet after a second only:
 /// nodes that were cut off would be apart for up to a second after the network is well, and elect nobody meanwhile.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
-/// A stream that the peer has not accepted for this long is begun anew.
-const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+/// A stream that is not open after this long, dial and all, is begun anew. Whatever stands between the nodes (a proxy, the
+/// port forwarding of containers) may accept at once and then wait for the peer as long as the system does.
+const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 /// A connection without a sign of life for this long is probed, and given up after as long again.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A stream of raft messages that has none sends an empty frame this often.
@@ -47,11 +50,14 @@ pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
         // about.
         let frames = peer.raft.open().timeout_repeating(tokio::time::interval(PULSE));
         let frames = frames.map(|messages| pb::RaftFrame { messages: messages.unwrap_or_default() });
-        let mut end = accepted(client.raft(peers.request(&peer, frames))).await?.into_inner();
+        let mut end = client.raft(peers.request(&peer, frames)).await?.into_inner();
         tracing::info!(peer = %peer.id, address, "connected");
-        let _down = Quiet { peer: &peer };
-        while end.message().await?.is_some() {}
-        Err(Status::unavailable("the peer closed the stream"))
+        let quiet = Quiet { peer: &peer };
+        Ok(async move {
+            let _quiet = quiet;
+            while end.message().await?.is_some() {}
+            Err(Status::unavailable("the peer closed the stream"))
+        })
     })
     .await;
 }
@@ -72,15 +78,19 @@ pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Ar
     keep("forward", peer.id, rng, || async {
         let mut client = dial(&peer.address()).await?;
         let frames = peer.forward.open().map(|batches| pb::ForwardFrame { batches });
-        let mut answers = accepted(client.forward(peers.request(&peer, frames))).await?.into_inner();
+        let mut answers = client.forward(peers.request(&peer, frames)).await?.into_inner();
         inbound.link(peer.id, true);
         // Whatever ends this stream, also a cancelled task, the batches on it are without an answer.
-        let _down = Down { inbound: &inbound, peer: peer.id };
-        while let Some(frame) = answers.message().await? {
-            let answers = frame.answers.into_iter().map(wire::answer_from_wire).collect::<Result<Vec<_>, _>>();
-            inbound.answers(answers.map_err(|why| Status::internal(why.to_string()))?);
-        }
-        Err(Status::unavailable("the peer closed the stream"))
+        let down = Down { inbound: &inbound, peer: peer.id };
+        let inbound = &inbound;
+        Ok(async move {
+            let _down = down;
+            while let Some(frame) = answers.message().await? {
+                let answers = frame.answers.into_iter().map(wire::answer_from_wire).collect::<Result<Vec<_>, _>>();
+                inbound.answers(answers.map_err(|why| Status::internal(why.to_string()))?);
+            }
+            Err(Status::unavailable("the peer closed the stream"))
+        })
     })
     .await;
 }
@@ -128,40 +138,50 @@ impl Peers {
     }
 }
 
-/// Runs `session` again and again; it returns only with the reason of its end.
-async fn keep<F, Run>(purpose: &'static str, peer: NodeId, mut rng: Rng, mut session: F)
+/// Runs `open`, and the stream that it returns, again and again; that returns only with the reason of its end.
+async fn keep<F, Open, Run>(purpose: &'static str, peer: NodeId, mut rng: Rng, mut open: F)
 where
-    F: FnMut() -> Run,
+    F: FnMut() -> Open,
+    Open: Future<Output = Result<Run, Status>>,
     Run: Future<Output = Result<Infallible, Status>>,
 {
     let mut pause = PAUSE_MIN;
-    let mut last = None;
+    let mut told: Option<(bool, Nanos)> = None;
+    let mut attempts = 0u32;
     loop {
-        let started = super::clock::boottime();
-        let Err(why) = session().await;
-        if super::clock::boottime().since(started) > PAUSE_MAX {
-            pause = PAUSE_MIN;
-            last = None;
-        }
-        // A peer that is down would fill the log: the same reason is told once.
-        if last.replace(why.code()) != Some(why.code()) {
-            match why.code() {
-                Code::FailedPrecondition | Code::InvalidArgument => {
-                    tracing::error!(%peer, purpose, why = why.message(), "the peer refuses this node");
+        attempts += 1;
+        let why = match tokio::time::timeout(OPEN_PATIENCE, open()).await {
+            Ok(Ok(run)) => {
+                let opened = clock::boottime();
+                let Err(why) = run.await;
+                // One that ends at once is no better than none.
+                if clock::boottime().since(opened) > PAUSE_MAX {
+                    pause = PAUSE_MIN;
+                    told = None;
+                    attempts = 0;
                 }
-                _ => tracing::warn!(%peer, purpose, why = why.message(), "no stream to the peer"),
+                why
+            }
+            Ok(Err(why)) => why,
+            Err(_) => Status::deadline_exceeded("the peer did not accept the stream in time"),
+        };
+        let now = clock::boottime();
+        let refused = matches!(why.code(), Code::FailedPrecondition | Code::InvalidArgument);
+        // A peer that is down would fill the log.
+        if told.is_some_and(|(as_refusal, at)| as_refusal == refused && now.since(at) < REPEAT) {
+            tracing::debug!(%peer, purpose, attempts, why = why.message(), "still no stream to the peer");
+        } else {
+            told = Some((refused, now));
+            if refused {
+                tracing::error!(%peer, purpose, attempts, why = why.message(), "the peer refuses this node");
+            } else {
+                tracing::warn!(%peer, purpose, attempts, why = why.message(), "no stream to the peer");
             }
         }
         let half = pause / 2;
         tokio::time::sleep(half + Duration::from_micros(rng.below(half.as_micros() as u64 + 1))).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
-}
-
-/// The call's beginning: what nobody answers must not be waited for for ever.
-async fn accepted<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    let late = |_| Status::unavailable("the peer did not accept the stream in time");
-    tokio::time::timeout(STREAM_PATIENCE, call).await.map_err(late)?
 }
 
 async fn dial(address: &str) -> Result<Client, Status> {

@@ -6,6 +6,8 @@
 //! sent twice by this module.
 
 mod client;
+#[cfg(test)]
+mod dials;
 mod outbox;
 mod server;
 #[cfg(test)]
@@ -25,8 +27,8 @@ pub use outbox::Outbox;
 pub use server::serve;
 use wire::{Batch, FORMAT, pb};
 
-use super::clock;
 use super::metrics::Metrics;
+use super::{clock, threads};
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
 use crate::host::Envelope;
 use crate::service::forward::Answer;
@@ -116,8 +118,10 @@ impl Peers {
     /// Keeps streams to every peer for as long as the tokio runtime lives.
     pub fn connect(self: &Arc<Self>, inbound: &Arc<dyn Inbound>, rng: &mut Rng) {
         for peer in self.peers.values() {
-            tokio::spawn(client::keep_raft(self.clone(), peer.clone(), rng.fork()));
-            tokio::spawn(client::keep_forward(self.clone(), peer.clone(), inbound.clone(), rng.fork()));
+            let raft = client::keep_raft(self.clone(), peer.clone(), rng.fork());
+            threads::spawn_task(format!("raft stream to node {}", peer.id), raft);
+            let forward = client::keep_forward(self.clone(), peer.clone(), inbound.clone(), rng.fork());
+            threads::spawn_task(format!("forwarding to node {}", peer.id), forward);
         }
     }
 

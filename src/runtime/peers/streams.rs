@@ -11,7 +11,7 @@ use crate::machine::{Origin, Refusal, Submission};
 
 /// What arrived at a node.
 #[derive(Debug)]
-enum Seen {
+pub(super) enum Seen {
     Raft(Vec<Envelope>),
     Answers(Vec<(GroupId, Ticket, Answer)>),
     Link(NodeId, bool),
@@ -52,14 +52,19 @@ impl Inbound for Recorder {
     }
 }
 
-struct Node {
-    peers: Arc<Peers>,
+pub(super) struct Node {
+    pub(super) peers: Arc<Peers>,
     seen: UnboundedReceiver<Seen>,
 }
 
 impl Node {
     /// A listening node that dials the members.
-    async fn start(cluster: u64, id: u64, listener: tokio::net::TcpListener, members: &[(NodeId, String)]) -> Node {
+    pub(super) async fn start(
+        cluster: u64,
+        id: u64,
+        listener: tokio::net::TcpListener,
+        members: &[(NodeId, String)],
+    ) -> Node {
         let identity = Identity { cluster: ClusterId(cluster), node: NodeId(id) };
         let address = listener.local_addr().expect("an address").to_string();
         let peers = Arc::new(Peers::new(identity, address, members, Arc::new(Metrics::new())));
@@ -71,7 +76,11 @@ impl Node {
         Node { peers, seen }
     }
 
-    async fn next(&mut self) -> Seen {
+    pub(super) fn try_next(&mut self) -> Option<Seen> {
+        self.seen.try_recv().ok()
+    }
+
+    pub(super) async fn next(&mut self) -> Seen {
         let patience = Duration::from_secs(20);
         tokio::time::timeout(patience, self.seen.recv()).await.expect("in time").expect("an open channel")
     }
@@ -88,7 +97,7 @@ async fn pair(clusters: [u64; 2]) -> [Node; 2] {
     [Node::start(clusters[0], 1, first, &members).await, Node::start(clusters[1], 2, second, &members).await]
 }
 
-fn envelope(text: &'static str) -> Envelope {
+pub(super) fn envelope(text: &'static str) -> Envelope {
     Envelope {
         cluster: ClusterId(9),
         group: GroupId(1),
@@ -101,7 +110,7 @@ fn envelope(text: &'static str) -> Envelope {
     }
 }
 
-fn block_on(test: impl Future<Output = ()>) {
+pub(super) fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.expect("a runtime").block_on(test);
 }
