@@ -4,5 +4,6 @@
 //! Invariant: what a client may make this process keep is bounded: its input by what it may declare, its output by
 //! not reading on before the replies are sent, its time by deadlines before it has authenticated.
 
+mod batches;
 pub mod http;
 pub mod resp;

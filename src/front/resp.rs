@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::batches::{Batches, Crowd};
 use crate::base::limits;
 use crate::resp::{Decoder, Value};
 use crate::service::{Flow, OutputLimit, Service, Session};
@@ -29,12 +30,6 @@ const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// An output buffer that grew beyond this is given back once it is sent.
 const OUT_BYTES_KEPT: usize = 64 << 10;
-/// Requests of one connection that are planned together: more of them gain little, and others wait while they run.
-const BATCH_REQUESTS_MAX: usize = 256;
-/// So many of a connection of which nothing is known yet.
-const BATCH_REQUESTS_FIRST: usize = 16;
-/// Reply bytes of one batch to aim at: they are in memory as a whole, on the way from another node several times.
-const BATCH_REPLY_BYTES_TARGET: usize = 1 << 20;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
     limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;
@@ -44,6 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves clients until `shutdown` becomes true (or its sender is gone); returns when the last one is finished.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, mut shutdown: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let crowd = Crowd::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -52,7 +48,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mut shutdown: w
         };
         match accepted {
             Ok((stream, from)) => {
-                connections.spawn(accept(stream, from, service.clone()));
+                connections.spawn(accept(stream, from, service.clone(), Batches::new(crowd.clone())));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client");
@@ -71,7 +67,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mut shutdown: w
     }
 }
 
-async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) {
+async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>, batches: Batches) {
     let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let Some(session) = service.connect(from.to_string(), local) else {
         // Best effort: the client may be gone already.
@@ -89,7 +85,7 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) 
         decoder: Decoder::default(),
         input: BytesMut::with_capacity(READ_BYTES_MIN),
         read_bytes: READ_BYTES_MIN,
-        batch_requests: BATCH_REQUESTS_FIRST,
+        batches,
         requests: VecDeque::new(),
         out: BytesMut::new(),
         handshake: Instant::now() + HANDSHAKE_TIMEOUT,
@@ -107,8 +103,7 @@ struct Connection {
     input: BytesMut,
     /// Room to make for the next read.
     read_bytes: usize,
-    /// Requests to plan together next.
-    batch_requests: usize,
+    batches: Batches,
     requests: VecDeque<Vec<Bytes>>,
     out: BytesMut,
     /// Until then a client must have authenticated, and have read what it was told until then.
@@ -145,7 +140,7 @@ impl Connection {
         loop {
             let mut broken = None;
             // What one may declare can change with AUTH: until then one request at a time.
-            let most = if self.session.is_authenticated() { self.batch_requests } else { 1 };
+            let most = if self.session.is_authenticated() { self.batches.most() } else { 1 };
             let bounds = self.service.bounds(&self.session);
             while self.requests.len() < most {
                 match self.decoder.decode(&mut self.input, &bounds) {
@@ -158,6 +153,7 @@ impl Connection {
                 }
             }
             if self.requests.is_empty() && broken.is_none() {
+                self.batches.rest();
                 return Ok(Flow::Continue);
             }
             let (asked, mut replied) = (self.requests.len(), 0);
@@ -169,7 +165,7 @@ impl Connection {
                     self.send().await?;
                 }
             }
-            self.batch_requests = next_batch(self.batch_requests, asked, replied);
+            self.batches.learn(asked, replied);
             if let Some(error) = broken.filter(|_| flow == Flow::Continue) {
                 Value::error(format!("ERR {error}")).encode(self.session.protocol(), &mut self.out);
                 flow = Flow::Close;
@@ -250,33 +246,5 @@ impl Connection {
             self.service.stats().received(self.session.client.id, read);
         }
         Ok(read > 0)
-    }
-}
-
-/// How many requests to plan together after `asked` of at most `most` were answered with `replied` bytes: as many as
-/// aim at the target, and not many more than before.
-fn next_batch(most: usize, asked: usize, replied: usize) -> usize {
-    if replied > BATCH_REPLY_BYTES_TARGET {
-        (asked * BATCH_REPLY_BYTES_TARGET / replied).max(1)
-    } else if asked == most && replied <= BATCH_REPLY_BYTES_TARGET / 2 {
-        (most * 2).min(BATCH_REQUESTS_MAX)
-    } else {
-        most
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rule_40_batches_follow_the_size_of_their_replies() {
-        let target = BATCH_REPLY_BYTES_TARGET;
-        assert_eq!(next_batch(16, 16, 80), 32, "full, and little to say");
-        assert_eq!(next_batch(256, 256, 80), BATCH_REQUESTS_MAX);
-        assert_eq!(next_batch(64, 3, 80), 64, "not full: nothing new is known");
-        assert_eq!(next_batch(64, 64, target * 3 / 4), 64, "twice as many would be too many");
-        assert_eq!(next_batch(64, 64, 64 << 16), 16, "64 KiB each");
-        assert_eq!(next_batch(16, 1, 100 * target), 1);
     }
 }
