@@ -23,7 +23,7 @@ const WORDS: &[&str] = &[
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
     "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "BIT", "BYTE", "AND", "NOT", "XOR", "SET", "INCRBY", "OVERFLOW", "SAT",
-    "FAIL", "u8", "i64", "u63", "#1", "(1",
+    "FAIL", "u8", "i64", "u63", "#1", "(1", "-", "+", "$", ">", "~", "=", "5-1", "5-*", "(5-1",
 ];
 /// What most numbers of good calls may be.
 const NUMBERS: &[&str] = &["0", "1"];
@@ -43,7 +43,7 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
-const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", ""];
+const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", "x", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
     let from = [KEYS, KEYS, NUMBERS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(7) as usize];
@@ -133,6 +133,7 @@ fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
         set_integers_max: 4,
         set_entries_max: 4,
         zset_entries_max: 4,
+        stream_node_entries_max: 3,
         node_entries_max: 3,
         ..Thresholds::default()
     };

@@ -106,7 +106,7 @@ fn full_group(context: &Context<'_, '_>, stream: &Stream, group: Group, count: u
         ("entries-read", group.entries_read.map_or(Value::Null, |read| Value::Integer(read as i64))),
         ("lag", stream.lag(&group).map_or(Value::Null, Value::Integer)),
         ("pel-count", Value::Integer(group.pending as i64)),
-        ("pel", Value::Array(waiting)),
+        ("pending", Value::Array(waiting)),
         ("consumers", Value::Array(consumers.collect::<Result<_>>()?)),
     ]))
 }
@@ -121,7 +121,7 @@ fn full_consumer(context: &Context<'_, '_>, group: &Group, consumer: Consumer, c
         ("seen-time", Value::Integer(consumer.seen.0 as i64)),
         ("active-time", Value::Integer(consumer.active.map_or(-1, |active| active.0 as i64))),
         ("pel-count", Value::Integer(consumer.pending as i64)),
-        ("pel", Value::Array(owned.collect())),
+        ("pending", Value::Array(owned.collect())),
     ]))
 }
 

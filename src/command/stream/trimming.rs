@@ -65,6 +65,9 @@ pub fn of_xtrim(args: &[Bytes], thresholds: &Thresholds) -> Result<Trim> {
         }
     }
     let missing = Failure::line("ERR syntax error, XTRIM must be called with a trimming strategy");
+    if parser.bound.is_none() && parser.limit.is_none_or(|limit| limit == 0) {
+        return Err(missing);
+    }
     parser.finish(thresholds)?.ok_or(missing)
 }
 
@@ -100,20 +103,17 @@ impl Parser {
     }
 
     fn finish(self, thresholds: &Thresholds) -> Result<Option<Trim>> {
+        let not_by_pages = "ERR syntax error, LIMIT cannot be used without the special ~ option";
         let Some(bound) = self.bound else {
-            return match self.limit {
-                None | Some(0) => Ok(None),
-                Some(_) => Err(Failure::line(
-                    "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-                )),
+            let wrong = match self.limit {
+                None => return Ok(None),
+                Some(0) => not_by_pages,
+                Some(_) => "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
             };
+            return Err(Failure::line(wrong));
         };
         let limit = match self.limit {
-            Some(_) if !self.by_pages => {
-                return Err(Failure::line(
-                    "ERR syntax error, LIMIT cannot be used without the special ~ option",
-                ));
-            }
+            Some(_) if !self.by_pages => return Err(Failure::line(not_by_pages)),
             Some(limit) => Some(limit).filter(|limit| *limit > 0),
             None if self.by_pages => Some(match thresholds.stream_node_entries_max as u64 {
                 0 => ENTRIES_DEFAULT,
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(told("XADD s nomkstream nomkstream nomkstream").map(|told| told.id), Ok(None));
         assert!(told("XADD s MAXLEN 5 MINID 5 * f v").is_err());
         assert!(told("XADD s LIMIT 5 * f v").is_err());
-        assert_eq!(told("XADD s LIMIT 0 * f v"), Ok(next));
+        assert!(told("XADD s LIMIT 0 * f v").is_err());
     }
 
     #[test]

@@ -141,6 +141,7 @@ fuzz_target!(|data: &[u8]| {
         set_integers_max: 3,
         set_entries_max: 3,
         zset_entries_max: 3,
+        stream_node_entries_max: 3,
         node_entries_max: 3,
         string_bytes_max: 1 << 16,
         ..Thresholds::REDIS
