@@ -95,9 +95,11 @@ impl Stream {
         &self.facts
     }
 
-    /// Whether an id at or above this one was deleted: then nobody can tell how many entries are ahead of it.
+    /// Whether an id at or above this one was deleted, behind the first entry: then nobody can tell how many entries are
+    /// ahead of it.
     pub fn has_gaps_from(&self, id: Id) -> bool {
-        self.facts.length > 0 && self.facts.deleted != Id::MIN && id <= self.facts.deleted
+        let facts = &self.facts;
+        facts.length > 0 && facts.deleted != Id::MIN && facts.first <= facts.deleted && id <= facts.deleted
     }
 
     /// Sets what XSETID sets.
