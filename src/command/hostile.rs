@@ -104,12 +104,39 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 args[2..6].clone_from_slice(&words);
             }
             "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
+            name if name.starts_with('x') => {
+                let from = name.split('|').count();
+                let words = of_streams(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
+                args.splice(from.., words);
+            }
             "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
             _ => {}
         }
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
     (spec, Call::new(rng.below(3) as u8, protocol, args))
+}
+
+/// The words of a sound call of a command on streams: few words that come by chance name a group.
+fn of_streams(name: &str) -> &'static str {
+    match name {
+        "xack" | "xdel" => "x 0 5-1",
+        "xadd" => "x * f v",
+        "xautoclaim" => "x 0 1 0 -",
+        "xclaim" => "x 0 2 0 5-1 1700000000000 FORCE",
+        "xgroup|create" => "x 0 0 MKSTREAM",
+        "xgroup|createconsumer" | "xgroup|delconsumer" => "x 0 1",
+        "xgroup|setid" => "x 0 0",
+        "xinfo|consumers" | "xgroup|destroy" | "xpending" => "x 0",
+        "xinfo|groups" | "xinfo|stream" | "xlen" => "x",
+        "xrange" => "x - +",
+        "xread" => "COUNT 5 STREAMS x 0",
+        "xreadgroup" => "GROUP 0 1 COUNT 5 STREAMS x >",
+        "xrevrange" => "x + -",
+        "xsetid" => "x 9999999999999-1",
+        "xtrim" => "x MAXLEN ~ 5",
+        _ => "",
+    }
 }
 
 /// Keys whose records differ.

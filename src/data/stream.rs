@@ -145,14 +145,7 @@ impl Stream {
     }
 
     /// Visits the entries between two ids, both included.
-    pub fn visit(
-        &self,
-        keys: &Keyspace<'_>,
-        from: Id,
-        to: Id,
-        order: Order,
-        visit: &mut Visit<'_>,
-    ) -> Result<()> {
+    pub fn visit(&self, keys: &Keyspace<'_>, from: Id, to: Id, order: Order, visit: &mut Visit<'_>) -> Result<()> {
         // Nothing is outside of these, but maybe what is left of many that are gone.
         let (from, to) = (from.max(self.facts.first), to.min(self.facts.top));
         if self.facts.length == 0 {

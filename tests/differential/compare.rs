@@ -599,7 +599,8 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
         }
         // 7.2 names the command, and the id that it knows (#11799, #12238).
         b"XREAD" | b"XREADGROUP" => {
-            let is_unbalanced = |reply: &Reply| matches!(reply, Reply::Error(line) if line.starts_with("ERR Unbalanced"));
+            let is_unbalanced =
+                |reply: &Reply| matches!(reply, Reply::Error(line) if line.starts_with("ERR Unbalanced"));
             is_unbalanced(holdfast) && is_unbalanced(redis)
         }
         // Streams have no payload yet.

@@ -56,9 +56,7 @@ pub fn start(word: &[u8]) -> Result<Id> {
 pub fn end(word: &[u8]) -> Result<Id> {
     match exclusive(word) {
         None => id_or_end(word, u64::MAX),
-        Some(word) => {
-            strict(word, u64::MAX)?.previous().ok_or(Failure::line("ERR invalid end ID for the interval"))
-        }
+        Some(word) => strict(word, u64::MAX)?.previous().ok_or(Failure::line("ERR invalid end ID for the interval")),
     }
 }
 

@@ -144,7 +144,8 @@ fn tree_nodes(context: &Context<'_, '_>, stream: &Stream) -> Result<u64> {
 /// Nodes of a radix tree of these keys: one per key, one per place where keys part, and one per string of bytes between
 /// two of those.
 fn radix_nodes(ids: &[Id]) -> u64 {
-    let keys: Vec<[u8; 16]> = ids.iter().map(|id| (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()).collect();
+    let keys: Vec<[u8; 16]> =
+        ids.iter().map(|id| (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()).collect();
     if keys.is_empty() { 1 } else { nodes_below(&keys, 0) }
 }
 

@@ -7,6 +7,8 @@ mod ids;
 pub mod info;
 pub mod pending;
 pub mod read;
+#[cfg(test)]
+mod tests;
 mod trimming;
 
 use std::ops::ControlFlow;
@@ -196,11 +198,5 @@ fn no_group_at(key: &[u8], group: &[u8]) -> Failure {
 fn misused(args: &[Bytes]) -> Failure {
     let word = &args[1][..args[1].len().min(super::QUOTED_BYTES_MAX)];
     let container = args[0].to_ascii_uppercase();
-    line(&[
-        b"ERR unknown subcommand or wrong number of arguments for '",
-        word,
-        b"'. Try ",
-        &container,
-        b" HELP.",
-    ])
+    line(&[b"ERR unknown subcommand or wrong number of arguments for '", word, b"'. Try ", &container, b" HELP."])
 }

@@ -58,9 +58,8 @@ fn summary(context: &Context<'_, '_>, group: &Group) -> Result<Value> {
         return Ok(Value::Array(vec![Value::Integer(0), Value::Null, Value::Null, Value::NullArray]));
     };
     let consumers = group.all_consumers(context.keys)?.into_iter().filter(|consumer| consumer.pending > 0);
-    let consumers = consumers.map(|consumer| {
-        Value::Array(vec![Value::Bulk(consumer.name), Value::bulk(consumer.pending.to_string())])
-    });
+    let consumers = consumers
+        .map(|consumer| Value::Array(vec![Value::Bulk(consumer.name), Value::bulk(consumer.pending.to_string())]));
     let total = Value::Integer(group.pending as i64);
     Ok(Value::Array(vec![total, ids::value(first), ids::value(last), Value::Array(consumers.collect())]))
 }
@@ -72,7 +71,9 @@ fn list(context: &mut Context<'_, '_>, mut group: Group, filter: &Filter<'_>) ->
         let idle = now.wrapping_sub(pending.delivered.0 as i64);
         if filter.idle == 0 || idle >= filter.idle {
             let numbers = [idle.max(0), pending.deliveries as i64].map(Value::Integer);
-            shown.push(Value::Array([ids::value(id), Value::Bulk(pending.consumer)].into_iter().chain(numbers).collect()));
+            shown.push(Value::Array(
+                [ids::value(id), Value::Bulk(pending.consumer)].into_iter().chain(numbers).collect(),
+            ));
         }
         if (shown.len() as u64) < filter.count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -19,10 +19,7 @@ pub(super) const ROWS: &[Spec] = &[
              operator?<equal/= approximately/~> threshold:string count:integer/LIMIT?~6.2.0) \
              id-selector<auto-id/* id:string> data*(field:string value:string)",
         )
-        .history(&[
-            ("6.2.0", "Options `NOMKSTREAM`, `MINID` and `LIMIT`."),
-            ("7.0.0", "Ids of the form `<ms>-*`."),
-        ]),
+        .history(&[("6.2.0", "Options `NOMKSTREAM`, `MINID` and `LIMIT`."), ("7.0.0", "Ids of the form `<ms>-*`.")]),
     Spec::new("xautoclaim", -6, "write fast", "stream")
         .runs(claim::xautoclaim)
         .keys(&[KeySpec::one("RW delete", 1)])
@@ -85,9 +82,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .runs(group::setid)
                 .keys(&[KeySpec::one("RW update", 2)])
                 .doc("stream", "5.0.0", "O(1)", "Sets up to which entry a group has read.")
-                .arguments(
-                    "key:key@0 group:string id-selector<id:string new-id/$> entriesread:integer/ENTRIESREAD?",
-                )
+                .arguments("key:key@0 group:string id-selector<id:string new-id/$> entriesread:integer/ENTRIESREAD?")
                 .history(&[("7.0.0", "Option `ENTRIESREAD`.")]),
         ]),
     Spec::new("xinfo", -2, "", "")

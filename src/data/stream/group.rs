@@ -128,12 +128,8 @@ impl Stream {
             // Most groups have nothing of some kind, and a range leaves a trace in the store.
             let is_empty = if kind == ElementKind::Consumer { group.consumers == 0 } else { group.pending == 0 };
             if !is_empty {
-                let (start, end) = crate::store::keys::ordered_of(
-                    self.place.db,
-                    &self.place.key,
-                    kind,
-                    &group.number.to_be_bytes(),
-                );
+                let (start, end) =
+                    crate::store::keys::ordered_of(self.place.db, &self.place.key, kind, &group.number.to_be_bytes());
                 keys.store.delete_range(start, end);
             }
         }

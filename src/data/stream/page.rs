@@ -109,7 +109,7 @@ fn checksum(words: &[Bytes]) -> u64 {
         hasher.update(&(field.len() as u64).to_be_bytes());
         hasher.update(field);
     }
-    u64::from(hasher.finalize()) << 32 | words.len() as u64 & 0xffff_ffff
+    hasher.finalize().into()
 }
 
 /// Bytes of a word in a listpack: of a number, if it is one.
@@ -118,7 +118,16 @@ fn word_bytes(word: &[u8]) -> u64 {
         Some(number) => signed_bytes(number),
         None => {
             let length = word.len() as u64;
-            with_length_behind(length + if length < 64 { 1 } else if length < 4096 { 2 } else { 5 })
+            with_length_behind(
+                length
+                    + if length < 64 {
+                        1
+                    } else if length < 4096 {
+                        2
+                    } else {
+                        5
+                    },
+            )
         }
     }
 }

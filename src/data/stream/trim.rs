@@ -62,18 +62,18 @@ impl Stream {
         let (mut last, mut next) = (None, None);
         let mut decide = |page: Page| -> Result<ControlFlow<()>> {
             match trim.step(&page, length, removed) {
-            Step::Whole => {
-                length = length.checked_sub(page.live).ok_or_else(damaged)?;
-                removed += page.live;
-                pages += 1;
-                last = Some(page);
-                Ok(ControlFlow::Continue(()))
-            }
-            Step::Part => {
-                next = Some(page);
-                Ok(ControlFlow::Break(()))
-            }
-            Step::Nothing => Ok(ControlFlow::Break(())),
+                Step::Whole => {
+                    length = length.checked_sub(page.live).ok_or_else(damaged)?;
+                    removed += page.live;
+                    pages += 1;
+                    last = Some(page);
+                    Ok(ControlFlow::Continue(()))
+                }
+                Step::Part => {
+                    next = Some(page);
+                    Ok(ControlFlow::Break(()))
+                }
+                Step::Nothing => Ok(ControlFlow::Break(())),
             }
         };
         let mut goes_on = true;
