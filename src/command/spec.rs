@@ -395,7 +395,7 @@ impl KeySpec {
             // The last word has none behind it: it is not looked at.
             let places = self.first..words.saturating_sub(1);
             let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());
-            let count = |first: usize| if self.limit == 0 { 1 } else { (words - first) / self.limit };
+            let count = |first: usize| (words - first).checked_div(self.limit).unwrap_or(1);
             places.into_iter().find(is_it).map_or((0, 0), |at| (at + 1, at + 1 + count(at + 1)))
         } else if self.counted {
             let count = args.get(self.first).and_then(|word| integer::parse(word.as_ref()));

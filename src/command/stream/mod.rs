@@ -28,7 +28,7 @@ use crate::store::Order;
 pub(super) fn xadd(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let told = trimming::of_xadd(args, &context.keys.thresholds)?;
     let words = &args[args.len() - told.left..];
-    let Some(wanted) = told.id.filter(|_| !words.is_empty() && words.len() % 2 == 0) else {
+    let Some(wanted) = told.id.filter(|_| !words.is_empty() && words.len().is_multiple_of(2)) else {
         return Err(Failure::arity("xadd"));
     };
     if wanted == Wanted::Exactly(Id::MIN) {

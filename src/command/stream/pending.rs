@@ -11,6 +11,9 @@ use crate::command::error::{Failure, Result};
 use crate::data::stream::{Group, Id, Pending};
 use crate::resp::Value;
 
+/// Entries of one consumer that are looked at together.
+const PORTION: u64 = 256;
+
 /// Which pending entries are asked for.
 struct Filter<'a> {
     between: (Id, Id),
@@ -81,11 +84,16 @@ fn list(context: &mut Context<'_, '_>, mut group: Group, filter: &Filter<'_>) ->
         _ if filter.count == 0 => {}
         None => group.visit_pending(context.keys, filter.between, &mut show)?,
         Some(name) => {
-            if let Some(consumer) = group.consumer(context.keys, name)?.cloned() {
-                // Without a look at when they were delivered, no more are needed than are shown.
-                let count = if filter.idle == 0 { filter.count } else { u64::MAX };
-                let owned = group.owned(context.keys, &consumer, filter.between, count)?;
-                let _ = owned.into_iter().try_for_each(|(id, pending)| show(id, pending));
+            let Some(consumer) = group.consumer(context.keys, name)?.cloned() else {
+                return Ok(Value::Array(shown));
+            };
+            let (mut from, to) = (Some(filter.between.0), filter.between.1);
+            while let Some(start) = from {
+                let owned = group.owned(context.keys, &consumer, (start, to), PORTION.min(filter.count))?;
+                from = owned.last().and_then(|(last, _)| last.next());
+                if owned.into_iter().try_for_each(|(id, pending)| show(id, pending)).is_break() {
+                    break;
+                }
             }
         }
     }
