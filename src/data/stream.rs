@@ -136,6 +136,39 @@ impl Stream {
         self.is_changed = true;
     }
 
+    /// Adds entries that make a page, each with its words and whether it is there; ids are above the last one. What is not
+    /// there only takes its place in the page.
+    pub fn append_page(&mut self, keys: &mut Keyspace<'_>, entries: Vec<(Id, Vec<Bytes>, bool)>) -> Result<()> {
+        let Some((first, words, _)) = entries.first() else { return Ok(()) };
+        let mut page = Page::new(*first, words);
+        if let Some(full) = self.facts.open {
+            keys.store.put(self.page_record(full.first), full.encode());
+        }
+        let mut dead = 0;
+        for (id, words, is_there) in &entries {
+            assert!(*id > self.facts.last_id, "{id} behind {}", self.facts.last_id);
+            page.push(*id, words);
+            self.facts.last_id = *id;
+            if !is_there {
+                dead += 1;
+                continue;
+            }
+            keys.store.put(self.entry_record(*id), packed::encode_words(words));
+            self.facts.length += 1;
+            self.facts.top = *id;
+            if self.facts.length == 1 {
+                self.facts.first = *id;
+            }
+        }
+        if !page.remove(dead) {
+            return Err(damaged());
+        }
+        self.facts.pages += 1;
+        self.facts.open = Some(page);
+        self.is_changed = true;
+        Ok(())
+    }
+
     /// The words of an entry.
     pub fn entry(&self, keys: &Keyspace<'_>, id: Id) -> Result<Option<Vec<Bytes>>> {
         match keys.store.get(&self.entry_record(id))? {

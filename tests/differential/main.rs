@@ -31,7 +31,14 @@
 //! | small sets of any words, small lists (#11290, #11303) | OBJECT ENCODING may say so | `tests/commands/set.txt`, `list.txt` |
 //! | LPOS with the lowest RANK (#12167) | not drawn | `tests/commands/list.txt` |
 //! | doubles have as few digits as tell them apart (#10587) | sums of scores are exact | `tests/commands/zset.txt` |
-//! | NaN, consumers of streams, ACL LOG, scripts and tracking | not there yet | |
+//! | a consumer of a stream is there once it asked for something (#11099) | `compare.rs` makes it in the 7.0 | `stream.txt` |
+//! | `inactive`, `active-time`, another `idle` (#11099) | left out, like all times | `src/command/stream/tests.rs` |
+//! | XSETID not below what was deleted (#11444) | both sides go on without the stream | `stream.txt` |
+//! | XREADGROUP and XREAD are named where ids are missing (#11799, #12238) | excused in `compare.rs` | `stream.txt` |
+//! | NaN, ACL LOG, scripts and tracking | not there yet | |
+//!
+//! WATCH is told of every change here, also of those that Redis keeps from it: of groups of a stream, and of XSETID.
+//! After one of these nobody watches anything any more (`compare.rs`).
 
 mod compare;
 mod facts;
