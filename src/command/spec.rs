@@ -341,7 +341,8 @@ impl Spec {
             "exists" | "type" | "ttl" | "pttl" | "expiretime" | "pexpiretime" | "keys" | "scan" | "randomkey"
         ) || self.name.starts_with("object|");
         let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize");
-        let reads = self.flags.has(READS) || matches!(self.name, "getdel" | "getex" | "getset");
+        let reads = self.flags.has(READS)
+            || matches!(self.name, "getdel" | "getex" | "getset" | "xack" | "xautoclaim" | "xclaim" | "xreadgroup");
         Manner { counts: reads && !walks, touches: !looks }
     }
 

@@ -17,6 +17,7 @@
 mod audit;
 mod group;
 mod id;
+mod lag;
 mod page;
 mod records;
 #[cfg(test)]
@@ -93,13 +94,6 @@ impl Stream {
     /// What is known of it.
     pub fn facts(&self) -> &Facts {
         &self.facts
-    }
-
-    /// Whether an id at or above this one was deleted, behind the first entry: then nobody can tell how many entries are
-    /// ahead of it.
-    pub fn has_gaps_from(&self, id: Id) -> bool {
-        let facts = &self.facts;
-        facts.length > 0 && facts.deleted != Id::MIN && facts.first <= facts.deleted && id <= facts.deleted
     }
 
     /// Sets what XSETID sets.

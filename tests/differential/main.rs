@@ -58,9 +58,9 @@ use holdfast::store::memory::MemoryEngine;
 use nodes::Nodes;
 use server::{RedisServer, THRESHOLDS};
 use steps::{Generator, Step};
-use support::Target;
 use support::client::Client;
 use support::local::Local;
+use support::{Target, words};
 
 /// Commands between two comparisons of everything that is stored.
 const AUDIT_INTERVAL: usize = 500;
@@ -112,7 +112,15 @@ fn compare_with_nodes(count: usize, partitions: usize) {
             .addresses();
         let connect = |n: usize| {
             let address = &addresses[n % count];
-            Box::new(Client::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))) as Box<dyn Target>
+            let mut client = Client::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+            // These have no settings of their own.
+            for (parameter, value) in [
+                ("stream-node-max-entries", THRESHOLDS.stream_node_entries_max),
+                ("stream-node-max-bytes", THRESHOLDS.stream_node_bytes_max),
+            ] {
+                client.call(&words(&format!("CONFIG SET {parameter} {value}")));
+            }
+            Box::new(client) as Box<dyn Target>
         };
         (0..CONNECTIONS).map(connect).collect()
     });

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{entry, find, ids, line, no_group};
 use crate::base::Millis;
+use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::command::args::{self, Options, is};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
@@ -78,7 +79,8 @@ pub(in crate::command) fn xclaim(context: &mut Context<'_, '_>, args: &[Bytes]) 
     Ok(Value::Array(claimed))
 }
 
-/// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]`
+/// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]`. It ends early where a client could not be
+/// sent more at once; its cursor tells where.
 pub(in crate::command) fn xautoclaim(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let invalid = "ERR Invalid min-idle-time argument for XAUTOCLAIM";
     let idle = args::integer(&args[4]).map_err(|_| Failure::line(invalid))?.max(0);
@@ -100,7 +102,8 @@ pub(in crate::command) fn xautoclaim(context: &mut Context<'_, '_>, args: &[Byte
     arrive(context, &mut group, claim.consumer)?;
     let mut attempts = count.saturating_mul(ATTEMPTS);
     let (mut claimed, mut deleted, mut next) = (Vec::new(), Vec::new(), Some(start));
-    while count > 0 && attempts > 0 {
+    let mut bytes = 0;
+    while count > 0 && attempts > 0 && bytes <= OUTPUT_BUFFER_BYTES_MAX / 2 {
         // Entries wait in the order of ids, so a few of them are looked at and then given.
         let Some(from) = next else { break };
         let portion = PORTION.min(count).min(attempts);
@@ -117,6 +120,7 @@ pub(in crate::command) fn xautoclaim(context: &mut Context<'_, '_>, args: &[Byte
                 count -= 1;
                 continue;
             };
+            bytes += words.iter().map(Bytes::len).sum::<usize>();
             if let Some(shown) = take(context, &mut group, &claim, (id, words), Some(before))? {
                 claimed.push(shown);
                 count -= 1;

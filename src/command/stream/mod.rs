@@ -2,7 +2,7 @@
 //! what they have not acknowledged in [`pending`] and [`claim`], the facts of a stream in [`info`].
 
 pub mod claim;
-pub(super) mod dump;
+pub mod dump;
 pub mod group;
 mod ids;
 pub mod info;

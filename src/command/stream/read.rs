@@ -7,12 +7,18 @@ use bytes::Bytes;
 
 use super::{entries, entry, find, ids, line};
 use crate::base::Millis;
+use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::command::args::{self, Options, is};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
 use crate::data::stream::{Group, Id, Pending, Stream};
 use crate::resp::{Protocol, Value};
 use crate::store::Order;
+
+/// Pending entries that are looked at together.
+const PORTION: u64 = 256;
+/// What an entry takes beside its words.
+const ENTRY_BYTES: usize = 100;
 
 /// What a read is told before its streams.
 struct Told<'a> {
@@ -156,7 +162,7 @@ fn group(context: &mut Context<'_, '_>, key: &Bytes, name: &Bytes) -> Result<Opt
     Ok(group.map(|group| (stream, group)))
 }
 
-/// Gives new entries to a consumer.
+/// Gives new entries to a consumer, but no more than a client can be sent at once: the others stay for the next call.
 fn deliver(
     context: &mut Context<'_, '_>,
     stream: &Stream,
@@ -165,10 +171,11 @@ fn deliver(
     told: &Told<'_>,
 ) -> Result<Vec<Value>> {
     let (Some(start), now) = (group.last_id.next(), context.now()) else { return Ok(Vec::new()) };
-    let mut delivered = Vec::new();
+    let (mut delivered, mut bytes) = (Vec::new(), 0);
     stream.visit(context.keys, start, Id::MAX, Order::Forward, &mut |id, words| {
+        bytes += size_of(&words);
         delivered.push((id, words));
-        let goes_on = (delivered.len() as u64) < told.count;
+        let goes_on = (delivered.len() as u64) < told.count && bytes <= OUTPUT_BUFFER_BYTES_MAX / 2;
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     for (id, _) in &delivered {
@@ -189,7 +196,7 @@ fn deliver(
     Ok(delivered.into_iter().map(|(id, words)| entry(id, words)).collect())
 }
 
-/// Gives a consumer once more what it has not acknowledged.
+/// Gives a consumer once more what it has not acknowledged, but no more than a client can be sent at once.
 fn remind(
     context: &mut Context<'_, '_>,
     stream: &Stream,
@@ -197,23 +204,33 @@ fn remind(
     consumer: &Bytes,
     (start, count): (Id, u64),
 ) -> Result<Vec<Value>> {
-    let now = context.now();
-    let Some(owner) = group.consumer(context.keys, consumer)?.cloned() else { return Ok(Vec::new()) };
-    let owned = group.owned(context.keys, &owner, (start, Id::MAX), count)?;
-    let mut reminded = Vec::new();
-    for (id, before) in owned {
-        reminded.push(match stream.entry(context.keys, id)? {
-            Some(words) => {
-                let deliveries = before.deliveries.wrapping_add(1);
-                let after = Pending { delivered: now, deliveries, ..before.clone() };
-                group.give(context.keys, id, Some(&before), &after)?;
-                entry(id, words)
-            }
-            // It was deleted since.
-            None => Value::Array(vec![ids::value(id), Value::NullArray]),
-        });
+    let (mut reminded, mut bytes, now) = (Vec::new(), 0, context.now());
+    let Some(owner) = group.consumer(context.keys, consumer)?.cloned() else { return Ok(reminded) };
+    let (mut from, mut left) = (Some(start), count);
+    while let Some(start) = from.filter(|_| left > 0 && bytes <= OUTPUT_BUFFER_BYTES_MAX / 2) {
+        let owned = group.owned(context.keys, &owner, (start, Id::MAX), PORTION.min(left))?;
+        from = owned.last().and_then(|(last, _)| last.next());
+        left -= owned.len() as u64;
+        for (id, before) in owned {
+            reminded.push(match stream.entry(context.keys, id)? {
+                Some(words) => {
+                    bytes += size_of(&words);
+                    let deliveries = before.deliveries.wrapping_add(1);
+                    let after = Pending { delivered: now, deliveries, ..before.clone() };
+                    group.give(context.keys, id, Some(&before), &after)?;
+                    entry(id, words)
+                }
+                // It was deleted since.
+                None => Value::Array(vec![ids::value(id), Value::NullArray]),
+            });
+        }
     }
     Ok(reminded)
+}
+
+/// What an entry takes, in a reply and as pending, roughly.
+fn size_of(words: &[Bytes]) -> usize {
+    ENTRY_BYTES + words.iter().map(Bytes::len).sum::<usize>()
 }
 
 fn reply(context: &Context<'_, '_>, told: &Told<'_>, found: Vec<(&Bytes, Vec<Value>)>) -> Value {

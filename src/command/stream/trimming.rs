@@ -9,11 +9,11 @@ use crate::data::Thresholds;
 use crate::data::stream::{Bound, Trim};
 
 /// Pages that a trim by pages may remove at once, unless its LIMIT says otherwise.
-const PAGES_MAX: u64 = 100;
+const PAGES_MAX: i64 = 100;
 /// Entries that it may remove where pages have no size.
-const ENTRIES_DEFAULT: u64 = 10_000;
+const ENTRIES_DEFAULT: i64 = 10_000;
 /// Entries that it may remove at most.
-const ENTRIES_MAX: u64 = 1_000_000;
+const ENTRIES_MAX: i64 = 1_000_000;
 
 /// What XADD and XTRIM are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,10 +115,12 @@ impl Parser {
         let limit = match self.limit {
             Some(_) if !self.by_pages => return Err(Failure::line(not_by_pages)),
             Some(limit) => Some(limit).filter(|limit| *limit > 0),
-            None if self.by_pages => Some(match thresholds.stream_node_entries_max as u64 {
-                0 => ENTRIES_DEFAULT,
-                entries => entries.saturating_mul(PAGES_MAX).min(ENTRIES_MAX),
-            }),
+            None if self.by_pages => {
+                // In C this overflows.
+                let entries = (thresholds.stream_node_entries_max as i64).wrapping_mul(PAGES_MAX);
+                let entries = if entries > 0 { entries.min(ENTRIES_MAX) } else { ENTRIES_DEFAULT };
+                Some(entries.unsigned_abs())
+            }
             None => None,
         };
         Ok(Some(Trim { bound, by_pages: self.by_pages, limit }))
@@ -159,6 +161,7 @@ mod tests {
         assert_eq!(told("XTRIM s MAXLEN ~ 5", 7), Ok(Some(700)));
         assert_eq!(told("XTRIM s MAXLEN ~ 5", 0), Ok(Some(10_000)));
         assert_eq!(told("XTRIM s MAXLEN ~ 5", 1 << 40), Ok(Some(1_000_000)));
+        assert_eq!(told("XTRIM s MAXLEN ~ 5", i64::MAX as usize), Ok(Some(10_000)));
         assert_eq!(told("XTRIM s MAXLEN ~ 5 LIMIT 0", 7), Ok(None));
         assert_eq!(told("XTRIM s LIMIT 3 MAXLEN ~ 5", 7), Ok(Some(3)));
         assert_eq!(told("XTRIM s MAXLEN = 5", 7), Ok(None));

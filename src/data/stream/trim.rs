@@ -106,6 +106,8 @@ impl Stream {
         let end = keys::after(&self.entry_record(last.last));
         keys.store.delete_range(self.entry_record(from), end);
         self.facts.pages = self.facts.pages.checked_sub(pages).ok_or_else(damaged)?;
+        // Where to look for the first entry that is left: behind all that is gone.
+        self.facts.first = last.last.next().unwrap_or(Id::MAX);
         let is_open = self.facts.open.is_some_and(|open| open.first == last.first);
         if is_open {
             self.facts.open = None;
@@ -138,9 +140,8 @@ impl Stream {
             Ok(ControlFlow::Continue(()))
         })?;
         let count = gone.len() as u64;
-        if count == 0 {
-            return Ok(0);
-        }
+        let Some(last) = gone.last() else { return Ok(0) };
+        self.facts.first = *last;
         gone.into_iter().for_each(|id| keys.store.delete(self.entry_record(id)));
         if !page.remove(count) {
             return Err(damaged());
