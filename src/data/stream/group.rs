@@ -390,7 +390,7 @@ impl Pending {
     }
 }
 
-/// A number that may be missing; u64::MAX, which nobody counts to, is.
+/// A number that may be missing; so is `u64::MAX`, which nobody counts to.
 fn put_optional(out: &mut BytesMut, number: Option<u64>) {
     packed::put_varint(out, number.map_or(0, |number| number.wrapping_add(1)));
 }
