@@ -1,6 +1,11 @@
 //! What depends on the time, with a clock that stands still, and what a dialogue with a 7.0 cannot show.
 
+use bytes::{Bytes, BytesMut};
+
+use crate::base::Rng;
 use crate::command::testing::Session;
+use crate::command::{Call, execute_encoded};
+use crate::rdb;
 
 fn later(session: &mut Session, millis: u64) {
     session.world.moment.clock.0 += millis;
@@ -153,4 +158,49 @@ fn help_names_every_subcommand() {
         let help = session.run(&[container, "HELP"]);
         assert!(words.iter().all(|word| help.contains(word)), "{help}");
     }
+}
+
+/// A payload of a stream with one byte changed is refused or is a stream, with which everything can be done.
+#[test]
+fn forged_streams_leave_the_records_whole() {
+    let mut session = Session::new();
+    for number in 1..=7 {
+        session.run(&["XADD", "s", &format!("{number}-1"), "f", &"v".repeat(number)]);
+    }
+    session.check(&[("XDEL s 2-1", ":1"), ("XGROUP CREATE s g 0", "+OK")]);
+    session.run(&["XREADGROUP", "GROUP", "g", "c", "COUNT", "3", "STREAMS", "s", ">"]);
+    let call = |session: &mut Session, args: Vec<Bytes>| {
+        let mut out = BytesMut::new();
+        let call = Call::new(0, session.protocol, args);
+        session.world.keys(|keys| execute_encoded(keys, &call, &mut out)).unwrap();
+        out.freeze()
+    };
+    let dumped = call(&mut session, vec!["DUMP".into(), "s".into()]);
+    let start = dumped.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
+    let body = &dumped[start..dumped.len() - 2 - 10];
+    let (mut rng, mut taken) = (Rng::new(1), 0);
+    for _ in 0..3_000 {
+        let mut forged = body.to_vec();
+        let at = rng.below(forged.len() as u64) as usize;
+        let any = rng.next() as u8;
+        forged[at] = *rng.pick(&[0, 1, 2, 0x7f, 0x80, 0xff, any]);
+        let payload = rdb::sealed(forged, rdb::VERSION);
+        let reply = call(&mut session, vec!["RESTORE".into(), "t".into(), "0".into(), payload, "REPLACE".into()]);
+        taken += usize::from(reply.starts_with(b"+"));
+        for line in [
+            "XINFO STREAM t FULL COUNT 0",
+            "XADD t MAXLEN ~ 3 * a b",
+            "XREADGROUP GROUP g c STREAMS t 0",
+            "XREADGROUP GROUP g d STREAMS t >",
+            "XAUTOCLAIM t g d 0 -",
+            "XDEL t 3-1 7-1",
+            "XTRIM t MAXLEN 1",
+            "XACK t g 1-1 3-1",
+            "DUMP t",
+        ] {
+            session.run(&line.split(' ').collect::<Vec<_>>());
+        }
+        session.world.audit();
+    }
+    assert!((100..2_900).contains(&taken), "{taken} were taken");
 }
