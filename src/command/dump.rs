@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::args::{Options, integer, is};
 use super::context::Context;
 use super::error::{Failure, Result};
+use super::stream;
 use crate::base::Millis;
 use crate::data::hash::Hash;
 use crate::data::list::{End, List};
@@ -82,7 +83,7 @@ fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Obj
             let zset = Zset::of_head(keys, db, key, head.clone())?;
             Object::Zset(zset.range(keys, 0, zset.count())?)
         }
-        Kind::Stream => return Err(Failure::line(UNSUPPORTED)),
+        Kind::Stream => Object::Stream(stream::dump::object(context, key)?),
     })
 }
 
@@ -125,6 +126,10 @@ fn check(object: &Object, string_bytes_max: usize) -> Result<()> {
         Object::List(words) | Object::Set(words) => words.iter().map(Bytes::len).max().unwrap_or(0),
         Object::Hash(pairs) => pairs.iter().map(|(field, value)| field.len().max(value.len())).max().unwrap_or(0),
         Object::Zset(members) => members.iter().map(|(member, _)| member.len()).max().unwrap_or(0),
+        Object::Stream(stream) => {
+            let words = stream.pages.iter().flatten().flat_map(|entry| &entry.words);
+            words.map(Bytes::len).max().unwrap_or(0)
+        }
     };
     if longest > string_bytes_max { Err(BAD_DATA) } else { Ok(()) }
 }
@@ -142,6 +147,7 @@ fn store(context: &mut Context<'_, '_>, key: &Bytes, object: Object, deadline: O
             List::find_or_new(keys, db, key)?.push(keys, End::Right, &elements)?;
         }
         Object::Zset(members) => Zset::replace(keys, db, key, members)?,
+        Object::Stream(object) => stream::dump::store(keys, db, key, object)?,
     }
     if let (Some(_), Some(made)) = (deadline, keys.lookup(db, key)?) {
         keys.set_deadline(db, key, &made, deadline);

@@ -23,7 +23,7 @@ const WORDS: &[&str] = &[
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
     "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "BIT", "BYTE", "AND", "NOT", "XOR", "SET", "INCRBY", "OVERFLOW", "SAT",
-    "FAIL", "u8", "i64", "u63", "#1", "(1",
+    "FAIL", "u8", "i64", "u63", "#1", "(1", "-", "+", "$", ">", "~", "=", "5-1", "5-*", "(5-1",
 ];
 /// What most numbers of good calls may be.
 const NUMBERS: &[&str] = &["0", "1"];
@@ -43,7 +43,7 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
-const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", ""];
+const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", "x", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
     let from = [KEYS, KEYS, NUMBERS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(7) as usize];
@@ -104,12 +104,39 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 args[2..6].clone_from_slice(&words);
             }
             "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
+            name if name.starts_with('x') => {
+                let from = name.split('|').count();
+                let words = of_streams(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
+                args.splice(from.., words);
+            }
             "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
             _ => {}
         }
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
     (spec, Call::new(rng.below(3) as u8, protocol, args))
+}
+
+/// The words of a sound call of a command on streams: few words that come by chance name a group.
+fn of_streams(name: &str) -> &'static str {
+    match name {
+        "xack" | "xdel" => "x 0 5-1",
+        "xadd" => "x * f v",
+        "xautoclaim" => "x 0 1 0 -",
+        "xclaim" => "x 0 2 0 5-1 1700000000000 FORCE",
+        "xgroup|create" => "x 0 0 MKSTREAM",
+        "xgroup|createconsumer" | "xgroup|delconsumer" => "x 0 1",
+        "xgroup|setid" => "x 0 0",
+        "xinfo|consumers" | "xgroup|destroy" | "xpending" => "x 0",
+        "xinfo|groups" | "xinfo|stream" | "xlen" => "x",
+        "xrange" => "x - +",
+        "xread" => "COUNT 5 STREAMS x 0",
+        "xreadgroup" => "GROUP 0 1 COUNT 5 STREAMS x >",
+        "xrevrange" => "x + -",
+        "xsetid" => "x 9999999999999-1",
+        "xtrim" => "x MAXLEN ~ 5",
+        _ => "",
+    }
 }
 
 /// Keys whose records differ.
@@ -133,6 +160,7 @@ fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
         set_integers_max: 4,
         set_entries_max: 4,
         zset_entries_max: 4,
+        stream_node_entries_max: 3,
         node_entries_max: 3,
         ..Thresholds::default()
     };

@@ -125,7 +125,7 @@ fn key_spec(key: &KeySpec) -> Value {
     let (found_by, find) = if key.counted {
         ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", key.step as i64)])
     } else {
-        ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", 0)])
+        ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", key.limit as i64)])
     };
     let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
     for (name, kind, spec) in [("begin_search", begun_by, begin), ("find_keys", found_by, find)] {
@@ -207,6 +207,10 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
         count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
     };
     if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
+        return Value::error("ERR Invalid arguments specified for command");
+    }
+    let halved = spec.keys.iter().any(|key| key.limit > 0);
+    if halved && spec.keys_of(call).next().is_none() {
         return Value::error("ERR Invalid arguments specified for command");
     }
     let found = spec.keys_of(call).map(|(at, flags)| show(Value::Bulk(call[at].clone()), precise(spec, flags, call)));

@@ -30,6 +30,7 @@ mod object;
 mod scan;
 mod set;
 pub mod spec;
+mod stream;
 mod string;
 mod syntax;
 pub mod table;

@@ -87,7 +87,8 @@ pub struct Doc {
 
 /// Where keys are among the words: from `first`, every `step`-th, up to `last` (counted from `first`; negative:
 /// from the end, -1 being the last word). Or `counted`: `first` is the position of their number, and they follow it. Or
-/// behind a `keyword`, which is looked for from `first` on.
+/// behind a `keyword`, which is looked for from `first` on: the next word, or, with a `limit`, so many times fewer than
+/// there are words.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     /// What happens to these keys.
@@ -102,6 +103,8 @@ pub struct KeySpec {
     pub last: i32,
     /// From one key to the next.
     pub step: usize,
+    /// What part of the words are keys: half of them if it is 2, 0 if nothing is said.
+    pub limit: usize,
     /// A remark that COMMAND INFO carries, or empty.
     pub notes: &'static str,
 }
@@ -338,7 +341,8 @@ impl Spec {
             "exists" | "type" | "ttl" | "pttl" | "expiretime" | "pexpiretime" | "keys" | "scan" | "randomkey"
         ) || self.name.starts_with("object|");
         let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize");
-        let reads = self.flags.has(READS) || matches!(self.name, "getdel" | "getex" | "getset");
+        let reads = self.flags.has(READS)
+            || matches!(self.name, "getdel" | "getex" | "getset" | "xack" | "xautoclaim" | "xclaim" | "xreadgroup");
         Manner { counts: reads && !walks, touches: !looks }
     }
 
@@ -351,7 +355,7 @@ impl Spec {
 impl KeySpec {
     /// From `first`, every `step`-th, up to `last`.
     pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
-        KeySpec { flags: KeyFlags::of(flags), counted: false, keyword: "", first, last, step, notes: "" }
+        KeySpec { flags: KeyFlags::of(flags), counted: false, keyword: "", first, last, step, limit: 0, notes: "" }
     }
 
     /// One key at this position.
@@ -374,6 +378,11 @@ impl KeySpec {
         KeySpec { keyword, ..KeySpec::one(flags, from) }
     }
 
+    /// The first half of the words behind this one, which may stand at this position or later.
+    pub const fn half_after(flags: &str, keyword: &'static str, from: usize) -> KeySpec {
+        KeySpec { keyword, limit: 2, ..KeySpec::range(flags, from, -1, 1) }
+    }
+
     /// With a remark.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes, ..self }
@@ -387,7 +396,8 @@ impl KeySpec {
             // The last word has none behind it: it is not looked at.
             let places = self.first..words.saturating_sub(1);
             let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());
-            places.into_iter().find(is_it).map_or((0, 0), |at| (at + 1, at + 2))
+            let count = |first: usize| (words - first).checked_div(self.limit).unwrap_or(1);
+            places.into_iter().find(is_it).map_or((0, 0), |at| (at + 1, at + 1 + count(at + 1)))
         } else if self.counted {
             let count = args.get(self.first).and_then(|word| integer::parse(word.as_ref()));
             let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
@@ -433,5 +443,8 @@ mod tests {
         let stored = |args: &[&str]| KeySpec::after("OW", "STORE", 2).positions(args).collect::<Vec<_>>();
         assert_eq!(stored(&["x", "store", "a", "store", "b", "STORE", "c"]), [4]);
         assert_eq!(stored(&["x", "store", "a", "store"]), [] as [usize; 0]);
+        let half = |args: &[&str]| KeySpec::half_after("RO", "STREAMS", 1).positions(args).collect::<Vec<_>>();
+        assert_eq!(half(&["x", "y", "streams", "a", "b", "1", "2"]), [3, 4]);
+        assert_eq!(half(&["x", "streams", "a"]), [] as [usize; 0]);
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `?` is optional, `*` repeats, `+` repeats together with its token, `~` tells since when there is the argument, `!` since
-//! when it is deprecated. A token without a type is a word that stands
+//! when it is deprecated. A token may also be one of `= ~ * $`; one without a type is a word that stands
 //! for itself. Example: `key:key@0 value:string condition?<nx/NX xx/XX> ttl:integer/EX?`.
 
 use crate::resp::Value;
@@ -49,7 +49,7 @@ impl Parser {
     fn argument(&mut self) -> Option<Argument> {
         let name = self.word()?;
         let mut kind = if self.eat(':') { Some(self.word()?) } else { None };
-        let token = if self.eat('/') { Some(self.word()?) } else { None };
+        let token = if self.eat('/') { Some(self.symbol().or_else(|| self.word())?) } else { None };
         let key = if self.eat('@') { Some(self.word()?.parse().ok()?) } else { None };
         let marks = [('?', "optional"), ('*', "multiple"), ('+', "multiple_token")];
         let flags = marks.into_iter().filter(|(mark, _)| self.eat(*mark)).map(|(_, flag)| flag).collect();
@@ -74,6 +74,10 @@ impl Parser {
         self.until(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_')
     }
 
+    fn symbol(&mut self) -> Option<&'static str> {
+        ["=", "~", "*", "$"].into_iter().find(|symbol| self.eat_text(symbol))
+    }
+
     fn version(&mut self) -> Option<&'static str> {
         self.until(|c: char| !c.is_ascii_digit() && c != '.')
     }
@@ -85,7 +89,11 @@ impl Parser {
     }
 
     fn eat(&mut self, mark: char) -> bool {
-        match self.rest.strip_prefix(mark) {
+        self.eat_text(mark.encode_utf8(&mut [0; 4]))
+    }
+
+    fn eat_text(&mut self, text: &str) -> bool {
+        match self.rest.strip_prefix(text) {
             Some(rest) => {
                 self.rest = rest;
                 true
@@ -149,6 +157,15 @@ mod tests {
         ];
         assert_eq!(parser.arguments(), Some(expected));
         assert_eq!(parser.rest, "");
+    }
+
+    #[test]
+    fn tokens_may_be_symbols() {
+        let symbol = |name, token| Argument { token: Some(token), ..leaf(name, "pure-token") };
+        let mut parser = Parser { rest: "equal/= about/~?~1.0 auto/** new/$" };
+        let about = Argument { flags: vec!["optional"], since: Some("1.0"), ..symbol("about", "~") };
+        let auto = Argument { flags: vec!["multiple"], ..symbol("auto", "*") };
+        assert_eq!(parser.arguments(), Some(vec![symbol("equal", "="), about, auto, symbol("new", "$")]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Counts, Head, Kind, elements, list, zset};
+use super::{Counts, Head, Kind, elements, list, stream, zset};
 use crate::base::{GroupId, SlotRange};
 use crate::data;
 use crate::store::keys::{self, ElementKind, GroupKind};
@@ -84,7 +84,12 @@ fn spread_value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMa
                 wrong
             })
         }
-        Kind::String | Kind::Stream => Ok(vec![format!("a {} with element records", head.kind.name())]),
+        Kind::Stream => stream::audit(view, *db, key, head).map(|mut wrong| {
+            use ElementKind::{Consumer, Entry, Owned, Page, Pending, Readers};
+            wrong.extend(only(&[Entry, Page, Readers, Consumer, Pending, Owned], kinds));
+            wrong
+        }),
+        Kind::String => Ok(vec![format!("a {} with element records", head.kind.name())]),
     };
     told.map_err(|error| match error {
         data::Error::Store(error) => error,

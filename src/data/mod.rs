@@ -1,5 +1,5 @@
-//! The keyspace: what a key, a deadline, a string, a hash, a list, a set and a sorted set are, as records over
-//! [`crate::store`]. Knows no clock (it is told the moment), no connection and no protocol.
+//! The keyspace: what a key, a deadline, a string, a hash, a list, a set, a sorted set and a stream are, as records
+//! over [`crate::store`]. Knows no clock (it is told the moment), no connection and no protocol.
 //!
 //! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
 //! the key they count.
@@ -21,6 +21,7 @@ pub mod list;
 pub mod packed;
 pub mod scan;
 pub mod set;
+pub mod stream;
 pub mod string;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -88,6 +89,10 @@ pub struct Thresholds {
     /// What Redis would keep of a list in one piece (`list-max-listpack-size`): so many elements, or 4, 8, 16, 32 or
     /// 64 KiB for -1 to -5. Says what `OBJECT ENCODING` answers; a list in one record is smaller ([`list`]).
     pub list_size: i64,
+    /// Bytes of one page of a stream, 0 for as many as there can be (`stream-node-max-bytes`).
+    pub stream_node_bytes_max: usize,
+    /// Entries of one page of a stream, 0 for any number (`stream-node-max-entries`).
+    pub stream_node_entries_max: usize,
     /// Entries of one node of a counted tree; fewer make higher trees, for tests.
     pub node_entries_max: usize,
     /// Bytes of the longest string that a command may make (`proto-max-bulk-len`): it is one bulk of one entry.
@@ -96,7 +101,7 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// The parameters of Redis that these are, with their values.
-    pub fn parameters(&self) -> [(&'static str, i64); 9] {
+    pub fn parameters(&self) -> [(&'static str, i64); 11] {
         let number = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
         [
             ("hash-max-listpack-entries", number(self.hash_entries_max)),
@@ -108,6 +113,8 @@ impl Thresholds {
             ("zset-max-listpack-entries", number(self.zset_entries_max)),
             ("zset-max-listpack-value", number(self.zset_value_bytes_max)),
             ("list-max-listpack-size", self.list_size),
+            ("stream-node-max-bytes", number(self.stream_node_bytes_max)),
+            ("stream-node-max-entries", number(self.stream_node_entries_max)),
         ]
     }
 
@@ -123,6 +130,8 @@ impl Thresholds {
             "set-max-listpack-value" => &mut self.set_value_bytes_max,
             "zset-max-listpack-entries" => &mut self.zset_entries_max,
             "zset-max-listpack-value" => &mut self.zset_value_bytes_max,
+            "stream-node-max-bytes" => &mut self.stream_node_bytes_max,
+            "stream-node-max-entries" => &mut self.stream_node_entries_max,
             "proto-max-bulk-len" => &mut self.string_bytes_max,
             "list-max-listpack-size" => {
                 self.list_size = value;
@@ -144,6 +153,8 @@ impl Thresholds {
         zset_entries_max: 128,
         zset_value_bytes_max: 64,
         list_size: -2,
+        stream_node_bytes_max: 4096,
+        stream_node_entries_max: 100,
         node_entries_max: 64,
         string_bytes_max: limits::BULK_BYTES_MAX,
     };

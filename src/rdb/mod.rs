@@ -21,6 +21,7 @@ mod listpack;
 mod lzf;
 mod output;
 mod read;
+pub mod stream;
 mod write;
 mod ziplist;
 mod zipmap;
@@ -49,6 +50,8 @@ pub enum Object {
     Hash(Vec<(Bytes, Bytes)>),
     /// Distinct members with their scores, none of which is NaN.
     Zset(Vec<(Bytes, f64)>),
+    /// Entries in order, and groups of consumers.
+    Stream(stream::Stream),
 }
 
 /// Why a payload is not taken.

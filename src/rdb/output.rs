@@ -12,17 +12,22 @@ const PLAIN_BYTES_MAX: usize = 20;
 
 /// Appends a length.
 pub fn put_length(out: &mut Vec<u8>, length: usize) {
-    match length {
-        0..64 => out.push(length as u8),
-        64..16384 => out.extend_from_slice(&(length as u16 | 0x4000).to_be_bytes()),
-        _ => match u32::try_from(length) {
-            Ok(length) => {
+    put_number(out, length as u64);
+}
+
+/// Appends a number in the form of a length.
+pub fn put_number(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..64 => out.push(number as u8),
+        64..16384 => out.extend_from_slice(&(number as u16 | 0x4000).to_be_bytes()),
+        _ => match u32::try_from(number) {
+            Ok(number) => {
                 out.push(0x80);
-                out.extend_from_slice(&length.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
             }
             Err(_) => {
                 out.push(0x81);
-                out.extend_from_slice(&(length as u64).to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
             }
         },
     }

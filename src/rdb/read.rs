@@ -7,14 +7,16 @@
 //! set                 2                 11 intset, 20 listpack
 //! sorted set          3 text, 5 binary  12 ziplist, 17 listpack
 //! hash                4                 9 zipmap, 13 ziplist, 16 listpack
-//! module, stream      6, 7; 15, 19, 21: no value here
+//! stream                                15, 19, 21: pages in one piece each
+//! module              6, 7: no value here
 //! ```
 //!
-//! An empty collection is no value, and neither is one that has a member twice.
+//! An empty collection other than a stream is no value, and neither is one that has a member twice.
 
 use bytes::Bytes;
 
 use super::input::Input;
+use super::stream::{self, Form};
 use super::{Error, Object, Result, intset, listpack, ziplist, zipmap};
 use crate::base::HashSet;
 
@@ -42,7 +44,10 @@ pub fn object(payload: Bytes) -> Result<Object> {
         17 => Object::Zset(scored(piece(&mut input, listpack::read)?)?),
         18 => Object::List(nodes(&mut input, node)?),
         20 => Object::Set(piece(&mut input, listpack::read)?),
-        6 | 7 | 15 | 19 | 21 => return Err(Error::Unsupported),
+        15 => Object::Stream(stream::read(&mut input, Form::First)?),
+        19 => Object::Stream(stream::read(&mut input, Form::Counted)?),
+        21 => Object::Stream(stream::read(&mut input, Form::Active)?),
+        6 | 7 => return Err(Error::Unsupported),
         _ => return Err(Error::Damaged("an unknown type")),
     };
     check(&object)?;
@@ -106,7 +111,7 @@ fn score_of(text: &[u8]) -> Result<f64> {
 /// What holds for every value.
 fn check(object: &Object) -> Result<()> {
     let (length, names) = match object {
-        Object::String(_) => return Ok(()),
+        Object::String(_) | Object::Stream(_) => return Ok(()),
         Object::List(elements) => (elements.len(), elements.len()),
         Object::Set(members) => (members.len(), distinct(members.iter())),
         Object::Hash(pairs) => (pairs.len(), distinct(pairs.iter().map(|(field, _)| field))),

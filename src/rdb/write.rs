@@ -2,12 +2,15 @@
 
 use super::listpack::Builder;
 use super::output::{put_length, put_string};
+use super::stream::{self, Form};
 use super::{Object, intset};
 use crate::base::integer;
 use crate::resp::double_text;
 
 /// The first version with sets in a listpack.
 const SET_LISTPACK_VERSION: u16 = 11;
+/// The first version that tells when consumers of a stream got something.
+const STREAM_ACTIVE_VERSION: u16 = 11;
 /// Bytes of one node of a list (`list-max-listpack-size` -2); a longer element is a node of its own.
 const NODE_BYTES_MAX: usize = 8 << 10;
 /// Containers of a list's elements.
@@ -63,6 +66,14 @@ pub fn object(object: &Object, packed: bool, version: u16) -> Vec<u8> {
                 put_string(&mut out, member);
                 out.extend_from_slice(&score.to_le_bytes());
             }
+        }
+        Object::Stream(stream) if version >= STREAM_ACTIVE_VERSION => {
+            out.push(21);
+            stream::write(&mut out, stream, Form::Active);
+        }
+        Object::Stream(stream) => {
+            out.push(19);
+            stream::write(&mut out, stream, Form::Counted);
         }
     }
     out

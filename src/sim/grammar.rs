@@ -140,6 +140,33 @@ pub const SYNTAX: &[&str] = &[
     "TTL key",
     "TYPE key",
     "UNLINK key+",
+    "XACK stream group stream-id+",
+    "XADD stream entry-id (field value)+",
+    "XADD stream entry-id field value",
+    "XADD stream entry-id field value",
+    "XADD stream [NOMKSTREAM] [MAXLEN [=|~] trim-length|MINID [=|~] stream-id] [LIMIT integer] entry-id (field value)+",
+    "XADD stream (MAXLEN|MINID) ~ trim-length [LIMIT integer] entry-id field value",
+    "XAUTOCLAIM stream group consumer min-idle start-id [COUNT integer] [JUSTID]",
+    "XCLAIM stream group consumer min-idle stream-id+ [IDLE idle] [TIME idle] [RETRYCOUNT integer] [FORCE] [JUSTID] \
+     [LASTID stream-id]",
+    "XCLAIM stream group consumer 0 stream-id+",
+    "XDEL stream stream-id+",
+    "XGROUP CREATE stream group (stream-id|$|0) [MKSTREAM] [ENTRIESREAD integer]",
+    "XGROUP CREATE stream group (0|$) MKSTREAM",
+    "XGROUP (CREATECONSUMER|DELCONSUMER) stream group consumer",
+    "XGROUP DESTROY stream group",
+    "XGROUP SETID stream group (stream-id|$|end-id) [ENTRIESREAD integer]",
+    "XINFO (STREAM stream [FULL [COUNT integer]]|GROUPS stream|CONSUMERS stream group)",
+    "XLEN stream",
+    "XPENDING stream group [[IDLE min-idle] start-id end-id integer [consumer]]",
+    "XRANGE stream start-id end-id [COUNT integer]",
+    // No BLOCK: a redis-server would wait.
+    "XREAD [COUNT integer] STREAMS (stream (stream-id|$)|stream stream stream-id stream-id)",
+    "XREADGROUP GROUP group consumer [COUNT integer] [NOACK] STREAMS (stream (>|>|stream-id|0)|stream stream > >)",
+    "XREADGROUP GROUP group consumer COUNT 2 STREAMS stream >",
+    "XREVRANGE stream end-id start-id [COUNT integer]",
+    "XSETID stream stream-id [ENTRIESADDED integer] [MAXDELETEDID stream-id]",
+    "XTRIM stream (MAXLEN [=|~] trim-length|MINID [=|~] stream-id) [LIMIT integer]",
     "ZADD zset [NX|XX] [GT|LT] [CH] [INCR] score member",
     "ZADD zset [NX|XX|GT|LT] [CH] (score member)+",
     "ZADD zset (score member)+",
@@ -210,6 +237,8 @@ pub struct Grammar {
     lines: Vec<Node>,
     /// Moments in deadlines are counted from here.
     now: Millis,
+    /// The latest id of an entry: those of a stream only grow.
+    entry: u64,
 }
 
 /// A parsed piece of syntax.
@@ -225,7 +254,7 @@ enum Node {
 impl Grammar {
     /// Draws from these lines, each as often as the others.
     pub fn new<'a>(rng: Rng, dialect: Dialect, lines: impl IntoIterator<Item = &'a str>) -> Grammar {
-        Grammar { rng, dialect, lines: lines.into_iter().map(parse).collect(), now: Millis(0) }
+        Grammar { rng, dialect, lines: lines.into_iter().map(parse).collect(), now: Millis(0), entry: 0 }
     }
 
     /// The next command.
@@ -318,6 +347,15 @@ impl Grammar {
             }
             "radius" => self.word(&["0", "1", "50", "200", "1000.5", "20000", "-1", "x"]),
             "unit" => self.word(&["m", "km", "KM", "km", "mi", "ft", "x"]),
+            "stream" if self.rng.chance(1, 12) => self.parameter("key"),
+            "stream" => self.word(&["{t}x1", "{t}x1", "{t}x2"]),
+            "group" => self.word(&["g1", "g1", "g1", "g2", ""]),
+            "consumer" => self.word(&["c1", "c1", "c2", "c3", ""]),
+            "entry-id" | "stream-id" | "start-id" | "end-id" => self.id(name),
+            "trim-length" => self.word(&["0", "1", "3", "5", "8", "10", "20", "-1", "x"]),
+            // Far from each other, so that nobody's clock matters.
+            "min-idle" => self.word(&["0", "0", "0", "1000000", "-1", "x", "9223372036854775807"]),
+            "idle" => self.word(&["0", "2000000", "100000000", "x", "-1", "9223372036854775807"]),
             "member" => self.word(MEMBERS),
             "element" if self.rng.chance(1, 10) => self.word(VALUES),
             "element" => self.word(MEMBERS),
@@ -335,7 +373,7 @@ impl Grammar {
             "payload" => Bytes::from_static(PAYLOADS[self.rng.below(PAYLOADS.len() as u64) as usize]),
             "pattern" => self.word(PATTERNS),
             "cursor" => self.word(&["0", "0", "0", "0", "0", "0", "x", "", "18446744073709551616", "0 "]),
-            "type" => self.word(&["string", "hash", "HASH", "list", "set", "zset", "nothing"]),
+            "type" => self.word(&["string", "hash", "HASH", "list", "set", "zset", "stream", "nothing"]),
             "db" => self.word(self.dialect.databases),
             "junk" => {
                 self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
@@ -343,6 +381,29 @@ impl Grammar {
             "seconds" | "millis" => self.moment(name == "millis", false),
             "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", true),
             _ => unreachable!("the grammar has no words for {name:?}"),
+        }
+    }
+
+    /// An id of a new entry, above all before it, or of one that may be there.
+    fn id(&mut self, name: &str) -> Bytes {
+        let near = self.entry.saturating_sub(self.rng.below(12));
+        match name {
+            "start-id" if self.rng.chance(1, 3) => self.word(&["-", "-", "(0", "+", "("]),
+            "end-id" if self.rng.chance(1, 3) => self.word(&["+", "+", "-", "(0-0", "(-"]),
+            "start-id" | "end-id" if self.rng.chance(1, 4) => format!("({near}").into(),
+            "entry-id" if self.dialect.deadlines == Deadlines::Near && self.rng.chance(1, 12) => self.word(&["*"]),
+            "entry-id" if self.rng.chance(15, 16) => {
+                self.entry += self.rng.below(3);
+                match self.rng.below(4) {
+                    0 => format!("{}-*", self.entry).into(),
+                    seq => format!("{}-{seq}", self.entry).into(),
+                }
+            }
+            _ if self.rng.chance(1, 20) => self.word(IDS),
+            _ => match self.rng.below(5) {
+                0 => near.to_string().into(),
+                seq => format!("{near}-{}", seq - 1).into(),
+            },
         }
     }
 
@@ -376,13 +437,34 @@ impl Grammar {
 /// Every key that a command can have; "extra" is the word too many.
 pub const KEYS: &[&str] = &[
     "{t}s1", "{t}s2", "{t}s3", "{t}h1", "{t}h2", "{t}h3", "{t}l1", "{t}l2", "{t}l3", "{t}e1", "{t}e2", "{t}e3",
-    "{t}z1", "{t}z2", "{t}z3", "{t}g1", "{t}g2", "{t}g3", "{t}p1", "{t}p2", "{t}p3", "{t}new", "{t}extra",
+    "{t}z1", "{t}z2", "{t}z3", "{t}g1", "{t}g2", "{t}g3", "{t}p1", "{t}p2", "{t}p3", "{t}x1", "{t}x2", "{t}new",
+    "{t}extra",
 ];
 
 const MEMBERS: &[&str] =
     &["1", "2", "3", "4", "10", "-5", "007", "a", "b", "c", "d", "e", "", "member", "a member that is not short"];
 
-/// What DUMP gave: a text, an integer, small and large hashes and sorted sets, a list; a large set, a damaged one.
+/// Ids that are none, or strange ones.
+const IDS: &[&str] = &[
+    "0",
+    "0-0",
+    "x",
+    "",
+    "1-",
+    "-1",
+    "1-x",
+    "1-*",
+    " 1-+2",
+    "007",
+    "1--1",
+    "99999-18446744073709551615",
+    "18446744073709551616-1",
+    "$",
+    ">",
+];
+
+/// What DUMP gave: a text, an integer, small and large hashes and sorted sets, a list; a large set, a damaged
+/// one, a stream with a group.
 const PAYLOADS: &[&[u8]] = &[
     b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a",
     b"\x00\xc0\xf4\x0a\x00Dt\xce\xd7Z\xa7\xef\x82",
@@ -392,6 +474,7 @@ const PAYLOADS: &[&[u8]] = &[
     b"\x02\x01\x01b\x0a\x00b\x96\xe9~D\xd2\x1am",
     b"\x12\x01\x02\xc3\x1a@Z\x12Z\x00\x00\x00\x04\x00\x81a\x02\x01\x01\xf2\x90\xee\xfe\x04\xe0Fb\xe0<\x00\x01H\xff\x0a\x00\xfb\xb4\xe5\xb3\xc5]`\x8a",
     b"\x11%%\x00\x00\x00\x08\x00\x81d\x02\x84-inf\x05\x81a\x02\x01\x01\x81b\x02\x832.5\x04\x81c\x02\x83inf\x04\xff\x0a\x00\xaf\xec\x997\x1a\x11`\x0f",
+    b"\x13\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01@BB\x00\x00\x00\x18\x00\x02\x01\x01\x01\x01\x01\x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\x01\x01\x04\x01\x01\x01\x00\x01\x01\x01\x02\x01\x81a\x02\x85hello\x06\x81b\x02\xdf\xf9\x02\x08\x01\x02\x01\x04\x01\xdf\xff\x02\xc1,\x02\x04\x01\xff\x02\x05\x00\x01\x01\x01\x02\x03\x01\x01g\x01\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\xe8\x03\x00\x00\x00\x00\x00\x00\x05\x02\x01c\xb8\xceB\x1c\xa2\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x01d\xbb\xceB\x1c\xa2\x01\x00\x00\x00\x0a\x00\xc8\x97!M\xb8u\x19\xa9",
     b"\x05\x02\x01b\x00\x00\x00\x00\x00\x00\x04@\x01a\x00\x00\x00\x00\x00\x00\xf0?\x0a\x00\xf4n\xb79\x19vr\x91",
 ];
 

@@ -8,7 +8,8 @@
 //! of it again.
 //!
 //! `FLUSHALL` is left out, for it would empty the order, and `SPOP`, whose lot decides what follows; `TTL` and `PTTL`
-//! are only in blocks, where the time is known, and so is `PFCOUNT`, which writes its estimate down.
+//! are only in blocks, where the time is known, and so are `XINFO` and `XPENDING`, which tell the age of what they show,
+//! and `PFCOUNT`, which writes its estimate down.
 
 use bytes::Bytes;
 
@@ -47,7 +48,7 @@ impl Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
             table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.is_write())
-                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT")
+                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT" | "XGROUP" | "XINFO" | "XPENDING")
         };
         let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
         let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };

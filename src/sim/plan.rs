@@ -282,6 +282,7 @@ impl Plan {
             set_integers_max: self.entries_max,
             set_entries_max: self.entries_max,
             zset_entries_max: self.entries_max,
+            stream_node_entries_max: self.entries_max + 1,
             // Never so few that a node has no place for two.
             node_entries_max: self.entries_max + 2,
             ..Thresholds::default()

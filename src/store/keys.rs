@@ -4,12 +4,14 @@
 //! ```text
 //! head     slot u16 | db u8 (0..15)  | crc32(key) u32 | key
 //! element  slot u16 | 0x80 + db u8   | crc32(key) u32 | key length u32 | key | kind u8 | crc32(element) u32 | element
+//! ordered  the same, with 0 for the checksum of the element
 //! group    0xffff   | group u64      | kind u8        | rest
 //! ```
 //!
 //! Why this order: a group owns a range of slots, so its keys are one contiguous range; within a slot the keys of
 //! one database are together; among those the checksum comes first, which makes a position in a SCAN two numbers
-//! that need no memory on the server ([`Position`]). Group records lie above every slot.
+//! that need no memory on the server ([`Position`]). Group records lie above every slot. Elements that are walked by
+//! their names are ordered ones: the parts of a stream.
 //!
 //! Invariant: no key is a prefix range of another's elements, because the key's length comes before the key.
 //! What values hold is left to `data` (heads, elements) and `machine` (group records).
@@ -46,6 +48,18 @@ pub enum ElementKind {
     Score = 3,
     /// A node of the counted tree of a list or sorted set.
     Node = 4,
+    /// An entry of a stream. Ordered, like all below.
+    Entry = 5,
+    /// Some entries of a stream that are together, counted.
+    Page = 6,
+    /// A group of consumers of a stream.
+    Readers = 7,
+    /// A consumer of such a group.
+    Consumer = 8,
+    /// An entry that a group was given and has not acknowledged.
+    Pending = 9,
+    /// The same, among those of its consumer.
+    Owned = 10,
 }
 
 /// What a group record is. The number is on disk.
@@ -120,6 +134,21 @@ pub fn element(db: u8, key: &[u8], kind: ElementKind, element: &[u8]) -> Bytes {
     out.put_u32(crc32fast::hash(element));
     out.put_slice(element);
     out.freeze()
+}
+
+/// The record of an element that stands in the order of its name among those of its kind.
+pub fn ordered(db: u8, key: &[u8], kind: ElementKind, name: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(16 + key.len() + name.len());
+    put_elements_prefix(&mut out, db, key);
+    out.put_u8(kind as u8);
+    out.put_u32(0);
+    out.put_slice(name);
+    out.freeze()
+}
+
+/// All ordered elements of a key of one kind whose names start with `prefix`.
+pub fn ordered_of(db: u8, key: &[u8], kind: ElementKind, prefix: &[u8]) -> Range {
+    prefix_range(ordered(db, key, kind, prefix))
 }
 
 /// All element records of a key, of every kind.
@@ -440,6 +469,14 @@ mod tests {
         for (kind, number) in [(ElementKind::Member, 2), (ElementKind::Score, 3), (ElementKind::Node, 4)] {
             assert_eq!(element(3, b"foo", kind, b"bar")[14], number);
         }
+        assert_eq!(
+            &ordered(3, b"foo", ElementKind::Entry, b"bar")[..],
+            b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo\x05\0\0\0\0bar"
+        );
+        let kinds = [ElementKind::Page, ElementKind::Readers, ElementKind::Consumer, ElementKind::Pending];
+        for (kind, number) in kinds.into_iter().chain([ElementKind::Owned]).zip(6..) {
+            assert_eq!(ordered(3, b"foo", kind, b"")[14], number);
+        }
         let (start, end) = elements(3, b"foo");
         assert_eq!(&start[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo");
         assert_eq!(&end[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03fop");
@@ -498,6 +535,10 @@ mod tests {
             assert_eq!((parsed.db, parsed.key, parsed.element), (15, key, &b"name"[..]));
             assert_eq!(parse_head(&record), None);
             assert_eq!(slot_of(&record), Some(Slot::of(key)));
+            let named = ordered(15, key, ElementKind::Entry, b"name");
+            assert_eq!(parse_element(&named).map(|parsed| (parsed.key, parsed.element)), Some((key, &b"name"[..])));
+            let (start, end) = ordered_of(15, key, ElementKind::Entry, b"na");
+            assert!(start <= named && named < end);
             let (start, end) = elements_of(15, key, ElementKind::Field);
             assert!(start <= record && record < end);
             assert!(elements_from(15, key, ElementKind::Field, parsed.hash) <= record);

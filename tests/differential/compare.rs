@@ -51,6 +51,8 @@ enum Kind {
     Random,
     /// A part of an iteration: the whole iteration gives the same elements.
     Cursor,
+    /// Facts of streams: without the times in them, which are those of two clocks, and what 7.2 added.
+    Facts,
     /// A payload of DUMP: the same value, whatever the version and the order.
     Dumped,
     /// Something that differs from server to server: only the kind of the reply is the same.
@@ -64,6 +66,7 @@ fn kind(args: &[Bytes]) -> Kind {
     match word(0).as_str() {
         // Redis 7.0 has no small sets of other words than integers, so the order of its members is no promise.
         "DUMP" => Kind::Dumped,
+        "XINFO" | "XPENDING" if word(1) != "HELP" => Kind::Facts,
         "KEYS" | "SDIFF" | "SINTER" | "SMEMBERS" | "SUNION" => Kind::Unordered,
         "DBSIZE" => Kind::Size,
         "HGETALL" | "HKEYS" | "HVALS" => Kind::Fields,
@@ -128,14 +131,17 @@ impl<'a> Sessions<'a> {
             Act::Call(args) => {
                 let pops = session.ends_block_with(args, is_pop);
                 let empties = session.empties(args) || pops;
+                let is_untold = |args: &[Bytes]| leaves_watchers_alone(args);
+                let untold =
+                    if session.queue.is_none() { is_untold(args) } else { session.ends_block_with(args, is_untold) };
                 let difference = session.call(args);
                 if pops {
                     session.holdfast.call(&words("FLUSHALL"));
                     session.redis.call(&words("FLUSHALL"));
                 }
-                if empties {
+                if empties || untold {
                     // Redis stops an EXEC only for watched keys that were there; here emptying a database touches
-                    // all of it.
+                    // all of it. And it does not tell watchers of what it keeps beside the entries of a stream.
                     self.pairs.iter_mut().for_each(Session::unwatch);
                 }
                 return difference;
@@ -217,9 +223,42 @@ impl Session<'_> {
         self.redis.call(&words(word));
     }
 
+    /// In 7.2 a consumer is there as soon as it asked for something, in 7.0 once it got something (#11099).
+    fn make_consumers(&mut self, args: &[Bytes]) {
+        let Ok(spec) = holdfast::command::check(args) else { return };
+        let at = match spec.name {
+            "xclaim" | "xautoclaim" => 2,
+            "xreadgroup" => args.iter().position(|word| word.eq_ignore_ascii_case(b"group")).map_or(0, |at| at + 1),
+            _ => return,
+        };
+        for (key, _) in spec.keys_of(args) {
+            let words = ["XGROUP", "CREATECONSUMER"].map(|word| Bytes::from_static(word.as_bytes()));
+            let names = [key, at, at + 1].map(|at| args[at].clone());
+            self.redis.call(&words.into_iter().chain(names).collect::<Vec<_>>());
+        }
+    }
+
+    /// 7.2 does not set the last id of a stream below one that was deleted (#11444): both go on without the stream.
+    fn is_refused_by_7_2(&mut self, args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
+        let is_refused = args[0].eq_ignore_ascii_case(b"xsetid")
+            && matches!(holdfast, Reply::Error(line) if line.ends_with("smaller than current max_deleted_entry_id"));
+        if is_refused && !redis.is_error() {
+            let end = command(&["DEL"], &args[1]);
+            self.holdfast.call(&end);
+            self.redis.call(&end);
+        }
+        is_refused
+    }
+
     fn call(&mut self, args: &[Bytes]) -> Option<Difference> {
         let holdfast = self.holdfast.call(args);
         let redis = self.redis.call(args);
+        if self.queue.is_none() && !redis.is_error() {
+            self.make_consumers(args);
+        }
+        if self.queue.is_none() && self.is_refused_by_7_2(args, &holdfast, &redis) {
+            return None;
+        }
         let queued = self.queue.as_mut();
         let same = match (args[0].to_ascii_uppercase().as_slice(), queued) {
             (b"EXEC", Some(_)) if !redis.is_error() => {
@@ -280,7 +319,12 @@ impl Session<'_> {
             (Reply::Array(ours), Reply::Array(theirs)) if ours.len() == theirs.len() => (ours, theirs),
             _ => return holdfast == redis,
         };
-        queue.iter().zip(theirs).for_each(|(args, theirs)| self.note_database(args, theirs));
+        for (args, theirs) in queue.iter().zip(theirs) {
+            self.note_database(args, theirs);
+            if !theirs.is_error() {
+                self.make_consumers(args);
+            }
+        }
         if queue.iter().any(|args| is_pop(args)) {
             // Both drew, and what came after depends on it.
             return true;
@@ -290,6 +334,7 @@ impl Session<'_> {
                 Kind::Exact => ours == theirs,
                 Kind::Pairs => self.same_parameters(ours, theirs),
                 Kind::Dumped => dumped(ours) == dumped(theirs),
+                Kind::Facts => plain(ours) == plain(theirs),
                 Kind::Unordered | Kind::Fields => sorted(ours) == sorted(theirs),
                 Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
                 Kind::Random | Kind::Cursor | Kind::Size | Kind::Any => ours.is_error() == theirs.is_error(),
@@ -297,7 +342,7 @@ impl Session<'_> {
             // A value that this very block set is also referred to by Redis's queue of the block, until it ends.
             let is_queued =
                 args[0].eq_ignore_ascii_case(b"object") && (ours, theirs) == (&Reply::Integer(1), &Reply::Integer(2));
-            same || is_queued || is_known(args, ours, theirs)
+            same || is_queued || is_known(args, ours, theirs) || self.is_refused_by_7_2(args, ours, theirs)
         })
     }
 
@@ -308,6 +353,7 @@ impl Session<'_> {
         match kind(args) {
             Kind::Exact => holdfast == redis,
             Kind::Dumped => dumped(holdfast) == dumped(redis),
+            Kind::Facts => plain(holdfast) == plain(redis),
             Kind::Unordered => sorted(holdfast) == sorted(redis),
             Kind::Pairs => self.same_parameters(holdfast, redis),
             Kind::Fields if holdfast == redis => true,
@@ -388,10 +434,12 @@ impl Session<'_> {
             Reply::Simple(kind) if kind == "list" => "LRANGE key 0 -1",
             Reply::Simple(kind) if kind == "set" => "SMEMBERS key",
             Reply::Simple(kind) if kind == "zset" => "ZRANGE key 0 -1 WITHSCORES",
+            Reply::Simple(kind) if kind == "stream" => "XINFO STREAM key FULL COUNT 0",
             _ => "GET key",
         };
         let mut args = words(line);
-        args[1] = key;
+        let at = if args[0] == "XINFO" { 2 } else { 1 };
+        args[at] = key;
         args
     }
 }
@@ -408,6 +456,12 @@ fn iteration(args: &[Bytes]) -> (usize, usize) {
 /// Removes members that it draws.
 fn is_pop(args: &[Bytes]) -> bool {
     args[0].eq_ignore_ascii_case(b"spop")
+}
+
+/// Changes what Redis keeps beside the entries of a stream, and tells no watcher of it.
+fn leaves_watchers_alone(args: &[Bytes]) -> bool {
+    let words: [&[u8]; 6] = [b"xack", b"xautoclaim", b"xclaim", b"xgroup", b"xreadgroup", b"xsetid"];
+    words.iter().any(|word| args[0].eq_ignore_ascii_case(word))
 }
 
 fn is_start(args: &[Bytes]) -> bool {
@@ -451,6 +505,15 @@ fn dumped(reply: &Reply) -> Result<rdb::Object, &Reply> {
         rdb::Object::Set(members) => members.sort(),
         rdb::Object::Hash(pairs) => pairs.sort(),
         rdb::Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
+        rdb::Object::Stream(stream) => {
+            // Redis keeps what was deleted as long as its page, and two clocks tell two times.
+            stream.pages = vec![stream.pages.concat()];
+            stream.pages[0].retain(|entry| !entry.is_dead);
+            for group in &mut stream.groups {
+                group.pending.iter_mut().for_each(|pending| pending.delivered = 0);
+                group.consumers.iter_mut().for_each(|consumer| (consumer.seen, consumer.active) = (0, None));
+            }
+        }
         _ => {}
     }
     Ok(object)
@@ -490,6 +553,36 @@ fn leaves(reply: &Reply) -> Vec<Reply> {
     }
 }
 
+/// Facts of streams without times, in one shape, and as 7.0 has them.
+fn plain(reply: &Reply) -> Reply {
+    let items = match reply {
+        Reply::Array(items) => items.clone(),
+        Reply::Map(pairs) => pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect(),
+        other => return other.clone(),
+    };
+    let is_word = |reply: &Reply, words: &[&[u8]]| matches!(reply, Reply::Bulk(word) if words.contains(&&word[..]));
+    let mut found = Vec::new();
+    let mut rest = items.into_iter().peekable();
+    while let Some(item) = rest.next() {
+        if is_word(&item, &[b"inactive", b"active-time"]) && matches!(rest.peek(), Some(Reply::Integer(_))) {
+            rest.next();
+        } else if is_word(&item, &[b"idle", b"seen-time"]) && matches!(rest.peek(), Some(Reply::Integer(_))) {
+            rest.next();
+            found.push(item);
+        } else {
+            found.push(plain(&item));
+        }
+    }
+    // An entry that is pending: id, consumer if it is not known, time, number of deliveries.
+    if let [Reply::Bulk(_), .., Reply::Integer(_), Reply::Integer(_)] = &found[..]
+        && found.len() <= 4
+    {
+        let at = found.len() - 2;
+        found[at] = Reply::Integer(0);
+    }
+    Reply::Array(found)
+}
+
 fn is_near(holdfast: &Reply, redis: &Reply, tolerance: i64) -> bool {
     match (holdfast, redis) {
         (Reply::Integer(ours), Reply::Integer(theirs)) => {
@@ -512,6 +605,12 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
             bulk(holdfast, "listpack") && (bulk(redis, "hashtable") || bulk(redis, "quicklist"))
                 || bulk(holdfast, "int") && bulk(redis, "embstr")
                 || *holdfast == Reply::Integer(i64::from(i32::MAX)) && *redis == Reply::Integer(1)
+        }
+        // 7.2 names the command, and the id that it knows (#11799, #12238).
+        b"XREAD" | b"XREADGROUP" => {
+            let is_unbalanced =
+                |reply: &Reply| matches!(reply, Reply::Error(line) if line.starts_with("ERR Unbalanced"));
+            is_unbalanced(holdfast) && is_unbalanced(redis)
         }
         // Places at the same distance come in the order in which a partial sort leaves them.
         b"GEOSEARCH" | b"GEORADIUS" | b"GEORADIUS_RO" | b"GEORADIUSBYMEMBER" | b"GEORADIUSBYMEMBER_RO" => {

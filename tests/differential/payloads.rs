@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use holdfast::base::Rng;
+use holdfast::rdb::stream::{Consumer, Entry, Group, Pending, Stream};
 use holdfast::rdb::{self, Object};
 
 use crate::server::RedisServer;
@@ -44,7 +45,7 @@ fn redis_takes_every_value_and_gives_it_back() {
 /// Large values come in an order of their own.
 fn in_one_order(mut object: Object) -> Object {
     match &mut object {
-        Object::String(_) | Object::List(_) => {}
+        Object::String(_) | Object::List(_) | Object::Stream(_) => {}
         Object::Set(members) => members.sort(),
         Object::Hash(pairs) => pairs.sort(),
         Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
@@ -62,7 +63,10 @@ fn random_word(rng: &mut Rng) -> Bytes {
 }
 
 fn random_object(rng: &mut Rng) -> Object {
-    let kind = rng.below(6);
+    let kind = rng.below(7);
+    if kind == 6 {
+        return Object::Stream(random_stream(rng));
+    }
     let of_integers = kind == 2;
     let word = |rng: &mut Rng| if of_integers { rng.below(100_000).to_string().into() } else { random_word(rng) };
     let mut names: Vec<Bytes> = (0..rng.range(1, 30)).map(|_| word(rng)).collect();
@@ -82,4 +86,53 @@ fn random_object(rng: &mut Rng) -> Object {
             Object::Zset(members)
         }
     }
+}
+
+/// A stream as a 7.0 has it, which does not know when consumers got something.
+fn random_stream(rng: &mut Rng) -> Stream {
+    let mut id = (0, 0);
+    let mut next = |rng: &mut Rng| {
+        id = if rng.chance(1, 2) {
+            (id.0, id.1 + rng.range(1, 500))
+        } else {
+            (id.0 + (1 << rng.below(40)), rng.below(3))
+        };
+        id
+    };
+    let mut pages = Vec::new();
+    for _ in 0..rng.below(5) {
+        let fields: Vec<Bytes> = (0..rng.range(1, 4)).map(|_| random_word(rng)).collect();
+        let entry = |rng: &mut Rng| {
+            let own = rng.chance(1, 4).then(|| vec![random_word(rng)]);
+            let fields = own.as_ref().unwrap_or(&fields);
+            let words = fields.iter().flat_map(|field| [field.clone(), random_word(rng)]).collect();
+            Entry { id: next(rng), words, is_dead: false }
+        };
+        let mut entry = entry;
+        pages.push((0..rng.range(1, 6)).map(|_| entry(rng)).collect());
+    }
+    let names = |rng: &mut Rng| {
+        let mut names: Vec<Bytes> = (0..rng.below(3)).map(|_| random_word(rng)).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let groups = names(rng).into_iter().map(|name| {
+        let seen = rng.below(1 << 40);
+        let consumer = |name| Consumer { name, seen, active: Some(seen) };
+        let consumers: Vec<Consumer> = names(rng).into_iter().map(consumer).collect();
+        let pending = (0..if consumers.is_empty() { 0 } else { rng.below(5) }).map(|number| Pending {
+            id: (number, rng.next()),
+            delivered: rng.below(1 << 40),
+            deliveries: rng.next() >> rng.range(1, 64),
+            consumer: rng.below(consumers.len() as u64) as usize,
+        });
+        let pending = pending.collect();
+        let entries_read = rng.chance(1, 2).then(|| rng.below(10));
+        Group { name, last_id: (rng.below(100), rng.next()), entries_read, consumers, pending }
+    });
+    let groups = groups.collect();
+    let length: usize = pages.iter().map(Vec::len).sum();
+    let added = Some(length as u64 + rng.below(10));
+    Stream { pages, last_id: next(rng), deleted: (rng.below(5), rng.below(5)), added, groups }
 }

@@ -17,6 +17,8 @@ pub const THRESHOLDS: Thresholds = Thresholds {
     set_value_bytes_max: 24,
     zset_entries_max: 6,
     zset_value_bytes_max: 24,
+    stream_node_entries_max: 4,
+    stream_node_bytes_max: 128,
     node_entries_max: 3,
     ..Thresholds::REDIS
 };
@@ -41,6 +43,8 @@ impl RedisServer {
             ("--set-max-intset-entries", THRESHOLDS.set_integers_max),
             ("--zset-max-listpack-entries", THRESHOLDS.zset_entries_max),
             ("--zset-max-listpack-value", THRESHOLDS.zset_value_bytes_max),
+            ("--stream-node-max-entries", THRESHOLDS.stream_node_entries_max),
+            ("--stream-node-max-bytes", THRESHOLDS.stream_node_bytes_max),
         ];
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])

@@ -78,10 +78,12 @@ pub const NOT_DRAWN: &[(&str, &str)] = &[
     ("save", "here it has nothing to do, there it writes a file"),
     ("slaveof", "replication is not set up by hand here"),
     ("waitaof", "new in 7.2"),
+    ("xgroup|help", "its text is our own"),
+    ("xinfo|help", "its text is our own"),
 ];
 
 /// Settings of a server, for where there is just one: here they are a node's own. What is changed takes effect on no
-/// reply.
+/// reply, but on trims of streams on both sides alike.
 pub const SERVER_SYNTAX: &[&str] = &[
     "CONFIG GET (TIMEOUT|SLOWLOG-*|*-ZIPLIST-*|ZSET-MAX-*|HASH-MAX-LISTPACK-VALUE|NOTIFY*|MAXMEMORY-SAMPLES|NOPE)+",
     "CONFIG (RESETSTAT|REWRITE|NOPE)",

@@ -14,13 +14,14 @@ mod hyperloglog;
 mod list;
 mod server;
 mod set;
+mod stream;
 mod string;
 mod zset;
 
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 13] = [
+const CHAPTERS: [&[Spec]; 14] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -29,6 +30,7 @@ const CHAPTERS: [&[Spec]; 13] = [
     list::ROWS,
     set::ROWS,
     zset::ROWS,
+    stream::ROWS,
     geo::ROWS,
     generic::ROWS,
     server::ROWS,

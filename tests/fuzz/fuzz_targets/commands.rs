@@ -116,6 +116,20 @@ const WORDS: &[&str] = &[
     "HELP",
     "ASYNC",
     "SYNC",
+    "STREAMS",
+    "GROUP",
+    "MKSTREAM",
+    "MINID",
+    "NOACK",
+    "JUSTID",
+    "FORCE",
+    "FULL",
+    "=",
+    "~",
+    "$",
+    ">",
+    "5-1",
+    "5-*",
     "a longer value that does not fit into a small record, so that its elements get records of their own",
 ];
 
@@ -141,6 +155,7 @@ fuzz_target!(|data: &[u8]| {
         set_integers_max: 3,
         set_entries_max: 3,
         zset_entries_max: 3,
+        stream_node_entries_max: 3,
         node_entries_max: 3,
         string_bytes_max: 1 << 16,
         ..Thresholds::REDIS

@@ -14,12 +14,18 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Integers of a set are sorted in one piece, and large sorted sets are written from behind.
+/// Integers of a set are sorted in one piece, and large sorted sets are written from behind. Entries of a stream that were
+/// deleted are left out.
 fn in_one_order(mut object: Object) -> Object {
     match &mut object {
         Object::String(_) | Object::List(_) | Object::Hash(_) => {}
         Object::Set(members) => members.sort(),
         Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
+        Object::Stream(stream) => {
+            stream.pages.iter_mut().for_each(|page| page.retain(|entry| !entry.is_dead));
+            stream.pages.retain(|page| !page.is_empty());
+            stream.added.get_or_insert(stream.pages.iter().map(Vec::len).sum::<usize>() as u64);
+        }
     }
     object
 }
