@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Requests of one batch; and of all batches together, of connections that fill theirs.
+/// Requests of one batch.
 const REQUESTS_MAX: usize = 256;
+/// Requests of all batches together, of connections that fill theirs: an answer to somebody else waits for about so many.
+const REQUESTS_SHARED: usize = 384;
 /// So many of a connection of which nothing is known yet.
 const REQUESTS_FIRST: usize = 16;
 /// So many at least, however many connections fill their batches.
@@ -47,7 +49,7 @@ impl Batches {
             self.most = (self.most * 2).min(REQUESTS_MAX);
         }
         if is_full {
-            let share = REQUESTS_MAX / self.crowd.0.load(Relaxed).max(1);
+            let share = REQUESTS_SHARED / self.crowd.0.load(Relaxed).max(1);
             self.most = self.most.min(share.max(REQUESTS_SHARE_MIN));
         }
     }
@@ -81,7 +83,8 @@ mod tests {
     use super::*;
 
     fn after(most: usize, asked: usize, replied: usize) -> usize {
-        let mut batches = Batches { most, ..Batches::new(Crowd::default()) };
+        let mut batches = Batches::new(Crowd::default());
+        batches.most = most;
         batches.learn(asked, replied);
         batches.most()
     }
@@ -111,7 +114,7 @@ mod tests {
         for _ in 0..2 {
             deep.iter_mut().for_each(fill);
         }
-        assert!(deep.iter().all(|batches| batches.most() == REQUESTS_MAX / 8));
+        assert!(deep.iter().all(|batches| batches.most() == REQUESTS_SHARED / 8));
         let mut other = Batches::new(crowd.clone());
         other.learn(10, 80);
         assert_eq!(crowd.0.load(Relaxed), 8, "one that asks less is not counted");
