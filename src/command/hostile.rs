@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Call, Error, Handler, Spec, execute_encoded, table};
+use super::{Call, Error, Handler, Scripts, Spec, execute_encoded, table};
 use crate::base::Rng;
 use crate::data::testing::World;
 use crate::data::{Mode, Thresholds, Touched};
@@ -128,6 +128,7 @@ fn changed(before: &Records, after: &Records) -> BTreeSet<(u8, Bytes)> {
 fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
     let mut rng = Rng::new(seed);
     let mut world = World::new(1_700_000_000_000);
+    let mut scripts = Scripts::new(Default::default());
     world.thresholds = Thresholds {
         hash_entries_max: 4,
         set_integers_max: 4,
@@ -147,7 +148,7 @@ fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
         let before = world.store.clone();
         world.touched.clear();
         let mut out = BytesMut::new();
-        match world.keys(|keys| execute_encoded(keys, &call, &mut out)) {
+        match world.keys(|keys| execute_encoded(keys, Some(&mut scripts), &call, &mut out)) {
             Ok(()) => {
                 let reply = out.freeze();
                 assert_eq!(parse_reply(&reply).map(|(_, length)| length), Some(reply.len()), "{}: {reply:?}", tell());

@@ -12,6 +12,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod scripting;
 mod server;
 mod set;
 mod string;
@@ -20,7 +21,7 @@ mod zset;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 13] = [
+const CHAPTERS: [&[Spec]; 14] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -34,6 +35,7 @@ const CHAPTERS: [&[Spec]; 13] = [
     server::ROWS,
     cluster::ROWS,
     admin::ROWS,
+    scripting::ROWS,
 ];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.

@@ -199,7 +199,7 @@ impl Shadow {
     fn run(&mut self, moment: Millis, db: u8, words: &Words) -> Result<Value, Violation> {
         let call = Call::new(db, Protocol::Resp2, words.clone());
         let mut bytes = BytesMut::new();
-        let done = self.keys(moment, |keys| command::execute_encoded(keys, &call, &mut bytes));
+        let done = self.keys(moment, |keys| command::execute_encoded(keys, None, &call, &mut bytes));
         match (done, parse_reply(&bytes.freeze())) {
             (Ok(()), Some((value, _))) => Ok(value),
             (done, _) => Err(Violation::new(PROMISE, vec![format!("{}: {done:?}", show_words(words))])),

@@ -1,0 +1,74 @@
+//! Lua scripts: EVAL and its family, SCRIPT.
+//!
+//! A script runs on the leader inside the evaluation of its unit, on the same keyspace as any command: what it writes
+//! is part of that entry, time does not pass meanwhile, and an error in the middle keeps what was written before.
+//!
+//! - [`eval`]: the commands; `shebang`: the first line of a script that has one; `records`: where scripts are kept.
+//! - `interpreter`: the sandbox; `native`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
+//!   `convert`: replies as Lua values and back; `arguments`: what functions of libraries are called with.
+//! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
+//!
+//! Invariant: nothing above `interpreter` knows Lua, and nothing below `eval` knows the keyspace.
+
+mod api;
+mod arguments;
+mod convert;
+pub(super) mod eval;
+mod interpreter;
+mod lib;
+mod native;
+mod random;
+mod records;
+mod sha1;
+mod shebang;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::interpreter::{Host, Interpreter, Task};
+use self::state::Run;
+pub use self::state::Running;
+use crate::resp::Value;
+
+/// A machine's interpreter, made for the first script that it runs.
+pub struct Scripts {
+    interpreter: Option<Interpreter>,
+    run: Arc<Run>,
+    running: Arc<Running>,
+}
+
+impl Scripts {
+    /// For a machine on a node whose scripts are known by `running`.
+    pub fn new(running: Arc<Running>) -> Scripts {
+        Scripts { interpreter: None, run: Arc::default(), running }
+    }
+
+    fn interpreter(&mut self) -> Result<&mut Interpreter, Value> {
+        let made = match self.interpreter.take() {
+            Some(made) => made,
+            None => Interpreter::new(self.run.clone())
+                .map_err(|error| Value::error(format!("ERR no interpreter for scripts: {error}")))?,
+        };
+        Ok(self.interpreter.insert(made))
+    }
+
+    /// The error line of a script that does not compile.
+    fn compile(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<(), Value> {
+        self.interpreter()?.compile(digest, source).map(drop).map_err(|message| interpreter::compile_error(&message))
+    }
+
+    fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
+        let (run, running) = (self.run.clone(), self.running.clone());
+        let interpreter = match self.interpreter() {
+            Ok(interpreter) => interpreter,
+            Err(reply) => return reply,
+        };
+        run.begin(false);
+        running.add(&run);
+        let reply = interpreter.eval(task, host);
+        running.remove(&run);
+        reply
+    }
+}
