@@ -22,6 +22,8 @@ use super::state::Run;
 const HOOK_INSTRUCTIONS: c_int = 100_000;
 /// Arguments of a function in Rust, each of which takes a place among the references that `mlua` can hold.
 const ARGUMENTS_MAX: c_int = 4_000;
+/// Repetitions in a pattern.
+const REPETITIONS_MAX: usize = 1_000;
 const READ_ONLY: &[u8] = b"Attempt to modify a readonly table";
 const NO_RUN: &[u8] = b"redis.call/pcall can only be called inside a script invocation";
 
@@ -112,7 +114,12 @@ fn guard(lua: &Lua, original: Function, guard: ffi::lua_CFunction) -> Result<Fun
     unsafe { lua.exec_raw(original, |state| ffi::lua_pushcclosure(state, guard, 1)) }
 }
 
-/// Replaces functions of the base library and of `table` by guarded ones.
+/// A C function that has two other functions to work with.
+fn pair(lua: &Lua, first: Function, second: Function, function: ffi::lua_CFunction) -> Result<Function> {
+    unsafe { lua.exec_raw((first, second), |state| ffi::lua_pushcclosure(state, function, 2)) }
+}
+
+/// Replaces functions of Lua's own libraries by guarded ones.
 pub fn guard_libraries(lua: &Lua, globals: &Table, handler: &Function) -> Result<()> {
     unsafe {
         lua.exec_raw::<()>((), |state| {
@@ -124,6 +131,14 @@ pub fn guard_libraries(lua: &Lua, globals: &Table, handler: &Function) -> Result
         })?;
     }
     let table: Table = globals.get("table")?;
+    let string: Table = globals.get("string")?;
+    for name in ["find", "match", "gmatch", "gfind", "gsub"] {
+        string.raw_set(name, guard(lua, string.get(name)?, matched)?)?;
+    }
+    let coroutine: Table = globals.get("coroutine")?;
+    let resume = guard(lua, coroutine.get("resume")?, resumed)?;
+    coroutine.raw_set("wrap", pair(lua, coroutine.get("create")?, resume.clone(), wrap)?)?;
+    coroutine.raw_set("resume", resume)?;
     // `remove` and `sort` find nothing in the empty table.
     table.raw_set("insert", guard(lua, table.get("insert")?, written)?)?;
     for name in ["foreach", "foreachi", "maxn"] {
@@ -408,6 +423,77 @@ unsafe extern "C-unwind" fn protected_call(state: *mut lua_State) -> c_int {
         ffi::lua_replace(state, 1);
         ffi::lua_settop(state, 2);
         2
+    }
+}
+
+/// Functions that match patterns: the matcher's recursion is as deep as a pattern has repetitions.
+unsafe extern "C-unwind" fn matched(state: *mut lua_State) -> c_int {
+    unsafe {
+        if ffi::lua_type(state, 2) == ffi::LUA_TSTRING {
+            let mut length = 0;
+            let pattern = ffi::lua_tolstring(state, 2, &mut length);
+            let pattern = std::slice::from_raw_parts(pattern.cast::<u8>(), length);
+            if pattern.iter().filter(|byte| b"*+-?".contains(byte)).count() > REPETITIONS_MAX {
+                push_bytes(state, b"pattern too complex");
+                raise_line(state);
+            }
+        }
+        original(state)
+    }
+}
+
+/// `coroutine.resume`. Each coroutine counts its own calls of C: unless somebody counts coroutines, too, those that
+/// resume each other exhaust the thread's stack.
+unsafe extern "C-unwind" fn resumed(state: *mut lua_State) -> c_int {
+    unsafe {
+        if ffi::lua_type(state, 1) != ffi::LUA_TTHREAD {
+            return original(state);
+        }
+        push_registered(state, &RUN);
+        let run = ffi::lua_touserdata(state, -1).cast::<Run>();
+        ffi::lua_settop(state, -2);
+        if run.is_null() || !(*run).enter() {
+            ffi::lua_pushboolean(state, 0);
+            push_bytes(state, b"C stack overflow");
+            return 2;
+        }
+        // It raises no errors: they are its results.
+        let results = original(state);
+        (*run).leave();
+        results
+    }
+}
+
+/// `coroutine.wrap`: its upvalues are `coroutine.create` and the guarded `coroutine.resume`.
+unsafe extern "C-unwind" fn wrap(state: *mut lua_State) -> c_int {
+    unsafe {
+        if ffi::lua_type(state, 1) != ffi::LUA_TFUNCTION || ffi::lua_iscfunction(state, 1) != 0 {
+            ffi::luaL_argerror(state, 1, c"Lua function expected".as_ptr());
+        }
+        ffi::lua_settop(state, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(state, 1);
+        ffi::lua_call(state, 1, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+        ffi::lua_pushcclosure(state, wrapped, 2);
+        1
+    }
+}
+
+/// What `coroutine.wrap` returns: its upvalues are the coroutine and `coroutine.resume`.
+unsafe extern "C-unwind" fn wrapped(state: *mut lua_State) -> c_int {
+    unsafe {
+        let arguments = ffi::lua_gettop(state);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+        ffi::lua_insert(state, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(state, 2);
+        ffi::lua_call(state, arguments + 1, ffi::LUA_MULTRET);
+        if ffi::lua_toboolean(state, 1) != 0 {
+            return ffi::lua_gettop(state) - 1;
+        }
+        ffi::lua_settop(state, 2);
+        if ffi::lua_isstring(state, 2) != 0 { raise_line(state) } else { ffi::lua_error(state) }
     }
 }
 

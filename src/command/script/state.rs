@@ -13,6 +13,8 @@ use crate::resp::Value;
 
 /// Seconds that `os.clock` counts per look of the hook: it counts work, because a script sees no time pass.
 const LOOK_SECONDS: f64 = 0.001;
+/// Coroutines that may run inside of each other: each has Lua's own bound of calls of C, about 200 KiB of stack.
+const COROUTINES_MAX: u64 = 16;
 
 /// One interpreter's run.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub struct Run {
     looks: AtomicU64,
     random: AtomicU64,
     number: AtomicU64,
+    /// Coroutines that run inside of each other.
+    nested: AtomicU64,
     /// Words of the command that the script is about to run.
     words: Mutex<Vec<Bytes>>,
 }
@@ -45,6 +49,19 @@ impl Run {
         self.looks.store(0, Relaxed);
         self.seed(Random::new(0));
         self.number.fetch_add(1, Relaxed);
+        self.nested.store(0, Relaxed);
+    }
+
+    /// Another coroutine begins to run inside of those that do; false if that is too deep.
+    pub fn enter(&self) -> bool {
+        let nested = self.nested.load(Relaxed);
+        self.nested.store((nested + 1).min(COROUTINES_MAX), Relaxed);
+        nested < COROUTINES_MAX
+    }
+
+    /// The innermost coroutine yielded or ended.
+    pub fn leave(&self) {
+        self.nested.store(self.nested.load(Relaxed).saturating_sub(1), Relaxed);
     }
 
     /// Counts the runs of this interpreter.
