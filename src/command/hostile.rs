@@ -43,6 +43,22 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
+/// The first one is known by its digest below.
+const SCRIPTS: &[&str] = &[
+    "return 1",
+    "return redis.call(unpack(ARGV))",
+    "return {redis.pcall(KEYS[1] or 'ping', unpack(ARGV)), KEYS, ARGV}",
+    "return cjson.encode(redis.pcall(unpack(ARGV)))",
+    "return cmsgpack.unpack(ARGV[1] or KEYS[1] or '')",
+    "return struct.unpack(ARGV[1] or 'b', ARGV[2] or '')",
+    "return redis.call('set', KEYS[1] or 'k', ARGV[1] or '')",
+    "redis.setresp(3) return redis.call('hgetall', KEYS[1] or 'h')",
+    "return loadstring(ARGV[1] or 'return 2')()",
+    "return ('x'):rep(tonumber(ARGV[1]) or 3):find(ARGV[2] or 'x')",
+    "return {err = ARGV[1]}",
+    "return {ok = ARGV[1]}",
+    "return {verbatim_string = {format = ARGV[1], string = ARGV[2]}}",
+];
 const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", ""];
 
 fn word(rng: &mut Rng) -> Bytes {
@@ -104,6 +120,9 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 args[2..6].clone_from_slice(&words);
             }
             "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
+            "eval" | "eval_ro" => args[1] = Bytes::from_static(rng.pick(SCRIPTS).as_bytes()),
+            "evalsha" | "evalsha_ro" => args[1] = Bytes::from_static(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"),
+            "script|load" => args[2] = Bytes::from_static(SCRIPTS[0].as_bytes()),
             "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
             _ => {}
         }

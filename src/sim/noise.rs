@@ -46,8 +46,8 @@ impl Noise {
     pub fn new(rng: &mut Rng) -> Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
-            table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.is_write())
-                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT")
+            table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.may_write())
+                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT" | "EVAL_RO" | "EVALSHA_RO")
         };
         let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
         let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };
@@ -112,5 +112,5 @@ pub fn database(own: u8, words: &Words) -> u8 {
 
 /// Whether a command changes nothing: what a session may try as a fast read.
 pub fn is_read(words: &[Bytes]) -> bool {
-    check(words).is_ok_and(|spec| !spec.is_write())
+    check(words).is_ok_and(|spec| !spec.may_write())
 }

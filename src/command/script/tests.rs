@@ -294,7 +294,7 @@ fn coroutines_do_what_they_do_in_lua() {
             "local f = coroutine.wrap(function(...) local a = coroutine.yield(...) return a + 1 end) return {f(1, 2), f(5)}",
             "*2 :1 :6",
         ),
-        ("local c = coroutine.create(function() error('x', 0) end) return {coroutine.resume(c)}", "*1 $-1"),
+        ("local c = coroutine.create(function() error('x', 0) end) return {coroutine.resume(c)}", "*2 $-1 $1 x"),
         ("local c = coroutine.create(function() error('x', 0) end) return select(2, coroutine.resume(c))", "$1 x"),
         ("local c = coroutine.create(function() end) coroutine.resume(c) return coroutine.status(c)", "$4 dead"),
         ("for i = 1, 1000 do coroutine.wrap(function() coroutine.yield() end)() end return 1", ":1"),

@@ -3,29 +3,29 @@
 use crate::command::script::eval;
 use crate::command::spec::{KeySpec, Merge, Spec};
 
-const KEYS: &[KeySpec] = &[KeySpec::counted("RW access update", 2).notes("the script decides what it does to them")];
-const READ_KEYS: &[KeySpec] = &[KeySpec::counted("RO access", 2).notes("the script decides which it reads")];
+const KEYS: KeySpec = KeySpec::counted("RW access update", 2);
+const READ_KEYS: KeySpec = KeySpec::counted("RO access", 2);
 const COST: &str = "Depends on the script.";
 
 pub(super) const ROWS: &[Spec] = &[
-    Spec::new("eval", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
+    Spec::new("eval", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval)
-        .keys(KEYS)
+        .keys(&[KEYS.notes("the script decides what it does to them")])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script.")
         .arguments("script:string numkeys:integer key:key@0?* arg:string?*"),
     Spec::new("eval_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval_ro)
-        .keys(READ_KEYS)
+        .keys(&[READ_KEYS.notes("the script decides which it reads")])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads.")
         .arguments("script:string numkeys:integer key:key@0?* arg:string?*"),
-    Spec::new("evalsha", -3, "noscript stale skip_monitor may_replicate no_mandatory_keys", "scripting")
+    Spec::new("evalsha", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha)
-        .keys(KEYS)
+        .keys(&[KEYS])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script that is known by its digest.")
         .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*"),
     Spec::new("evalsha_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha_ro)
-        .keys(READ_KEYS)
+        .keys(&[READ_KEYS])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads and is known by its digest.")
         .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*"),
     Spec::new("script", -2, "", "")
