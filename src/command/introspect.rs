@@ -207,7 +207,10 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
         count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
     };
     if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
-        return Value::error("ERR Invalid arguments specified for command");
+        return match spec.flags.has(Flags::of("no_mandatory_keys")) {
+            true => Value::Array(Vec::new()),
+            false => Value::error("ERR Invalid arguments specified for command"),
+        };
     }
     let found = spec.keys_of(call).map(|(at, flags)| show(Value::Bulk(call[at].clone()), precise(spec, flags, call)));
     Value::Array(found.collect())
@@ -288,6 +291,9 @@ mod tests {
             ("GETKEYSANDFLAGS georadiusbymember a m 1 km", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYSANDFLAGS bitfield a get u8 0", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYS georadius a 1 2 3 km store b", "*2 $1 a $1 b"),
+            ("GETKEYS eval x 2 a b c", "*2 $1 a $1 b"),
+            ("GETKEYS eval x 0", "*0"),
+            ("GETKEYSANDFLAGS evalsha_ro x 1 a", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYSANDFLAGS set a b", "*1 *2 $1 a ~2 +OW +update"),
             ("GETKEYSANDFLAGS rename a b", "*2 *2 $1 a ~3 +RW +access +delete *2 $1 b ~2 +OW +update"),
         ] {

@@ -1,8 +1,6 @@
 //! Arguments of functions that scripts call, with the errors of Lua's own argument checks, and how such functions are
 //! registered.
 
-use std::ffi::c_void;
-
 use mlua::{IntoLuaMulti, Lua, MaybeSend, MultiValue, Result, Table, Value};
 
 use super::native::{self, Answer};
@@ -132,7 +130,7 @@ pub fn number(value: &Value) -> Option<f64> {
 
 /// Whether this is the null of `cjson`.
 pub fn is_null(value: &Value) -> bool {
-    matches!(value, Value::LightUserData(data) if data.0 == std::ptr::null_mut::<c_void>())
+    matches!(value, Value::LightUserData(data) if data.0.is_null())
 }
 
 /// The name of a type as Lua knows it.

@@ -13,7 +13,7 @@
 mod api;
 mod arguments;
 mod convert;
-pub(super) mod eval;
+pub mod eval;
 mod interpreter;
 mod lib;
 mod native;

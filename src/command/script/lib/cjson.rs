@@ -112,7 +112,8 @@ pub fn open(lua: &Lua, run: &Arc<Run>, next: &Function) -> Result<Table> {
 
 /// The functions that ask for an option, and set it if they have an argument.
 fn open_options(lua: &Lua, library: &Table, own: &Arc<Own>) -> Result<()> {
-    let numbers: [(&str, i64, fn(&mut Options) -> &mut i64); 3] = [
+    type Field = fn(&mut Options) -> &mut i64;
+    let numbers: [(&str, i64, Field); 3] = [
         ("encode_max_depth", INT_MAX, |options| &mut options.encode_depth_max),
         ("decode_max_depth", INT_MAX, |options| &mut options.decode_depth_max),
         ("encode_number_precision", 14, |options| &mut options.precision),
