@@ -54,7 +54,7 @@ const SCRIPTS: &[&str] = &[
     "return redis.call('set', KEYS[1] or 'k', ARGV[1] or '')",
     "redis.setresp(3) return redis.call('hgetall', KEYS[1] or 'h')",
     "return loadstring(ARGV[1] or 'return 2')()",
-    "return ('x'):rep(tonumber(ARGV[1]) or 3):find(ARGV[2] or 'x')",
+    "return ('x'):rep(math.min(tonumber(ARGV[1]) or 3, 99)):find(ARGV[2] or 'x')",
     "return {err = ARGV[1]}",
     "return {ok = ARGV[1]}",
     "return {verbatim_string = {format = ARGV[1], string = ARGV[2]}}",

@@ -1,5 +1,7 @@
 //! EVAL, EVALSHA, their read-only forms, and SCRIPT: words in, a reply out, over the keyspace of the unit.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::interpreter::{Host, Task};
@@ -13,7 +15,8 @@ use crate::command::{Call, Flags, Handler, check, execute_with, introspect, tabl
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
-const NO_SCRIPT: Failure = Failure::Reply(std::borrow::Cow::Borrowed(b"NOSCRIPT No matching script. Please use EVAL."));
+/// Nobody brought this script.
+pub(crate) const NO_SCRIPT: Failure = Failure::Reply(Cow::Borrowed(b"NOSCRIPT No matching script. Please use EVAL."));
 const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
 /// What ends a script whose commands cannot go on; nobody reads it.
 const ABORTED: &str = "ERR the evaluation ends";

@@ -17,7 +17,7 @@ use super::convert::{Reply, error_line, error_table, to_lua};
 use super::native::{self, Answer};
 use super::sha1;
 use super::state::Run;
-use super::{api, lib};
+use super::{api, guards, lib};
 use crate::base::HashMap;
 use crate::resp::{self, Protocol, c_string};
 
@@ -87,7 +87,7 @@ pub struct Interpreter {
     loader: Function,
     runner: Function,
     compiled: HashMap<[u8; sha1::BYTES], Function>,
-    /// Names of chunks, held for ever (see [`native`]).
+    /// Names of chunks, held for ever (see [`guards`]).
     _names: LuaString,
 }
 
@@ -97,10 +97,10 @@ impl Interpreter {
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::new())?;
         native::set_run(&lua, Arc::as_ptr(&run))?;
         let base = lua.globals();
-        let loader = native::loader(&lua)?;
+        let loader = guards::loader(&lua)?;
         let handler = native::handler(&lua, base.get("tostring")?)?;
         let runner = native::runner(&lua, &handler)?;
-        native::guard_libraries(&lua, &base, &handler)?;
+        guards::guard_libraries(&lua, &base, &handler)?;
         lib::open_math(&lua, &base.get("math")?, &run)?;
         let globals = open_globals(&lua, &base, &run)?;
         let names = lua.create_string(CHUNK_NAME)?;

@@ -4,7 +4,7 @@
 //! is part of that entry, time does not pass meanwhile, and an error in the middle keeps what was written before.
 //!
 //! - [`eval`]: the commands; `shebang`: the first line of a script that has one; `records`: where scripts are kept.
-//! - `interpreter`: the sandbox; `native`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
+//! - `interpreter`: the sandbox; `native` and `guards`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
 //!   `convert`: replies as Lua values and back; `arguments`: what functions of libraries are called with.
 //! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
 //!
@@ -14,6 +14,7 @@ mod api;
 mod arguments;
 mod convert;
 pub mod eval;
+mod guards;
 mod interpreter;
 mod lib;
 mod native;
