@@ -12,6 +12,7 @@ use super::{Call, Error, Handler, Scripts, Spec, execute_encoded, table};
 use crate::base::Rng;
 use crate::data::testing::World;
 use crate::data::{Mode, Thresholds, Touched};
+use crate::rdb;
 use crate::resp::{Protocol, parse_reply};
 use crate::store::{Records, keys};
 
@@ -43,6 +44,9 @@ const LONG_WORDS: &[&str] = &[
     "WITHVALUES",
 ];
 
+/// Of one function, which runs any command.
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function{function_name='f', flags={'no-writes'}, \
+                       callback=function(keys, args) return redis.pcall(unpack(args)) or keys end}";
 /// The first one is known by its digest below.
 const SCRIPTS: &[&str] = &[
     "return 1",
@@ -122,6 +126,14 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
             "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
             "eval" | "eval_ro" => args[1] = Bytes::from_static(rng.pick(SCRIPTS).as_bytes()),
             "evalsha" | "evalsha_ro" => args[1] = Bytes::from_static(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"),
+            "fcall" | "fcall_ro" => args[1] = Bytes::from_static(b"f"),
+            "function|load" => {
+                args.truncate(3);
+                args.insert(2, Bytes::from_static(b"REPLACE"));
+                args[3] = Bytes::from_static(LIBRARY.as_bytes());
+            }
+            "function|delete" => args[2] = Bytes::from_static(b"lib"),
+            "function|restore" => args[2] = rdb::dump_functions([LIBRARY.as_bytes()].into_iter()),
             "script|load" => args[2] = Bytes::from_static(SCRIPTS[0].as_bytes()),
             "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
             _ => {}

@@ -48,6 +48,7 @@ impl Service {
             "latency" => self.latency(args),
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
+            "function" => self.node.running().kill(true),
             "script" if spec.name == "script|kill" => self.node.running().kill(false),
             "script" => script_debug(&args[2]),
             "time" => {

@@ -24,6 +24,8 @@ pub const SYNTAX: &[&str] = &[
     "DECRBY string integer",
     "DEL key+",
     "DUMP key",
+    "FCALL NOSUCH (0|1 key) [value]",
+    "FCALL_RO NOSUCH (0|1 key) [value]",
     "EVAL script (0|1 key|2 key key|numkeys key) [value] [value]",
     "EVALSHA digest (0|1 key)",
     "EVALSHA_RO digest (0|1 key)",

@@ -47,7 +47,7 @@ impl Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
             table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.may_write())
-                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT" | "EVAL_RO" | "EVALSHA_RO")
+                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT" | "EVAL_RO" | "EVALSHA_RO" | "FCALL_RO")
         };
         let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
         let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };

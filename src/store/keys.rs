@@ -66,6 +66,10 @@ pub enum GroupKind {
     Fact = 6,
     /// A script, or the order of those that nobody loaded.
     Script = 7,
+    /// A library of functions.
+    Library = 8,
+    /// The library of a function.
+    Function = 9,
 }
 
 /// A parsed head key.
@@ -358,6 +362,16 @@ pub fn script(group: GroupId, digest: &[u8]) -> Bytes {
     group_record(group, GroupKind::Script, digest)
 }
 
+/// A library of functions of a group.
+pub fn library(group: GroupId, name: &[u8]) -> Bytes {
+    group_record(group, GroupKind::Library, name)
+}
+
+/// A function of a group.
+pub fn function(group: GroupId, name: &[u8]) -> Bytes {
+    group_record(group, GroupKind::Function, name)
+}
+
 /// The smallest key above every key that starts with `prefix`.
 pub fn after_prefix(prefix: &[u8]) -> Bytes {
     let Some(last) = prefix.iter().rposition(|&byte| byte != 0xff) else {
@@ -467,6 +481,8 @@ mod tests {
             b"\xff\xff\0\0\0\0\0\0\0\x01\x05\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09"
         );
         assert_eq!(&fact(b"node/1")[..], b"\xff\xff\0\0\0\0\0\0\0\0\x06node/1");
+        assert_eq!(&library(one, b"lib")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x08lib");
+        assert_eq!(&function(one, b"f")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x09f");
         assert_eq!(&script(one, b"digest")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x07digest");
     }
 

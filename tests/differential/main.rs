@@ -32,7 +32,7 @@
 //! | LPOS with the lowest RANK (#12167) | not drawn | `tests/commands/list.txt` |
 //! | doubles have as few digits as tell them apart (#10587) | sums of scores are exact | `tests/commands/zset.txt` |
 //! | words of scripts: as few digits as tell doubles apart (#10587) | no script here has such a word | `command/script/tests.rs` |
-//! | NaN, consumers of streams, ACL LOG, functions and tracking | not there yet | |
+//! | NaN, consumers of streams, ACL LOG and tracking | not there yet | |
 
 mod compare;
 mod facts;

@@ -77,7 +77,7 @@ fn key_count(args: &[Bytes]) -> Result<usize> {
 }
 
 /// Scripts run on the leader's machine alone, also those that only read: the machine has the interpreter.
-fn on_leader(context: &Context<'_, '_>) -> Result<()> {
+pub(super) fn on_leader(context: &Context<'_, '_>) -> Result<()> {
     if context.keys.mode == Mode::Leader { Ok(()) } else { Err(Failure::Abort(Error::NeedsLog)) }
 }
 
@@ -125,14 +125,14 @@ fn run(
 }
 
 /// The keyspace as a script's commands see it.
-struct Evaluation<'a, 'k> {
-    keys: &'a mut Keyspace<'k>,
-    db: u8,
-    touches: bool,
+pub(super) struct Evaluation<'a, 'k> {
+    pub keys: &'a mut Keyspace<'k>,
+    pub db: u8,
+    pub touches: bool,
     /// It may not write.
-    reads: bool,
-    run: &'a Run,
-    failed: Option<Error>,
+    pub reads: bool,
+    pub run: &'a Run,
+    pub failed: Option<Error>,
 }
 
 impl Host for Evaluation<'_, '_> {

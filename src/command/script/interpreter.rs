@@ -10,10 +10,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mlua::{Function, IntoLua, Lua, LuaOptions, LuaString, Result, StdLib, Table, Value};
+use mlua::{Function, IntoLua, IntoLuaMulti, Lua, LuaOptions, LuaString, Result, StdLib, Table, Value};
 
 use super::arguments::{register, text};
 use super::convert::{Reply, error_line, error_table, to_lua};
+use super::functions::{self, Environment};
+use super::libraries::Registered;
 use super::native::{self, Answer};
 use super::sha1;
 use super::state::Run;
@@ -27,6 +29,8 @@ const MEMORY_BYTES_MAX: usize = 256 << 20;
 const MEMORY_BYTES_IDLE: usize = 16 << 20;
 /// Compiled scripts that are kept.
 const COMPILED_MAX: usize = 500;
+/// Libraries that are kept.
+const LIBRARIES_MAX: usize = 200;
 /// What scripts of EVAL are called in error lines.
 const CHUNK_NAME: &str = "@user_script";
 
@@ -87,8 +91,11 @@ pub struct Interpreter {
     loader: Function,
     runner: Function,
     compiled: HashMap<[u8; sha1::BYTES], Function>,
+    environment: Environment,
+    /// Functions of libraries, by the digest of the source text.
+    libraries: HashMap<[u8; sha1::BYTES], Vec<(Registered, Function)>>,
     /// Names of chunks, held for ever (see [`guards`]).
-    _names: LuaString,
+    _names: [LuaString; 2],
 }
 
 impl Interpreter {
@@ -103,10 +110,12 @@ impl Interpreter {
         guards::guard_libraries(&lua, &base, &handler)?;
         lib::open_math(&lua, &base.get("math")?, &run)?;
         let globals = open_globals(&lua, &base, &run)?;
-        let names = lua.create_string(CHUNK_NAME)?;
+        let environment = Environment::new(&lua, &globals, &run)?;
+        let names = [lua.create_string(CHUNK_NAME)?, lua.create_string(functions::CHUNK_NAME)?];
         lua.gc_collect()?;
         lua.set_memory_limit(MEMORY_BYTES_MAX)?;
-        Ok(Interpreter { lua, run, globals, loader, runner, compiled: HashMap::default(), _names: names })
+        let (compiled, libraries) = Default::default();
+        Ok(Interpreter { lua, run, globals, loader, runner, compiled, environment, libraries, _names: names })
     }
 
     /// Compiles a script, or says what is wrong with it.
@@ -135,35 +144,108 @@ impl Interpreter {
             Err(message) => return compile_error(&message),
         };
         let name = sha1::hex(&task.script.0);
-        let reply = self.call(&name, task, function, host).unwrap_or_else(|error| {
-            let error = error.to_string();
-            failure(&name, error.as_bytes())
-        });
+        let work = || {
+            self.globals.raw_set("KEYS", self.list(task.keys)?)?;
+            self.globals.raw_set("ARGV", self.list(task.arguments)?)?;
+            self.call(&name, task.protocol, function, (), host)
+        };
+        let reply = work().unwrap_or_else(|error| failure(&name, error.to_string().as_bytes()));
         self.tidy();
         reply
     }
 
-    fn call(&self, name: &str, task: &Task<'_>, function: Function, host: &mut dyn Host) -> Result<resp::Value> {
-        let lua = &self.lua;
-        let list = |items: &[Bytes]| {
-            let table = lua.create_table()?;
-            for (index, item) in (1i64..).zip(items) {
-                table.raw_set(index, lua.create_string(item)?)?;
+    /// Runs the source text of a library: what it registers, or what is wrong with it.
+    pub fn load(
+        &mut self,
+        digest: [u8; sha1::BYTES],
+        source: &[u8],
+    ) -> std::result::Result<Vec<Registered>, resp::Value> {
+        let failed = |error: mlua::Error| resp::Value::error(format!("ERR Error registering functions: {error}"));
+        let registered = self.register(source).map_err(failed).flatten();
+        self.tidy();
+        let registered = registered?;
+        if registered.is_empty() {
+            return Err(resp::Value::error("ERR No functions registered"));
+        }
+        if self.libraries.len() >= LIBRARIES_MAX {
+            self.libraries.clear();
+        }
+        let facts = registered.iter().map(|(facts, _)| facts.clone()).collect();
+        self.libraries.insert(digest, registered);
+        Ok(facts)
+    }
+
+    fn register(&self, source: &[u8]) -> Result<std::result::Result<Vec<(Registered, Function)>, resp::Value>> {
+        let source = self.lua.create_string(source)?;
+        let function = match self.loader.call::<(Value, Value)>((source, functions::CHUNK_NAME))? {
+            (Value::Function(function), _) => function,
+            (_, message) => {
+                let message = text(&self.lua, &message)?.unwrap_or_default();
+                return Ok(Err(resp::Value::error_with(&[b"ERR Error compiling function: ", &message])));
             }
-            Ok::<_, mlua::Error>(table)
         };
-        self.globals.raw_set("KEYS", list(task.keys)?)?;
-        self.globals.raw_set("ARGV", list(task.arguments)?)?;
+        function.set_environment(self.environment.front.clone())?;
+        self.environment.begin()?;
+        let result = self.runner.call::<(i64, Value)>(function);
+        let registered = self.environment.end()?;
+        let error = match result? {
+            (0, _) => return Ok(Ok(registered)),
+            (_, Value::Table(error)) => text(&self.lua, &error.raw_get("err")?)?.unwrap_or_default(),
+            (_, error) => text(&self.lua, &error)?.unwrap_or_default(),
+        };
+        Ok(Err(resp::Value::error_with(&[b"ERR Error registering functions: ", &error])))
+    }
+
+    /// Runs a function of a library.
+    pub fn fcall(&mut self, name: &[u8], task: &Task<'_>, host: &mut dyn Host) -> resp::Value {
+        if !self.libraries.contains_key(&task.script.0)
+            && let Err(reply) = self.load(task.script.0, task.script.1)
+        {
+            return reply;
+        }
+        let mut known = self.libraries.get(&task.script.0).into_iter().flatten();
+        let Some((facts, function)) = known.find(|(facts, _)| facts.name.eq_ignore_ascii_case(name)) else {
+            return resp::Value::error("ERR Function not found");
+        };
+        let shown = String::from_utf8_lossy(&facts.name);
+        let mut work = || {
+            let arguments = (self.list(task.keys)?, self.list(task.arguments)?);
+            self.call(&shown, task.protocol, function.clone(), arguments, host)
+        };
+        let reply = work().unwrap_or_else(|error| failure(&shown, error.to_string().as_bytes()));
+        self.tidy();
+        reply
+    }
+
+    fn list(&self, items: &[Bytes]) -> Result<Table> {
+        let table = self.lua.create_table()?;
+        for (index, item) in (1i64..).zip(items) {
+            table.raw_set(index, self.lua.create_string(item)?)?;
+        }
+        Ok(table)
+    }
+
+    fn call(
+        &self,
+        name: &str,
+        protocol: Protocol,
+        function: Function,
+        arguments: impl IntoLuaMulti,
+        host: &mut dyn Host,
+    ) -> Result<resp::Value> {
+        let lua = &self.lua;
+        let mut arguments = arguments.into_lua_multi(lua)?;
+        arguments.push_front(Value::Function(function));
         let host = RefCell::new(host);
         let (status, result) = lua.scope(|scope| {
             let command = scope.create_function(|lua, complete: bool| command(lua, &self.run, &host, complete))?;
             native::set_command(lua, Some(command))?;
-            let result = self.runner.call::<(i64, Value)>(function);
+            let result = self.runner.call::<(i64, Value)>(arguments);
             native::set_command(lua, None)?;
             result
         })?;
         if status == 0 {
-            let reply = Reply { protocol: task.protocol, resp3: self.run.is_resp3(), bytes: 0 };
+            let reply = Reply { protocol, resp3: self.run.is_resp3(), bytes: 0 };
             return reply.of(lua, result);
         }
         self.error(name, result)

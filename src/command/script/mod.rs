@@ -1,10 +1,10 @@
-//! Lua scripts: EVAL and its family, SCRIPT.
+//! Lua scripts: EVAL and its family, SCRIPT; functions: FCALL and FUNCTION.
 //!
 //! A script runs on the leader inside the evaluation of its unit, on the same keyspace as any command: what it writes
 //! is part of that entry, time does not pass meanwhile, and an error in the middle keeps what was written before.
 //!
-//! - [`eval`]: the commands; `shebang`: the first line of a script that has one; `records`: where scripts are kept.
-//! - `interpreter`: the sandbox; `native` and `guards`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
+//! - [`eval`], [`function`]: the commands; `shebang`: the first line of a script that has one; `records`, `libraries`: where they are kept.
+//! - `interpreter`: the sandbox; `functions`: libraries in it; `native` and `guards`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
 //!   `convert`: replies as Lua values and back; `arguments`: what functions of libraries are called with.
 //! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
 //!
@@ -14,9 +14,12 @@ mod api;
 mod arguments;
 mod convert;
 pub mod eval;
+pub mod function;
+mod functions;
 mod guards;
 mod interpreter;
 mod lib;
+mod libraries;
 mod native;
 mod random;
 mod records;
@@ -29,6 +32,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::interpreter::{Host, Interpreter, Task};
+use self::libraries::Registered;
 use self::state::Run;
 pub use self::state::Running;
 use crate::resp::Value;
@@ -61,15 +65,27 @@ impl Scripts {
     }
 
     fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
+        self.run(false, |interpreter| interpreter.eval(task, host)).unwrap_or_else(|reply| reply)
+    }
+
+    /// Calls a function of a library.
+    fn fcall(&mut self, name: &[u8], task: &Task<'_>, host: &mut dyn Host) -> Value {
+        self.run(true, |interpreter| interpreter.fcall(name, task, host)).unwrap_or_else(|reply| reply)
+    }
+
+    /// What a library registers.
+    fn load(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<Vec<Registered>, Value> {
+        self.run(true, |interpreter| interpreter.load(digest, source))?
+    }
+
+    /// Something that SCRIPT KILL or FUNCTION KILL may end.
+    fn run<T>(&mut self, function: bool, work: impl FnOnce(&mut Interpreter) -> T) -> Result<T, Value> {
         let (run, running) = (self.run.clone(), self.running.clone());
-        let interpreter = match self.interpreter() {
-            Ok(interpreter) => interpreter,
-            Err(reply) => return reply,
-        };
-        run.begin(false);
+        let interpreter = self.interpreter()?;
+        run.begin(function);
         running.add(&run);
-        let reply = interpreter.eval(task, host);
+        let result = work(interpreter);
         running.remove(&run);
-        reply
+        Ok(result)
     }
 }

@@ -418,6 +418,93 @@ fn a_script_that_wrote_is_not_killed() {
     panic!("it never was asked while it ran");
 }
 
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function('f', function(keys) return keys[1] end)\n\
+                       redis.register_function{function_name='Loop', callback=function() while true do end end}";
+
+#[test]
+fn libraries_survive_what_empties_databases_and_travel_as_bytes() {
+    let mut session = Session::new();
+    assert_eq!(session.run(&["FUNCTION", "LOAD", LIBRARY]), "$3 lib");
+    session.check(&[
+        ("FLUSHALL", "+OK"),
+        ("FCALL F 1 k", "$1 k"),
+        (
+            "FUNCTION STATS",
+            "*4 $14 running_script $-1 $7 engines *2 $3 LUA *4 $15 libraries_count :1 $15 functions_count :2",
+        ),
+    ]);
+    let dump = crate::rdb::dump_functions([LIBRARY.as_bytes()].into_iter());
+    assert_eq!(crate::rdb::load_functions(&dump), Ok(vec![Bytes::from(LIBRARY)]));
+    for end in 0..dump.len() {
+        assert!(crate::rdb::load_functions(&dump.slice(..end)).is_err(), "cut at {end}");
+    }
+    let huge = crate::rdb::sealed(b"\xf5\x81\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), 11);
+    assert!(crate::rdb::load_functions(&huge).is_err());
+    // A new interpreter, as after a restart.
+    session.scripts = Scripts::new(Default::default());
+    session.check(&[("FCALL f 1 k", "$1 k")]);
+    session.world.audit();
+}
+
+#[test]
+fn a_payload_is_taken_as_a_whole_or_not_at_all() {
+    let mut session = Session::new();
+    session.run(&["FUNCTION", "LOAD", LIBRARY]);
+    let before = session.world.store.clone();
+    let good = "#!lua name=other\nredis.register_function('g', function() end)";
+    for bad in ["#!lua name=bad\nbad bad", "#!lua name=bad\nredis.register_function('F', function() end)"] {
+        for policy in ["APPEND", "REPLACE"] {
+            let payload = crate::rdb::dump_functions([good, bad].iter().map(|code| code.as_bytes()));
+            let args = vec!["FUNCTION".into(), "RESTORE".into(), payload, policy.into()];
+            let (scripts, mut out) = (Some(&mut session.scripts), BytesMut::new());
+            let call = Call::new(0, Protocol::Resp2, args);
+            session.world.keys(|keys| execute_encoded(keys, scripts, &call, &mut out)).unwrap();
+            assert!(out.starts_with(b"-ERR "), "{out:?}");
+            assert_eq!(session.world.store, before);
+        }
+    }
+}
+
+#[test]
+fn functions_share_nothing_with_scripts() {
+    let mut session = Session::new();
+    session.run(&["FUNCTION", "LOAD", LIBRARY]);
+    assert!(session.run(&["EVAL", "return KEYS[1]", "1", "k"]).starts_with("$1"));
+    let leak = "#!lua name=leak\nredis.register_function('leak', function() return KEYS end)";
+    session.run(&["FUNCTION", "LOAD", leak]);
+    assert!(session.run(&["FCALL", "leak", "0"]).contains("nonexistent global variable 'KEYS'"));
+    for script in ["return redis.register_function", "return f", "return lib"] {
+        let reply = eval(&mut session, script);
+        assert!(reply == "$-1" || reply.contains("nonexistent"), "{script}: {reply}");
+    }
+    for body in ["x = 1", "redis.x = 1", "rawset(_G, 'x', 1)", "getmetatable(_G).__index = nil", "setmetatable(_G, {})"]
+    {
+        let code = format!("#!lua name=leak\nredis.register_function('leak', function() {body} end)");
+        session.run(&["FUNCTION", "LOAD", "REPLACE", &code]);
+        let reply = session.run(&["FCALL", "leak", "0"]);
+        assert!(refusal(&reply).ends_with("readonly table") || reply.contains("attempt to index"), "{body}: {reply}");
+    }
+}
+
+#[test]
+fn a_function_is_killed_by_its_own_word() {
+    let running = Arc::new(Running::default());
+    let own = running.clone();
+    let function = std::thread::spawn(move || {
+        let mut session = Session::new();
+        session.scripts = Scripts::new(own);
+        session.run(&["FUNCTION", "LOAD", LIBRARY]);
+        session.run(&["FCALL", "loop", "0"])
+    });
+    while running.kill(true) != Value::OK {
+        assert_ne!(running.kill(false), Value::OK);
+        std::thread::yield_now();
+    }
+    let reply = function.join().unwrap();
+    // The library may have been killed while it was loaded; then there is no function.
+    assert!(reply.contains("Script killed by user") || reply == "-ERR Function not found", "{reply}");
+}
+
 /// Records that cannot be read.
 struct Broken(Records);
 

@@ -124,7 +124,9 @@ static SPECS: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
         .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
         .filter(|spec| matches!(spec.handler, Handler::Data(_) | Handler::Spread(..)))
         // A script may loop for ever, and is entitled to.
-        .filter(|spec| !spec.name.starts_with("eval"))
+        .filter(|spec| {
+            !["eval", "fcall", "function|load", "function|restore"].iter().any(|name| spec.name.starts_with(name))
+        })
         .collect()
 });
 
