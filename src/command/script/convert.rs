@@ -15,6 +15,8 @@ use crate::resp::{self, Protocol, c_string, double_text, put_bulk};
 const DEPTH_MAX: usize = 128;
 /// What an item of a reply costs besides its bytes.
 const ITEM_BYTES: usize = 32;
+/// What a table costs besides its items, in memory and in time.
+const TABLE_BYTES: usize = 256;
 
 /// An error as scripts see it: a table whose `err` is the line.
 pub fn error_table(lua: &Lua, line: &[u8]) -> Result<Table> {
@@ -175,6 +177,7 @@ impl Reply {
     }
 
     fn table(&mut self, lua: &Lua, table: &Table, depth: usize) -> Result<resp::Value> {
+        self.bytes = self.bytes.saturating_add(TABLE_BYTES);
         if let Value::String(line) = table.raw_get("err")? {
             return Ok(resp::Value::error_line(Cow::Owned(c_string(&line.as_bytes()).to_vec())));
         }
