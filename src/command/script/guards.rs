@@ -1,5 +1,6 @@
 //! Lua's own functions where they need a guard: those that would bypass the protection of tables, load bytecode, or run
-//! out of the thread's stack. What is right with them runs the original, in the same frame, so that errors are Lua's own.
+//! out of the thread's stack. What is right with them runs the original, in the same frame, so that errors are those of
+//! Lua itself.
 //!
 //! Invariant: as in [`native`](super::native), no value with a destructor lives in a frame that an error may leave.
 

@@ -1,8 +1,9 @@
 //! The sandbox: one Lua 5.1 with what Redis leaves of its libraries and with Redis's own, all of it read-only.
 //!
 //! A run leaves nothing behind that another one could see: globals and libraries cannot be written, `KEYS` and `ARGV`
-//! are taken away, options of libraries and the random generator start anew. `newproxy`, which Redis keeps, is not here:
-//! its finalizers would run scripts' code while garbage is collected, outside of any run.
+//! are taken away, options of libraries and the random generator start anew. (Libraries of functions keep their own
+//! variables, in the interpreter that loaded them.) `newproxy`, which Redis keeps, is not here: its finalizers would run
+//! scripts' code while garbage is collected, outside of any run.
 //!
 //! Invariant: the interpreter's memory is bounded, and whatever a script does ends in a reply.
 
@@ -265,6 +266,11 @@ impl Interpreter {
         Ok(resp::Value::error_line(line.into()))
     }
 
+    /// Whether more than half of the memory is in use between two runs.
+    pub fn is_full(&self) -> bool {
+        self.lua.used_memory() > MEMORY_BYTES_MAX / 2
+    }
+
     /// Takes back what a run left.
     fn tidy(&self) {
         for name in ["KEYS", "ARGV"] {
@@ -289,8 +295,8 @@ fn failure(name: &str, message: &[u8]) -> resp::Value {
     resp::Value::error_with(&[b"ERR Error running script ", name.as_bytes(), b", ", message])
 }
 
-/// `redis.call` and `redis.pcall`: an answer, or an error table to raise or to return. The words are in `run`, if all of
-/// them are words.
+/// `redis.call` and `redis.pcall`: an answer, or an error table to raise or to return. The words are in `run`, if all
+/// arguments are words.
 fn command(lua: &Lua, run: &Run, host: &RefCell<&mut dyn Host>, complete: bool) -> Result<Answer> {
     let refuse = |line: &str| Ok(Answer::Raise(Value::Table(error_table(lua, &error_line(line.as_bytes()))?)));
     let args = run.take_words();

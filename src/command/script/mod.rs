@@ -3,9 +3,11 @@
 //! A script runs on the leader inside the evaluation of its unit, on the same keyspace as any command: what it writes
 //! is part of that entry, time does not pass meanwhile, and an error in the middle keeps what was written before.
 //!
-//! - [`eval`], [`function`]: the commands; `shebang`: the first line of a script that has one; `records`, `libraries`: where they are kept.
-//! - `interpreter`: the sandbox; `functions`: libraries in it; `native` and `guards`: its few C functions; `api`: the `redis` table; `lib`: the libraries;
-//!   `convert`: replies as Lua values and back; `arguments`: what functions of libraries are called with.
+//! - [`eval`], [`function`]: the commands; `shebang`: the first line of a script that has one; `records`, `libraries`:
+//!   where scripts and functions are kept.
+//! - `interpreter`: the sandbox; `functions`: libraries of functions in it; `native` and `guards`: its few C functions;
+//!   `api`: the `redis` table; `lib`: `cjson` and its like; `convert`: replies as Lua values and back; `arguments`: what
+//!   Lua functions written in Rust are called with.
 //! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
 //!
 //! Invariant: nothing above `interpreter` knows Lua, and nothing below `eval` knows the keyspace.
@@ -85,7 +87,12 @@ impl Scripts {
         run.begin(function);
         running.add(&run);
         let result = work(interpreter);
+        let is_full = interpreter.is_full();
         running.remove(&run);
+        if is_full {
+            // Variables of libraries hold it. A new interpreter loads them again.
+            self.interpreter = None;
+        }
         Ok(result)
     }
 }

@@ -447,6 +447,17 @@ fn libraries_survive_what_empties_databases_and_travel_as_bytes() {
 }
 
 #[test]
+fn a_library_that_fills_the_memory_is_loaded_anew() {
+    let mut session = Session::new();
+    let library = "#!lua name=big\nlocal kept = {}\nredis.register_function('keep', function() \
+                   kept[#kept + 1] = ('x'):rep(1e4):rep(1e3) .. #kept return #kept end)";
+    session.run(&["FUNCTION", "LOAD", library]);
+    let counts: Vec<String> = (0..20).map(|_| session.run(&["FCALL", "keep", "0"])).collect();
+    assert!(counts.iter().filter(|count| *count == ":1").count() > 1, "{counts:?}");
+    assert_eq!(eval(&mut session, "return 1"), ":1");
+}
+
+#[test]
 fn a_payload_is_taken_as_a_whole_or_not_at_all() {
     let mut session = Session::new();
     session.run(&["FUNCTION", "LOAD", LIBRARY]);

@@ -154,7 +154,8 @@ fn write_table(lua: &Lua, out: &mut Vec<u8>, table: &Table, level: usize) -> Out
     Ok(())
 }
 
-/// All values of a string, or, with a limit or an offset, so many of them with the offset of the next (-1 at the end) in front.
+/// All values of a string, or, with a limit or an offset, so many of them with the offset of the next (-1 at the end)
+/// in front.
 fn unpack(lua: &Lua, arguments: &Arguments, limit: i64, offset: i64) -> Outcome<MultiValue> {
     let data = arguments.bytes(lua, 1)?;
     let length = data.len();
