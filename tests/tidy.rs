@@ -40,6 +40,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("protobuf", &["group/"]),
     ("slog", &["group/"]),
     ("bincode", &["group/entry"]),
+    ("mlua", &["command/script/"]),
     ("axum", &["front/"]),
     ("hyper", &["front/"]),
     ("hyper_util", &["front/"]),

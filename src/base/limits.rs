@@ -35,6 +35,8 @@ pub const SMALL_ENTRIES_IN_FLIGHT_MAX: usize = 1;
 pub const ENTRY_BYTES_WORTHWHILE: usize = 16 << 10;
 /// Bytes of submissions that may wait at one machine.
 pub const MACHINE_QUEUE_BYTES_MAX: usize = 256 << 20;
+/// Stack of a thread that evaluates: scripts call themselves.
+pub const MACHINE_STACK_BYTES: usize = 8 << 20;
 /// Bytes of peer messages that may wait for one peer.
 pub const PEER_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// One frame between two nodes, in bytes; must hold the largest entry and its envelope.

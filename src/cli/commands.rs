@@ -51,7 +51,7 @@ fn page() -> String {
 fn row(text: &mut String, spec: &Spec) {
     let name = spec.name.to_ascii_uppercase().replace('|', " ");
     let kind = match () {
-        () if spec.is_write() => "W",
+        () if spec.is_write() || (spec.may_write() && !spec.keys.is_empty()) => "W",
         () if !spec.keys.is_empty() => "R",
         () => "",
     };

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::error::{Failure, Result};
+use super::script::Scripts;
 use crate::base::Millis;
 use crate::data::{Head, Keyspace, Kind};
 use crate::resp::Protocol;
@@ -15,6 +16,10 @@ pub struct Context<'a, 'k> {
     pub db: u8,
     /// Where a reply differs in more than its encoding.
     pub protocol: Protocol,
+    /// Whether lookups move the access clocks of keys.
+    pub touches: bool,
+    /// What runs scripts: a machine has it, nobody else.
+    pub scripts: Option<&'a mut Scripts>,
 }
 
 impl Context<'_, '_> {

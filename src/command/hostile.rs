@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Call, Error, Handler, Spec, execute_encoded, table};
+use super::{Call, Error, Handler, Scripts, Spec, execute_encoded, table};
 use crate::base::Rng;
 use crate::data::testing::World;
 use crate::data::{Mode, Thresholds, Touched};
+use crate::rdb;
 use crate::resp::{Protocol, parse_reply};
 use crate::store::{Records, keys};
 
@@ -44,6 +45,26 @@ const LONG_WORDS: &[&str] = &[
 ];
 
 const KEYS: &[&str] = &["k", "{k}2", "{k}3", "n", "h", "{h}2", "{h}3", "l", "s", "{s}2", "z", "{z}2", "x", ""];
+/// Of one function, which runs any command.
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function{function_name='f', flags={'no-writes'}, \
+                       callback=function(keys, args) local r = redis.pcall(unpack(args)) \
+                       if type(r) == 'table' and r.err then return keys end return r end}";
+/// The first one is known by its digest below.
+const SCRIPTS: &[&str] = &[
+    "return 1",
+    "return redis.call(unpack(ARGV))",
+    "return {redis.pcall(KEYS[1] or 'ping', unpack(ARGV)), KEYS, ARGV}",
+    "return cjson.encode(redis.pcall(unpack(ARGV)))",
+    "return cmsgpack.unpack(ARGV[1] or KEYS[1] or '')",
+    "return struct.unpack(ARGV[1] or 'b', ARGV[2] or '')",
+    "return redis.call('set', KEYS[1] or 'k', ARGV[1] or '')",
+    "redis.setresp(3) return redis.call('hgetall', KEYS[1] or 'h')",
+    "return loadstring(ARGV[1] or 'return 2')()",
+    "return ('x'):rep(math.min(tonumber(ARGV[1]) or 3, 99)):find(ARGV[2] or 'x')",
+    "return {err = ARGV[1]}",
+    "return {ok = ARGV[1]}",
+    "return {verbatim_string = {format = ARGV[1], string = ARGV[2]}}",
+];
 
 fn word(rng: &mut Rng) -> Bytes {
     let from = [KEYS, KEYS, NUMBERS, WORDS, WORDS, WORDS, LONG_WORDS][rng.below(7) as usize];
@@ -109,6 +130,19 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 let words = of_streams(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
                 args.splice(from.., words);
             }
+            "eval" | "eval_ro" => args[1] = Bytes::from_static(rng.pick(SCRIPTS).as_bytes()),
+            "evalsha" | "evalsha_ro" => args[1] = Bytes::from_static(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"),
+            "fcall" | "fcall_ro" => args[1] = Bytes::from_static(b"f"),
+            "function|load" => {
+                args.truncate(3);
+                args.insert(2, Bytes::from_static(b"REPLACE"));
+                args[3] = Bytes::from_static(LIBRARY.as_bytes());
+            }
+            // Else there mostly is none.
+            "function|delete" | "function|flush" if rng.chance(3, 4) => {}
+            "function|delete" => args[2] = Bytes::from_static(b"lib"),
+            "function|restore" => args[2] = rdb::dump_functions([LIBRARY.as_bytes()].into_iter()),
+            "script|load" => args[2] = Bytes::from_static(SCRIPTS[0].as_bytes()),
             "restore" | "restore-asking" => args[3] = Bytes::from_static(b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a"),
             _ => {}
         }
@@ -155,6 +189,7 @@ fn changed(before: &Records, after: &Records) -> BTreeSet<(u8, Bytes)> {
 fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
     let mut rng = Rng::new(seed);
     let mut world = World::new(1_700_000_000_000);
+    let mut scripts = Scripts::new(Default::default());
     world.thresholds = Thresholds {
         hash_entries_max: 4,
         set_integers_max: 4,
@@ -175,7 +210,7 @@ fn run(seed: u64, specs: &[&'static Spec], silent: &mut BTreeSet<&str>) {
         let before = world.store.clone();
         world.touched.clear();
         let mut out = BytesMut::new();
-        match world.keys(|keys| execute_encoded(keys, &call, &mut out)) {
+        match world.keys(|keys| execute_encoded(keys, Some(&mut scripts), &call, &mut out)) {
             Ok(()) => {
                 let reply = out.freeze();
                 assert_eq!(parse_reply(&reply).map(|(_, length)| length), Some(reply.len()), "{}: {reply:?}", tell());

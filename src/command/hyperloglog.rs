@@ -151,7 +151,7 @@ mod tests {
             let mut out = BytesMut::new();
             session.world.mode = Mode::Local;
             let call = Call::new(0, Protocol::Resp2, args);
-            let result = session.world.keys(|keys| execute_encoded(keys, &call, &mut out));
+            let result = session.world.keys(|keys| execute_encoded(keys, None, &call, &mut out));
             session.world.mode = Mode::Leader;
             result.map(|()| out.freeze())
         };

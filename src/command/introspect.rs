@@ -207,7 +207,10 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
         count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
     };
     if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
-        return Value::error("ERR Invalid arguments specified for command");
+        return match spec.flags.has(Flags::of("no_mandatory_keys")) {
+            true => Value::Array(Vec::new()),
+            false => Value::error("ERR Invalid arguments specified for command"),
+        };
     }
     let halved = spec.keys.iter().any(|key| key.limit > 0);
     if halved && spec.keys_of(call).next().is_none() {
@@ -292,6 +295,9 @@ mod tests {
             ("GETKEYSANDFLAGS georadiusbymember a m 1 km", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYSANDFLAGS bitfield a get u8 0", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYS georadius a 1 2 3 km store b", "*2 $1 a $1 b"),
+            ("GETKEYS eval x 2 a b c", "*2 $1 a $1 b"),
+            ("GETKEYS eval x 0", "*0"),
+            ("GETKEYSANDFLAGS evalsha_ro x 1 a", "*1 *2 $1 a ~2 +RO +access"),
             ("GETKEYSANDFLAGS set a b", "*1 *2 $1 a ~2 +OW +update"),
             ("GETKEYSANDFLAGS rename a b", "*2 *2 $1 a ~3 +RW +access +delete *2 $1 b ~2 +OW +update"),
         ] {

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::script::eval::NO_SCRIPT;
 use super::{Call, Failure, execute};
 use crate::base::{GroupId, Rng, SlotRange};
 use crate::data::{Counts, Keyspace, Mode, Moment, Thresholds, Usage};
@@ -28,9 +29,10 @@ pub fn mistake(args: &[Bytes]) -> Option<Value> {
         manner: Default::default(),
     };
     let reply = execute(&mut keyspace, &call).ok()?;
-    // That a key is missing is the keyspace's fault.
-    let is_missing_key = Ok(&reply) == Failure::NO_SUCH_KEY.into_reply().as_ref();
-    (reply.is_error() && !is_missing_key).then_some(reply)
+    // That a key or a script is missing is the keyspace's fault.
+    let is_missing = |what: Failure| Ok(&reply) == what.into_reply().as_ref();
+    let is_of_keyspace = is_missing(Failure::NO_SUCH_KEY) || is_missing(NO_SCRIPT);
+    (reply.is_error() && !is_of_keyspace).then_some(reply)
 }
 
 #[cfg(test)]
@@ -48,7 +50,14 @@ mod tests {
         assert_eq!(mistake("MSETNX a 1 b"), arity("msetnx"));
         assert_eq!(mistake("COPY a b DB x"), Some(Value::error("ERR value is not an integer or out of range")));
         assert_eq!(mistake("LCS a b FOO"), Some(Value::error("ERR syntax error")));
-        for fine in ["MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b", "MGET a b", "LCS a b LEN"] {
+        assert_eq!(
+            mistake("EVAL x 3 a b"),
+            Some(Value::error("ERR Number of keys can't be greater than number of args"))
+        );
+        let digest = "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 2 a b";
+        for fine in
+            [digest, "EVAL x 2 a b", "MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b", "MGET a b", "LCS a b LEN"]
+        {
             assert_eq!(mistake(fine), None, "{fine}");
         }
     }

@@ -28,6 +28,7 @@ mod lolwut;
 mod mistake;
 mod object;
 mod scan;
+pub mod script;
 mod set;
 pub mod spec;
 mod stream;
@@ -45,6 +46,7 @@ pub use batch::Call;
 pub use context::Context;
 pub use error::{Error, Failure};
 pub use mistake::mistake;
+pub use script::Scripts;
 pub use spec::{Flags, Handler, Merge, Spec};
 pub use table::lookup;
 
@@ -76,8 +78,13 @@ pub fn check<T: AsRef<[u8]>>(args: &[T]) -> Result<&'static Spec, Value> {
     }
 }
 
-/// Runs one call. A mistake of the client is a reply; `Err` ends the whole evaluation.
+/// Runs one call that is no script. A mistake of the client is a reply; `Err` ends the whole evaluation.
 pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
+    execute_with(keys, None, call)
+}
+
+/// Runs one call, with what runs scripts.
+pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call: &Call) -> Result<Value, Error> {
     let spec = match check(&call.args) {
         Ok(spec) => spec,
         Err(reply) => return Ok(reply),
@@ -92,15 +99,20 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
     keys.manner = spec.manner();
     // TOUCH means what it says, whoever sends it.
     keys.manner.touches &= call.touches || spec.name == "touch";
-    let mut context = Context { keys, db: call.db, protocol: call.protocol };
+    let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: call.touches, scripts };
     run(&mut context, &call.args).or_else(Failure::into_reply)
 }
 
 /// Runs one call and appends its reply in the call's protocol. A reply of a reading command that no client could be
 /// sent (`MGET` may name one large value a million times) is an error line before it takes memory.
-pub fn execute_encoded(keys: &mut Keyspace<'_>, call: &Call, out: &mut BytesMut) -> Result<(), Error> {
-    let reply = execute(keys, call)?;
-    if payload_bytes(&reply) > OUTPUT_BUFFER_BYTES_MAX && check(&call.args).is_ok_and(|spec| !spec.is_write()) {
+pub fn execute_encoded(
+    keys: &mut Keyspace<'_>,
+    scripts: Option<&mut Scripts>,
+    call: &Call,
+    out: &mut BytesMut,
+) -> Result<(), Error> {
+    let reply = execute_with(keys, scripts, call)?;
+    if payload_bytes(&reply) > OUTPUT_BUFFER_BYTES_MAX && check(&call.args).is_ok_and(|spec| !spec.may_write()) {
         Value::error("ERR reply exceeds the output buffer limit").encode(call.protocol, out);
     } else {
         reply.encode(call.protocol, out);

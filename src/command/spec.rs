@@ -58,6 +58,10 @@ pub enum Merge {
     Join,
     /// `OK` once all say so (FLUSHALL).
     AllOk,
+    /// What all say alike (SCRIPT LOAD).
+    Same,
+    /// The least integer at each place of the arrays (SCRIPT EXISTS).
+    Least,
     /// The first reply that is not null, groups asked in random order (RANDOMKEY).
     Any,
     /// Only the group that owns the cursor's slot is asked; it names the next group's start itself (SCAN).
@@ -293,6 +297,13 @@ impl Spec {
         // A constant: asked for every command, the word's bit is looked up while compiling.
         const WRITE: Flags = Flags::of("write");
         self.flags.has(WRITE)
+    }
+
+    /// Whether running it twice may differ from running it once: it writes, or is a script that may.
+    pub const fn may_write(&self) -> bool {
+        const READS: Flags = Flags::of("readonly");
+        const SCRIPTS: Categories = Categories::of("scripting");
+        self.is_write() || (self.own_categories.has(SCRIPTS) && !self.flags.has(READS))
     }
 
     /// The last part of the name: what a client writes as the second word of a subcommand.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Call, execute_encoded};
+use super::{Call, Scripts, execute_encoded};
 use crate::data::testing::World;
 use crate::data::{Head, Kind};
 use crate::resp::Protocol;
@@ -11,11 +11,13 @@ use crate::resp::Protocol;
 pub struct Session {
     pub world: World,
     pub protocol: Protocol,
+    pub scripts: Scripts,
 }
 
 impl Session {
     pub fn new() -> Session {
-        Session { world: World::new(1_700_000_000_000), protocol: Protocol::Resp2 }
+        let scripts = Scripts::new(Default::default());
+        Session { world: World::new(1_700_000_000_000), protocol: Protocol::Resp2, scripts }
     }
 
     pub fn now(&self) -> u64 {
@@ -45,7 +47,8 @@ impl Session {
         let args = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
         let call = Call::new(0, self.protocol, args);
         let mut out = BytesMut::new();
-        self.world.keys(|keys| execute_encoded(keys, &call, &mut out)).unwrap();
+        let scripts = &mut self.scripts;
+        self.world.keys(|keys| execute_encoded(keys, Some(scripts), &call, &mut out)).unwrap();
         let text = String::from_utf8_lossy(&out).into_owned();
         text.strip_suffix("\r\n").unwrap().replace("\r\n", " ")
     }

@@ -49,7 +49,8 @@ impl World {
         counting.bytes
     }
 
-    fn keys_over<T>(&mut self, store: &mut dyn Write, work: impl FnOnce(&mut Keyspace<'_>) -> T) -> T {
+    /// Works on the keyspace over other records.
+    pub fn keys_over<T>(&mut self, store: &mut dyn Write, work: impl FnOnce(&mut Keyspace<'_>) -> T) -> T {
         work(&mut Keyspace {
             store,
             group: GroupId(1),

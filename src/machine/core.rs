@@ -20,7 +20,7 @@ use super::watch::Watches;
 use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
 use crate::base::{GroupId, LogIndex, Mutant, Rng, Term};
 use crate::command::batch::Unit;
-use crate::command::wire;
+use crate::command::{Scripts, wire};
 use crate::data::{Counts, Touched};
 use crate::store::overlay::Overlay;
 use crate::store::{Engine, keys};
@@ -66,6 +66,7 @@ pub struct Machine {
     pub(super) idle: Idle,
     pub(super) touched: Vec<Touched>,
     pub(super) scratch: BytesMut,
+    pub(super) scripts: Scripts,
     pub(super) cold: Cold,
 
     /// Submissions in order of arrival.
@@ -93,6 +94,7 @@ impl Machine {
             content,
             engine,
             watches: Watches::new(settings.watched_keys_max),
+            scripts: Scripts::new(settings.running.clone()),
             settings,
             rng: Rng::new(seed),
             stamp: state.stamp,

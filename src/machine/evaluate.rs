@@ -11,7 +11,7 @@ use super::session::{self, Known};
 use super::{Content, Decide, Machine, Now, Output, Proposal, Refusal, Result};
 use crate::base::{Mutant, SlotRange, Term};
 use crate::command::batch::{Unit, UnitReply};
-use crate::command::{self, Call};
+use crate::command::{self, Call, Scripts};
 use crate::data::{self, Keyspace, Manner, Mode, Moment};
 use crate::group::entry::Entry;
 use crate::store::overlay::OverlayView;
@@ -163,7 +163,9 @@ impl Machine {
         let mut replies = Vec::with_capacity(units.len());
         for unit in units {
             replies.push(match unit {
-                Unit::Call(call) => UnitReply::Call(execute(&mut keyspace, call, &mut self.scratch)?),
+                Unit::Call(call) => {
+                    UnitReply::Call(execute(&mut keyspace, &mut self.scripts, call, &mut self.scratch)?)
+                }
                 Unit::Atomic { watches, calls } => {
                     // A watched key that has ended meanwhile was changed, although nobody met it yet.
                     end_due(&mut keyspace, watches.iter().map(|watch| (watch.db, &watch.key)))?;
@@ -171,7 +173,7 @@ impl Machine {
                     if watches.iter().all(|watch| self.watches.holds(watch, term)) {
                         let mut block = Vec::with_capacity(calls.len());
                         for call in calls {
-                            block.push(execute(&mut keyspace, call, &mut self.scratch)?);
+                            block.push(execute(&mut keyspace, &mut self.scripts, call, &mut self.scratch)?);
                         }
                         UnitReply::Atomic(Some(block))
                     } else {
@@ -240,8 +242,13 @@ fn end_due<'a>(keyspace: &mut Keyspace<'_>, keys: impl Iterator<Item = (u8, &'a 
 }
 
 /// One call's encoded reply; the buffer is shared, so that replies cost no allocation each.
-fn execute(keyspace: &mut Keyspace<'_>, call: &Call, scratch: &mut BytesMut) -> Result<bytes::Bytes> {
-    command::execute_encoded(keyspace, call, scratch).map_err(stopped)?;
+fn execute(
+    keyspace: &mut Keyspace<'_>,
+    scripts: &mut Scripts,
+    call: &Call,
+    scratch: &mut BytesMut,
+) -> Result<bytes::Bytes> {
+    command::execute_encoded(keyspace, Some(scripts), call, scratch).map_err(stopped)?;
     Ok(scratch.split().freeze())
 }
 

@@ -84,7 +84,7 @@ pub fn read_local(
     out: &mut BytesMut,
 ) -> store::Result<Local> {
     let Ok(spec) = command::check(&call.args) else { return Ok(Local::NeedsLog) };
-    if spec.is_write() {
+    if spec.may_write() {
         return Ok(Local::NeedsLog);
     }
     let length = out.len();
@@ -112,7 +112,7 @@ pub fn read_local(
         usage,
         manner: Manner::default(),
     };
-    let result = match command::execute_encoded(&mut keyspace, call, out) {
+    let result = match command::execute_encoded(&mut keyspace, None, call, out) {
         // A command that is marked as a read wrote: its reply is not true.
         Ok(()) if view.check().is_err() => Ok(Local::NeedsLog),
         Ok(()) => return Ok(Local::Done),

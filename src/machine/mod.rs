@@ -23,7 +23,7 @@
 //!
 //! Blocked clients are units that evaluation parks by key, in the leader's memory like watches: a change that
 //! `evaluate` sees in its list of touched keys serves the first of them in the same entry; a step-down refuses them
-//! like what waits. Scripts are calls whose handler runs on the same keyspace. Keyspace events and client tracking
+//! like what waits. Keyspace events and client tracking
 //! read the list of touched keys when the entry is applied. A split is an entry that changes the range epoch:
 //! `apply` already skips entries of another one. Locks and decisions of transactions over groups are group records.
 
@@ -47,6 +47,7 @@ use bytes::Bytes;
 
 use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, SlotRange, Term, Ticket, limits};
 use crate::command::batch::{Unit, UnitReply};
+use crate::command::script::Running;
 use crate::data::{Thresholds, Usage};
 use crate::store;
 
@@ -82,6 +83,8 @@ pub struct Settings {
     pub watched_keys_max: usize,
     /// Where lookups leave their traces; shared by who evaluates on one node.
     pub usage: Arc<Usage>,
+    /// The scripts that run on this node now, to be killed; shared likewise.
+    pub running: Arc<Running>,
 }
 
 impl Settings {
@@ -96,6 +99,7 @@ impl Settings {
             queue_bytes_max: limits::MACHINE_QUEUE_BYTES_MAX,
             watched_keys_max: limits::WATCHED_KEYS_MAX,
             usage: Arc::default(),
+            running: Arc::default(),
         }
     }
 }

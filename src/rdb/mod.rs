@@ -75,14 +75,47 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// The value in a payload of DUMP.
 pub fn load(payload: &Bytes) -> Result<Object> {
+    read::object(unsealed(payload, 1)?)
+}
+
+/// What is in front of a good footer, at least so many bytes.
+fn unsealed(payload: &Bytes, least: usize) -> Result<Bytes> {
     let checked = payload.len().checked_sub(8).ok_or(Error::Footer)?;
-    let body = checked.checked_sub(VERSION_BYTES).filter(|body| *body > 0).ok_or(Error::Footer)?;
+    let body = checked.checked_sub(VERSION_BYTES).filter(|body| *body >= least).ok_or(Error::Footer)?;
     let version = u16::from_le_bytes([payload[body], payload[body + 1]]);
     let checksum = crc64::checksum(&payload[..checked]).to_le_bytes();
     if version > VERSION || payload[checked..] != checksum {
         return Err(Error::Footer);
     }
-    read::object(payload.slice(..body))
+    Ok(payload.slice(..body))
+}
+
+/// What precedes a library in a payload of FUNCTION DUMP.
+const LIBRARY: u8 = 0xf5;
+
+/// Source texts of libraries in the footer's form: what FUNCTION DUMP gives.
+pub fn dump_functions<'a>(codes: impl Iterator<Item = &'a [u8]>) -> Bytes {
+    let mut body = Vec::new();
+    for code in codes {
+        body.push(LIBRARY);
+        output::put_string(&mut body, code);
+    }
+    sealed(body, VERSION)
+}
+
+/// The source texts in a payload of FUNCTION DUMP, which may be none.
+pub fn load_functions(payload: &Bytes) -> Result<Vec<Bytes>> {
+    let body = unsealed(payload, 0)?;
+    let mut input = input::Input::new(body);
+    let mut codes = Vec::new();
+    while !input.is_empty() {
+        if input.byte()? != LIBRARY {
+            return Err(Error::Unsupported);
+        }
+        let code = input.string()?;
+        input.collect(&mut codes, code)?;
+    }
+    Ok(codes)
 }
 
 /// A value as DUMP gives it. A small one (`packed`) is written in one piece, as Redis keeps it in memory.

@@ -22,6 +22,7 @@ use super::views::Cell;
 use super::{clock, worker};
 use crate::base::{GroupId, LogIndex, Millis, NodeId, SlotRange, Ticket};
 use crate::cluster::{FollowerInfo, Map};
+use crate::command::script::Running;
 use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
@@ -56,6 +57,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// What lookups of this node leave behind.
     pub usage: Arc<Usage>,
+    /// The scripts that run on this node now.
+    pub running: Arc<Running>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.

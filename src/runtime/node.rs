@@ -14,6 +14,7 @@ use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
 use crate::cluster::Map;
 use crate::command;
 use crate::command::batch::{Call, Unit, UnitReply};
+use crate::command::script::Running;
 use crate::data::{Moment, Thresholds};
 
 use crate::machine::{Facts, InMemory, Local, read_local};
@@ -133,13 +134,17 @@ fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thres
 
 fn only_reads(units: &[Unit]) -> bool {
     let reads = |unit: &Unit| match unit {
-        Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.is_write()),
+        Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.may_write()),
         Unit::Atomic { .. } | Unit::Watch { .. } | Unit::Change(_) => false,
     };
     units.iter().all(reads)
 }
 
 impl Node for RuntimeNode {
+    fn running(&self) -> Arc<Running> {
+        self.core.running.clone()
+    }
+
     fn id(&self) -> NodeId {
         self.core.node
     }

@@ -109,6 +109,7 @@ pub(super) fn start_on(
     let slots: BTreeMap<_, _> = cluster.groups.iter().map(|group| (group.id, group.slots)).collect();
     let machine_settings = machine::Settings::new(config.thresholds);
     let usage = machine_settings.usage.clone();
+    let running = machine_settings.running.clone();
     let mut parts = Parts::load(machine_settings, &stores, cluster.starts(config.node), &slots, &mut rng)?;
     // The same on every node: election timeouts are slots of one sequence (rule 8).
     let seed = identity.cluster.get();
@@ -132,6 +133,7 @@ pub(super) fn start_on(
         snapshots: Snapshots::default(),
         metrics: metrics.clone(),
         usage,
+        running,
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),

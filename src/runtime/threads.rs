@@ -4,11 +4,13 @@ use std::future::Future;
 use std::io;
 use std::thread::{self, JoinHandle};
 
+use crate::base::limits;
+
 /// Starts a named thread. If its body panics the process ends: the others would wait for it for ever, and what it
 /// had promised is unknown.
 pub fn spawn(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     let name = name.into();
-    thread::Builder::new().name(name.clone()).spawn(move || {
+    thread::Builder::new().name(name.clone()).stack_size(limits::MACHINE_STACK_BYTES).spawn(move || {
         let _fuse = Fuse { name };
         body();
     })

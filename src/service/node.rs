@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::batch::{Call, Unit, UnitReply};
+use crate::command::script::Running;
 
 /// A reply that will come.
 pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -73,6 +74,11 @@ pub trait Node: Send + Sync + 'static {
     /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already
     /// (`hash-max-listpack-entries` and the other sizes of small values, `proto-max-bulk-len`).
     fn configure(&self, parameter: &str, value: &str);
+
+    /// The scripts that run on this node now, for SCRIPT KILL.
+    fn running(&self) -> Arc<Running> {
+        Arc::default()
+    }
 
     /// CONFIG RESETSTAT: the sums in `facts` start from zero.
     fn reset_counters(&self) {}

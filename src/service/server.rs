@@ -48,6 +48,9 @@ impl Service {
             "latency" => self.latency(args),
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
+            "function" => self.node.running().kill(true),
+            "script" if spec.name == "script|kill" => self.node.running().kill(false),
+            "script" => script_debug(&args[2]),
             "time" => {
                 let now = self.node.now().0;
                 let parts = [now / 1000, now % 1000 * 1000];
@@ -243,6 +246,15 @@ impl Service {
             ));
         }
         Value::Map(pairs)
+    }
+}
+
+/// `SCRIPT DEBUG YES|SYNC|NO`: there is no debugger to switch on.
+fn script_debug(mode: &[u8]) -> Value {
+    match mode {
+        mode if is(mode, "no") => Value::OK,
+        mode if is(mode, "yes") || is(mode, "sync") => Value::error("ERR scripts cannot be debugged here"),
+        _ => Value::error("ERR Use SCRIPT DEBUG YES/SYNC/NO"),
     }
 }
 

@@ -39,6 +39,8 @@ impl Service {
             Merge::Sum => sum(self.ask(&groups, reads, &call).await),
             Merge::Join => join(self.ask(&groups, reads, &call).await),
             Merge::AllOk => all_ok(self.ask(&groups, reads, &call).await),
+            Merge::Same => same(self.ask(&groups, reads, &call).await),
+            Merge::Least => least(self.ask(&groups, reads, &call).await),
         }
     }
 
@@ -141,6 +143,35 @@ fn join(replies: Vec<Result<Value, Outcome>>) -> Value {
     Value::Array(items.collect())
 }
 
+/// What every group answered, once all did.
+fn same(replies: Vec<Result<Value, Outcome>>) -> Value {
+    let first = replies.first().and_then(|reply| reply.clone().ok());
+    match (all_ok(replies), first) {
+        (Value::Simple(_), Some(value)) => value,
+        (failed, _) => failed,
+    }
+}
+
+/// The least integer at each place.
+fn least(replies: Vec<Result<Value, Outcome>>) -> Value {
+    if let Some(failed) = first_failure(&replies) {
+        return failed;
+    }
+    let mut rows = replies.into_iter().filter_map(|reply| match reply {
+        Ok(Value::Array(items)) => Some(items),
+        _ => None,
+    });
+    let mut least = rows.next().unwrap_or_default();
+    for row in rows {
+        for (least, item) in least.iter_mut().zip(row) {
+            if let (Value::Integer(number), Value::Integer(other)) = (least, item) {
+                *number = (*number).min(other);
+            }
+        }
+    }
+    Value::Array(least)
+}
+
 /// `OK` once every group did it. What some did and others refused is not known as a whole.
 fn all_ok(replies: Vec<Result<Value, Outcome>>) -> Value {
     let Some(failed) = first_failure(&replies) else { return Value::OK };
@@ -163,6 +194,15 @@ mod tests {
         assert_eq!(all_ok(vec![Err(Outcome::Down), Err(Outcome::Down)]), Value::error(super::super::batch::DOWN));
         let syntax = Value::error("ERR syntax error");
         assert_eq!(all_ok(vec![Ok(syntax.clone()), Ok(syntax.clone())]), syntax);
+    }
+
+    #[test]
+    fn what_all_say_and_the_least_of_it() {
+        let digest = || Ok(Value::bulk("digest"));
+        assert_eq!(same(vec![digest(), digest()]), Value::bulk("digest"));
+        assert_eq!(same(vec![digest(), Err(Outcome::Down)]), Value::error(UNKNOWN));
+        let row = |a, b| Ok(Value::Array(vec![Value::Integer(a), Value::Integer(b)]));
+        assert_eq!(least(vec![row(1, 1), row(0, 1)]), Value::Array(vec![Value::Integer(0), Value::Integer(1)]));
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub const SYNTAX: &[&str] = &[
     "DECRBY string integer",
     "DEL key+",
     "DUMP key",
+    "FCALL NOSUCH (0|1 key) [value]",
+    "FCALL_RO NOSUCH (0|1 key) [value]",
+    "EVAL script (0|1 key|2 key key|numkeys key) [value] [value]",
+    "EVALSHA digest (0|1 key)",
+    "EVALSHA_RO digest (0|1 key)",
+    "EVAL_RO script (0|1 key|2 key key|numkeys key) [value] [value]",
     "EXISTS key+",
     "EXPIRE key seconds [NX|XX|GT|LT] [XX|GT]",
     "EXPIREAT key unix-seconds [NX|XX|GT|LT] [XX|GT]",
@@ -379,6 +385,9 @@ impl Grammar {
                 self.word(&["", "NOPE", "nx", "-1", "0", "1e3", "EX", "\r\n", "*", "COUNT", "99999999999999999999"])
             }
             "seconds" | "millis" => self.moment(name == "millis", false),
+            "script" => self.word(SCRIPTS),
+            // Never known: which scripts are depends on what was asked before, also of the server compared with.
+            "digest" => self.word(&["ffffffffffffffffffffffffffffffffffffffff", "f", ""]),
             "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", true),
             _ => unreachable!("the grammar has no words for {name:?}"),
         }
@@ -433,6 +442,26 @@ impl Grammar {
         Bytes::from_static(self.rng.pick(words).as_bytes())
     }
 }
+
+/// What they reply does not depend on the order in which a set or hash is stored.
+const SCRIPTS: &[&str] = &[
+    "return {KEYS, ARGV}",
+    "return redis.call('GET', KEYS[1] or '{t}s1')",
+    "return redis.pcall('INCR', KEYS[1] or '{t}s1')",
+    "return redis.pcall('APPEND', KEYS[1] or '{t}s2', ARGV[1] or 'x')",
+    "redis.call('SET', KEYS[1] or '{t}s1', ARGV[1] or '') return redis.status_reply('SET')",
+    "redis.call('SET', '{t}s3', #ARGV) return redis.call('LPOP', KEYS[1] or '{t}s3')",
+    "return redis.pcall('LRANGE', KEYS[1] or '{t}l1', 0, -1)",
+    "return redis.pcall('RPUSH', KEYS[1] or '{t}l2', unpack(ARGV))",
+    "return redis.pcall('HSET', KEYS[1] or '{t}h1', ARGV[1] or 'a', 1.5)",
+    "return #redis.pcall('ZRANGE', KEYS[1] or '{t}z1', 0, -1)",
+    "return cjson.encode({redis.call('EXISTS', KEYS[1] or '{t}s1'), ARGV[1], KEYS[2]})",
+    "local n = 0 for i = 1, 100 do n = n + i end return {n, n / 3, n > 1, n < 1}",
+    "return redis.call('NOPE')",
+    "return nothing",
+    "return 1 +",
+    "#!lua flags=no-writes\nreturn redis.call('SET', KEYS[1] or '{t}s1', 1)",
+];
 
 /// Every key that a command can have; "extra" is the word too many.
 pub const KEYS: &[&str] = &[

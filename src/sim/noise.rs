@@ -47,8 +47,10 @@ impl Noise {
     pub fn new(rng: &mut Rng) -> Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
-            table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.is_write())
-                && !matches!(&name(line)[..], "TTL" | "PTTL" | "PFCOUNT" | "XGROUP" | "XINFO" | "XPENDING")
+            let unlike_others =
+                ["TTL", "PTTL", "PFCOUNT", "XGROUP", "XINFO", "XPENDING", "EVAL_RO", "EVALSHA_RO", "FCALL_RO"];
+            table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.may_write())
+                && !unlike_others.contains(&&name(line)[..])
         };
         let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
         let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };
@@ -113,5 +115,5 @@ pub fn database(own: u8, words: &Words) -> u8 {
 
 /// Whether a command changes nothing: what a session may try as a fast read.
 pub fn is_read(words: &[Bytes]) -> bool {
-    check(words).is_ok_and(|spec| !spec.is_write())
+    check(words).is_ok_and(|spec| !spec.may_write())
 }

@@ -382,7 +382,7 @@ mod tests {
                     let run = |words: &Words, world: &mut World| {
                         let call = call(db, words);
                         let mut bytes = BytesMut::new();
-                        let done = world.keys(|keys| command::execute_encoded(keys, &call, &mut bytes));
+                        let done = world.keys(|keys| command::execute_encoded(keys, None, &call, &mut bytes));
                         done.expect("memory does not fail");
                         parse_reply(&bytes.freeze()).expect("a whole reply").0
                     };

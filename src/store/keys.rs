@@ -78,6 +78,12 @@ pub enum GroupKind {
     Reply = 5,
     /// A fact of the meta group.
     Fact = 6,
+    /// A script, or the order of those that nobody loaded.
+    Script = 7,
+    /// A library of functions.
+    Library = 8,
+    /// The library of a function.
+    Function = 9,
 }
 
 /// A parsed head key.
@@ -380,6 +386,21 @@ pub fn parse_fact(record: &[u8]) -> Result<&[u8]> {
     parse_group(record, GroupKind::Fact).map(|(_, name)| name)
 }
 
+/// A script of a group, by its digest.
+pub fn script(group: GroupId, digest: &[u8]) -> Bytes {
+    group_record(group, GroupKind::Script, digest)
+}
+
+/// A library of functions of a group.
+pub fn library(group: GroupId, name: &[u8]) -> Bytes {
+    group_record(group, GroupKind::Library, name)
+}
+
+/// A function of a group.
+pub fn function(group: GroupId, name: &[u8]) -> Bytes {
+    group_record(group, GroupKind::Function, name)
+}
+
 /// The smallest key above every key that starts with `prefix`.
 pub fn after_prefix(prefix: &[u8]) -> Bytes {
     let Some(last) = prefix.iter().rposition(|&byte| byte != 0xff) else {
@@ -497,6 +518,9 @@ mod tests {
             b"\xff\xff\0\0\0\0\0\0\0\x01\x05\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09"
         );
         assert_eq!(&fact(b"node/1")[..], b"\xff\xff\0\0\0\0\0\0\0\0\x06node/1");
+        assert_eq!(&library(one, b"lib")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x08lib");
+        assert_eq!(&function(one, b"f")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x09f");
+        assert_eq!(&script(one, b"digest")[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x07digest");
     }
 
     #[test]

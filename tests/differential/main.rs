@@ -35,7 +35,8 @@
 //! | `inactive`, `active-time`, another `idle` (#11099) | left out, like all times | `src/command/stream/tests.rs` |
 //! | XSETID not below what was deleted (#11444) | both sides go on without the stream | `stream.txt` |
 //! | XREADGROUP and XREAD are named where ids are missing (#11799, #12238) | excused in `compare.rs` | `stream.txt` |
-//! | NaN, ACL LOG, scripts and tracking | not there yet | |
+//! | words of scripts: as few digits as tell doubles apart (#10587) | no script here has such a word | `command/script/tests.rs` |
+//! | NaN, ACL LOG and tracking | not there yet | |
 //!
 //! WATCH is told of every change here, also of those that Redis keeps from it: of groups of a stream, and of XSETID.
 //! After one of these nobody watches anything any more (`compare.rs`).

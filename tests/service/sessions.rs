@@ -597,6 +597,42 @@ fn replies_before_hello_keep_their_protocol() {
 }
 
 #[test]
+fn scripts_are_known_to_all_groups_and_run_in_one() {
+    let (_, service) = start(6);
+    let mut talk = Talk::new(&service);
+    let digest = "a79a73d4efb6d4d8861290b54f6770d6422c2144";
+    let evalsha = |keys: &str| format!("evalsha {digest} {keys}");
+    let bulk = format!("$40 {digest}");
+    let cross = "-CROSSSLOT Keys in request don't hash to the same slot";
+    let unknown = "-NOSCRIPT No matching script. Please use EVAL.";
+    let idle = "-NOTBUSY No scripts in execution right now.";
+    talk.check(&[
+        (&evalsha("1 foo"), unknown),
+        ("script load \"return(redis.call('incr',KEYS[1]))\"", &bulk),
+        (&evalsha("1 foo"), ":1"),
+        (&evalsha("1 bar"), ":1"),
+        (&evalsha("2 foo bar"), cross),
+        (&evalsha("3 foo bar"), "-ERR Number of keys can't be greater than number of args"),
+        (&format!("script exists {digest} x"), "*2 :1 :0"),
+        ("multi", "+OK"),
+        (&evalsha("1 foo"), "+QUEUED"),
+        ("get foo", "+QUEUED"),
+        ("exec", "*2 :2 $1 2"),
+        (
+            "eval \"return(redis.call('get','bar'))\" 1 foo",
+            "-ERR Script attempted to access a non local key in a cluster node script: \
+             9f0869b353c0d4f50b4461a657ff88cd079e20d3, on @user_script:1.",
+        ),
+        ("script kill", idle),
+        ("function kill", idle),
+        ("script debug no", "+OK"),
+        ("script debug maybe", "-ERR Use SCRIPT DEBUG YES/SYNC/NO"),
+        ("script flush", "+OK"),
+        (&evalsha("1 bar"), unknown),
+    ]);
+}
+
+#[test]
 fn commands_over_all_groups() {
     let (node, service) = start(6);
     let mut talk = Talk::new(&service);

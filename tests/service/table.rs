@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term};
 use holdfast::cluster::{GroupInfo, Map, NodeInfo};
-use holdfast::command;
 use holdfast::command::batch::{Call, Unit, UnitReply};
+use holdfast::command::{self, Scripts};
 use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
 use holdfast::service::node::{FastRead, Node, Outcome, Pending};
@@ -23,6 +23,7 @@ struct Group {
     records: Records,
     counts: Counts,
     usage: Usage,
+    scripts: Scripts,
     rng: Rng,
     sequence: u64,
     changed: BTreeMap<(u8, Bytes), u64>,
@@ -47,7 +48,7 @@ impl Group {
             usage: &self.usage,
             manner: Manner::default(),
         };
-        command::execute_encoded(&mut keys, call, &mut out).ok()?;
+        command::execute_encoded(&mut keys, Some(&mut self.scripts), call, &mut out).ok()?;
         self.sequence += 1;
         for touched in touched {
             match touched {
@@ -105,6 +106,7 @@ impl TableNode {
             records: Records::default(),
             counts: Counts::default(),
             usage: Usage::default(),
+            scripts: Scripts::new(Default::default()),
             rng: Rng::new(id),
             sequence: 0,
             changed: BTreeMap::new(),

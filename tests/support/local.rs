@@ -9,11 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{GroupId, Millis, Rng, SlotRange};
-use holdfast::command::{self, Call, Handler};
+use holdfast::command::{self, Call, Handler, Scripts};
 use holdfast::data::{self, Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
-use holdfast::store::{Batch, Engine};
+use holdfast::store::{Batch, Engine, Mutation, keys};
 
 use super::Target;
 use super::reply::Reply;
@@ -34,6 +34,7 @@ pub struct Local<E> {
     rng: Rng,
     thresholds: Thresholds,
     usage: Usage,
+    scripts: Scripts,
     db: u8,
     protocol: Protocol,
 }
@@ -52,6 +53,7 @@ impl<E: Engine> Local<E> {
             rng: Rng::new(1),
             thresholds,
             usage: Usage::default(),
+            scripts: Scripts::new(Default::default()),
             db: 0,
             protocol: Protocol::Resp2,
         }
@@ -87,9 +89,15 @@ impl<E: Engine> Local<E> {
             manner: Manner::default(),
         };
         let mut out = BytesMut::new();
-        command::execute_encoded(&mut keyspace, call, &mut out).expect("the engine in memory does not fail");
+        command::execute_encoded(&mut keyspace, Some(&mut self.scripts), call, &mut out)
+            .expect("the engine in memory does not fail");
         let mutations = self.overlay.take_mutations();
-        assert!(mutations.is_empty() || !touched.is_empty(), "{call:?} changed {mutations:?} and told no WATCH of it");
+        let of_keys = mutations.iter().any(|mutation| match mutation {
+            Mutation::Put(record, _) | Mutation::Delete(record) | Mutation::DeleteRange(record, _) => {
+                keys::slot_of(record).is_some()
+            }
+        });
+        assert!(!of_keys || !touched.is_empty(), "{call:?} changed {mutations:?} and told no WATCH of it");
         self.in_flight.push_back((self.entry, Batch { mutations }));
         while self.in_flight.len() > IN_FLIGHT_MAX {
             self.apply_one();
@@ -117,7 +125,7 @@ impl<E: Engine> Local<E> {
             manner: Manner::default(),
         };
         let mut out = BytesMut::new();
-        match command::execute_encoded(&mut keyspace, call, &mut out) {
+        match command::execute_encoded(&mut keyspace, None, call, &mut out) {
             Ok(()) => {
                 view.check().unwrap_or_else(|error| panic!("{call:?}: {error}"));
                 Some(out.freeze())

@@ -172,7 +172,7 @@ fn forged_streams_leave_the_records_whole() {
     let call = |session: &mut Session, args: Vec<Bytes>| {
         let mut out = BytesMut::new();
         let call = Call::new(0, session.protocol, args);
-        session.world.keys(|keys| execute_encoded(keys, &call, &mut out)).unwrap();
+        session.world.keys(|keys| execute_encoded(keys, None, &call, &mut out)).unwrap();
         out.freeze()
     };
     let dumped = call(&mut session, vec!["DUMP".into(), "s".into()]);

@@ -12,6 +12,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod scripting;
 mod server;
 mod set;
 mod stream;
@@ -21,7 +22,7 @@ mod zset;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 14] = [
+const CHAPTERS: [&[Spec]; 15] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -36,6 +37,7 @@ const CHAPTERS: [&[Spec]; 14] = [
     server::ROWS,
     cluster::ROWS,
     admin::ROWS,
+    scripting::ROWS,
 ];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.

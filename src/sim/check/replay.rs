@@ -13,7 +13,7 @@ use super::super::noise::{self, BLOCK_HEAD, ORDER};
 use super::once::{self, TOKEN_BYTES};
 use super::{Operation, Outcome, Request, Violation, Words, show_value, show_words};
 use crate::base::{GroupId, Millis, Rng, SlotRange};
-use crate::command::{self, Call};
+use crate::command::{self, Call, Scripts};
 use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use crate::resp::{Protocol, Value, parse_reply};
 use crate::store::memory::MemoryEngine;
@@ -115,6 +115,7 @@ struct Shadow {
     thresholds: Thresholds,
     rng: Rng,
     usage: Usage,
+    scripts: Scripts,
 }
 
 impl Shadow {
@@ -129,6 +130,7 @@ impl Shadow {
             thresholds: end.thresholds,
             rng: Rng::new(1),
             usage: Usage::default(),
+            scripts: Scripts::new(Default::default()),
         }
     }
 
@@ -199,7 +201,10 @@ impl Shadow {
     fn run(&mut self, moment: Millis, db: u8, words: &Words) -> Result<Value, Violation> {
         let call = Call::new(db, Protocol::Resp2, words.clone());
         let mut bytes = BytesMut::new();
-        let done = self.keys(moment, |keys| command::execute_encoded(keys, &call, &mut bytes));
+        // Lent out: the keyspace borrows all of this.
+        let mut scripts = std::mem::replace(&mut self.scripts, Scripts::new(Default::default()));
+        let done = self.keys(moment, |keys| command::execute_encoded(keys, Some(&mut scripts), &call, &mut bytes));
+        self.scripts = scripts;
         match (done, parse_reply(&bytes.freeze())) {
             (Ok(()), Some((value, _))) => Ok(value),
             (done, _) => Err(Violation::new(PROMISE, vec![format!("{}: {done:?}", show_words(words))])),

@@ -137,6 +137,10 @@ static SPECS: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
     command::table::all()
         .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
         .filter(|spec| matches!(spec.handler, Handler::Data(_) | Handler::Spread(..)))
+        // A script may loop for ever, and is entitled to.
+        .filter(|spec| {
+            !["eval", "fcall", "function|load", "function|restore"].iter().any(|name| spec.name.starts_with(name))
+        })
         .collect()
 });
 

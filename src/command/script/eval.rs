@@ -1,0 +1,275 @@
+//! EVAL, EVALSHA, their read-only forms, and SCRIPT: words in, a reply out, over the keyspace of the unit.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::interpreter::{Host, Task};
+use super::state::Run;
+use super::{records, sha1, shebang};
+use crate::base::Slot;
+use crate::command::args::{is, parse_integer};
+use crate::command::context::Context;
+use crate::command::error::{Error, Failure, Result};
+use crate::command::{Call, Flags, Handler, check, execute_with, introspect, table};
+use crate::data::{Keyspace, Mode};
+use crate::resp::{Protocol, Value};
+
+/// Nobody brought this script.
+pub(crate) const NO_SCRIPT: Failure = Failure::Reply(Cow::Borrowed(b"NOSCRIPT No matching script. Please use EVAL."));
+const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
+/// What ends a script whose commands cannot go on; nobody reads it.
+const ABORTED: &str = "ERR the evaluation ends";
+
+/// `EVAL script numkeys [key ...] [arg ...]`
+pub(crate) fn eval(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    run_source(context, args, false)
+}
+
+/// `EVAL_RO`: EVAL that may not write.
+pub(crate) fn eval_ro(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    run_source(context, args, true)
+}
+
+/// `EVALSHA sha1 numkeys [key ...] [arg ...]`
+pub(crate) fn evalsha(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    run_digest(context, args, false)
+}
+
+/// `EVALSHA_RO`: EVALSHA that may not write.
+pub(crate) fn evalsha_ro(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    run_digest(context, args, true)
+}
+
+fn run_source(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Value> {
+    let keys = key_count(args)?;
+    on_leader(context)?;
+    let digest = sha1::digest(&args[1]);
+    if records::get(context.keys, &digest)?.is_none() {
+        if let Err(reply) = compile(context, digest, &args[1]) {
+            return Ok(reply);
+        }
+        if context.scripts.is_some() {
+            records::evaluated(context.keys, &digest, &args[1])?;
+        }
+    }
+    run(context, digest, &args[1], args, keys, reads)
+}
+
+fn run_digest(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Value> {
+    let digest = sha1::parse(&args[1]).ok_or(NO_SCRIPT)?;
+    let keys = key_count(args)?;
+    on_leader(context)?;
+    let source = records::get(context.keys, &digest)?.ok_or(NO_SCRIPT)?;
+    run(context, digest, &source, args, keys, reads)
+}
+
+/// `numkeys`, which must not be more than there are words behind it.
+fn key_count(args: &[Bytes]) -> Result<usize> {
+    let count = parse_integer(&args[2]).ok_or(Failure::NOT_AN_INTEGER)?;
+    match usize::try_from(count) {
+        Err(_) => Err(Failure::line("ERR Number of keys can't be negative")),
+        Ok(count) if count > args.len() - 3 => {
+            Err(Failure::line("ERR Number of keys can't be greater than number of args"))
+        }
+        Ok(count) => Ok(count),
+    }
+}
+
+/// Scripts run on the leader's machine alone, also those that only read: the machine has the interpreter.
+pub(super) fn on_leader(context: &Context<'_, '_>) -> Result<()> {
+    if context.keys.mode == Mode::Leader { Ok(()) } else { Err(Failure::Abort(Error::NeedsLog)) }
+}
+
+fn compile(context: &mut Context<'_, '_>, digest: [u8; sha1::BYTES], script: &[u8]) -> std::result::Result<(), Value> {
+    let (_, source) = shebang::parse(script)?;
+    match &mut context.scripts {
+        Some(scripts) => scripts.compile(digest, source),
+        None => Ok(()),
+    }
+}
+
+fn run(
+    context: &mut Context<'_, '_>,
+    digest: [u8; sha1::BYTES],
+    script: &[u8],
+    args: &[Bytes],
+    keys: usize,
+    reads: bool,
+) -> Result<Value> {
+    let (flags, source) = match shebang::parse(script) {
+        Ok(parsed) => parsed,
+        Err(reply) => return Ok(reply),
+    };
+    if reads && flags.declared && !flags.no_writes {
+        return Ok(Value::error("ERR Can not execute a script with write flag using *_ro command."));
+    }
+    // Only whoever looks for mistakes in a call has no interpreter, and a script has none before it runs.
+    let Some(scripts) = &mut context.scripts else { return Ok(Value::Null) };
+    let (keys, arguments) = args[3..].split_at(keys);
+    let task = Task { script: (digest, source), keys, arguments, protocol: context.protocol };
+    let run = scripts.run.clone();
+    let mut evaluation = Evaluation {
+        keys: context.keys,
+        db: context.db,
+        touches: context.touches,
+        reads: reads || flags.no_writes,
+        run: &run,
+        failed: None,
+    };
+    let reply = scripts.eval(&task, &mut evaluation);
+    match evaluation.failed {
+        Some(error) => Err(Failure::Abort(error)),
+        None => Ok(reply),
+    }
+}
+
+/// The keyspace as a script's commands see it.
+pub(super) struct Evaluation<'a, 'k> {
+    pub keys: &'a mut Keyspace<'k>,
+    pub db: u8,
+    pub touches: bool,
+    /// It may not write.
+    pub reads: bool,
+    pub run: &'a Run,
+    pub failed: Option<Error>,
+}
+
+impl Host for Evaluation<'_, '_> {
+    fn call(&mut self, args: Vec<Bytes>, protocol: Protocol) -> Value {
+        if self.failed.is_some() {
+            return Value::error(ABORTED);
+        }
+        let spec = match check(&args) {
+            Ok(spec) => spec,
+            Err(_) => return Value::error(mistake(&args)),
+        };
+        if spec.flags.has(Flags::of("noscript")) {
+            return Value::error(NOT_ALLOWED);
+        }
+        if self.reads && spec.may_write() {
+            return Value::error("ERR Write commands are not allowed from read-only scripts.");
+        }
+        let foreign = |key: &Bytes| !self.keys.slots.contains(Slot::of(key));
+        if spec.keys_of(&args).filter_map(|(position, _)| args.get(position)).any(foreign) {
+            return Value::error("ERR Script attempted to access a non local key in a cluster node");
+        }
+        if matches!(spec.handler, Handler::Session) {
+            return self.word(spec.name, &args);
+        }
+        if spec.may_write() && !self.run.writes() {
+            return Value::error(ABORTED);
+        }
+        let call = Call { db: self.db, protocol, touches: self.touches, args };
+        execute_with(self.keys, None, &call).unwrap_or_else(|error| {
+            self.failed = Some(error);
+            self.run.stop();
+            Value::error(ABORTED)
+        })
+    }
+}
+
+impl Evaluation<'_, '_> {
+    /// Words of the session that mean something inside of a script.
+    fn word(&mut self, name: &str, args: &[Bytes]) -> Value {
+        match (name, &args[1..]) {
+            ("ping", []) => Value::Simple("PONG".into()),
+            ("ping", [message]) | ("echo", [message]) => Value::Bulk(message.clone()),
+            ("ping", _) => Value::error("ERR wrong number of arguments for 'ping' command"),
+            ("select", [number]) => match parse_integer(number) {
+                None => Value::error("ERR value is not an integer or out of range"),
+                Some(number) => match u8::try_from(number) {
+                    Ok(db) if db < crate::base::limits::DATABASES => {
+                        self.db = db;
+                        Value::OK
+                    }
+                    _ => Value::error("ERR DB index is out of range"),
+                },
+            },
+            // Time stands still while a script runs.
+            ("time", []) => {
+                let now = self.keys.moment.stamp.max(self.keys.moment.clock).0;
+                let parts = [now / 1000, now % 1000 * 1000];
+                Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
+            }
+            _ if name.starts_with("command") => introspect::command(args),
+            _ => Value::error(NOT_ALLOWED),
+        }
+    }
+}
+
+/// What is wrong with a call that is none, in the words for scripts.
+fn mistake(args: &[Bytes]) -> &'static str {
+    let container = args.first().and_then(|name| table::lookup(name));
+    let known = container.is_some_and(|container| match args.get(1) {
+        Some(word) if !container.subcommands.is_empty() => container.subcommand(word).is_some(),
+        _ => true,
+    });
+    if known {
+        "ERR Wrong number of args calling Redis command from script"
+    } else {
+        "ERR Unknown Redis command called from script"
+    }
+}
+
+/// `SCRIPT LOAD script`
+pub(crate) fn script_load(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    on_leader(context)?;
+    let digest = sha1::digest(&args[2]);
+    if let Err(reply) = compile(context, digest, &args[2]) {
+        return Ok(reply);
+    }
+    records::load(context.keys, &digest, &args[2])?;
+    Ok(Value::bulk(sha1::hex(&digest)))
+}
+
+/// `SCRIPT EXISTS sha1 [sha1 ...]`
+pub(crate) fn script_exists(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    let mut found = Vec::with_capacity(args.len() - 2);
+    for word in &args[2..] {
+        let known = match sha1::parse(word) {
+            Some(digest) => records::get(context.keys, &digest)?.is_some(),
+            None => false,
+        };
+        found.push(Value::Integer(i64::from(known)));
+    }
+    Ok(Value::Array(found))
+}
+
+/// `SCRIPT FLUSH [ASYNC|SYNC]`
+pub(crate) fn script_flush(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    match &args[2..] {
+        [] => {}
+        [word] if is(word, "async") || is(word, "sync") => {}
+        _ => return Err(Failure::line("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
+    }
+    on_leader(context)?;
+    records::flush(context.keys);
+    Ok(Value::OK)
+}
+
+/// `SCRIPT HELP`
+pub(crate) fn script_help(_context: &mut Context<'_, '_>, _args: &[Bytes]) -> Result<Value> {
+    Ok(Value::Array(HELP.iter().map(|line| Value::Simple((*line).into())).collect()))
+}
+
+/// Redis's own lines: client tools show them.
+const HELP: &[&str] = &[
+    "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DEBUG (YES|SYNC|NO)",
+    "    Set the debug mode for subsequent scripts executed.",
+    "EXISTS <sha1> [<sha1> ...]",
+    "    Return information about the existence of the scripts in the script cache.",
+    "FLUSH [ASYNC|SYNC]",
+    "    Flush the Lua scripts cache. Very dangerous on replicas.",
+    "    When called without the optional mode argument, the behavior is determined by the",
+    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
+    "    * ASYNC: Asynchronously flush the scripts cache.",
+    "    * SYNC: Synchronously flush the scripts cache.",
+    "KILL",
+    "    Kill the currently executing Lua script.",
+    "LOAD <script>",
+    "    Load a script into the scripts cache without executing it.",
+    "HELP",
+    "    Prints this help.",
+];

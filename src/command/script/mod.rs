@@ -1,0 +1,98 @@
+//! Lua scripts: EVAL and its family, SCRIPT; functions: FCALL and FUNCTION.
+//!
+//! A script runs on the leader inside the evaluation of its unit, on the same keyspace as any command: what it writes
+//! is part of that entry, time does not pass meanwhile, and an error in the middle keeps what was written before.
+//!
+//! - [`eval`], [`function`]: the commands; `shebang`: the first line of a script that has one; `records`, `libraries`:
+//!   where scripts and functions are kept.
+//! - `interpreter`: the sandbox; `functions`: libraries of functions in it; `native` and `guards`: its few C functions;
+//!   `api`: the `redis` table; `lib`: `cjson` and its like; `convert`: replies as Lua values and back; `arguments`: what
+//!   Lua functions written in Rust are called with.
+//! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
+//!
+//! Invariant: nothing above `interpreter` knows Lua, and nothing below `eval` knows the keyspace.
+
+mod api;
+mod arguments;
+mod convert;
+pub mod eval;
+pub mod function;
+mod functions;
+mod guards;
+mod interpreter;
+mod lib;
+mod libraries;
+mod native;
+mod random;
+mod records;
+mod sha1;
+mod shebang;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::interpreter::{Host, Interpreter, Task};
+use self::libraries::Registered;
+use self::state::Run;
+pub use self::state::Running;
+use crate::resp::Value;
+
+/// A machine's interpreter, made for the first script that it runs.
+pub struct Scripts {
+    interpreter: Option<Interpreter>,
+    run: Arc<Run>,
+    running: Arc<Running>,
+}
+
+impl Scripts {
+    /// For a machine on a node whose scripts are known by `running`.
+    pub fn new(running: Arc<Running>) -> Scripts {
+        Scripts { interpreter: None, run: Arc::default(), running }
+    }
+
+    fn interpreter(&mut self) -> Result<&mut Interpreter, Value> {
+        let made = match self.interpreter.take() {
+            Some(made) => made,
+            None => Interpreter::new(self.run.clone())
+                .map_err(|error| Value::error(format!("ERR no interpreter for scripts: {error}")))?,
+        };
+        Ok(self.interpreter.insert(made))
+    }
+
+    /// The error line of a script that does not compile.
+    fn compile(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<(), Value> {
+        self.interpreter()?.compile(digest, source).map(drop).map_err(|message| interpreter::compile_error(&message))
+    }
+
+    fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
+        self.run(false, |interpreter| interpreter.eval(task, host)).unwrap_or_else(|reply| reply)
+    }
+
+    /// Calls a function of a library.
+    fn fcall(&mut self, name: &[u8], task: &Task<'_>, host: &mut dyn Host) -> Value {
+        self.run(true, |interpreter| interpreter.fcall(name, task, host)).unwrap_or_else(|reply| reply)
+    }
+
+    /// What a library registers.
+    fn load(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<Vec<Registered>, Value> {
+        self.run(true, |interpreter| interpreter.load(digest, source))?
+    }
+
+    /// Something that SCRIPT KILL or FUNCTION KILL may end.
+    fn run<T>(&mut self, function: bool, work: impl FnOnce(&mut Interpreter) -> T) -> Result<T, Value> {
+        let (run, running) = (self.run.clone(), self.running.clone());
+        let interpreter = self.interpreter()?;
+        run.begin(function);
+        running.add(&run);
+        let result = work(interpreter);
+        let is_full = interpreter.is_full();
+        running.remove(&run);
+        if is_full {
+            // Variables of libraries hold it. A new interpreter loads them again.
+            self.interpreter = None;
+        }
+        Ok(result)
+    }
+}
