@@ -16,8 +16,29 @@ pub fn parse_loosely(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
-    let blanks = text.iter().take_while(|byte| b" \t\n\x0b\x0c\r".contains(byte)).count();
-    read(&text[blanks..]).map(|number| number.value)
+    read(&text[blanks(text)..]).map(|number| number.value)
+}
+
+/// How many blanks come first, to C.
+fn blanks(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| b" \t\n\x0b\x0c\r".contains(byte)).count()
+}
+
+/// Reads a double as SORT does: as C alone, but nothing that C finds out of range, numbers too small for all their
+/// digits included.
+pub fn parse_to_sort(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let number = read(&text[blanks(text)..])?;
+    let is_out_of_range = match number.value {
+        value if value.is_infinite() => !number.is_infinity,
+        value if value == 0.0 => !number.is_zero,
+        // Decimal digits never hit one of these exactly, hexadecimal ones mostly do.
+        value => value.is_subnormal() && !text.iter().any(|byte| byte.eq_ignore_ascii_case(&b'x')),
+    };
+    (!is_out_of_range).then_some(number.value)
 }
 
 /// As `%.17g` writes it: 17 digits, or fewer if the last ones are zeros.

@@ -84,7 +84,7 @@ fn info(spec: &Spec) -> Value {
 /// First key, last key and step, as clients before key specs know them, and whether that leaves keys out. Specs join
 /// if each starts where the one before ended; those that are counted are left out.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
-    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted && key.keyword.is_empty()).collect();
+    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted && !key.unknown && key.keyword.is_empty()).collect();
     let (first, last, step, movable) = fixed_range(&fixed);
     (first, last, step, movable || fixed.len() < keys.len())
 }
@@ -128,7 +128,9 @@ fn key_spec(key: &KeySpec) -> Value {
         ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", key.limit as i64)])
     };
     let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
-    for (name, kind, spec) in [("begin_search", begun_by, begin), ("find_keys", found_by, find)] {
+    let search = [("begin_search", begun_by, begin), ("find_keys", found_by, find)];
+    for (name, kind, spec) in search {
+        let (kind, spec) = if key.unknown { ("unknown", Vec::new()) } else { (kind, spec) };
         let search = vec![(text("type"), text(kind)), (text("spec"), Value::Map(spec))];
         fields.push((text(name), Value::Map(search)));
     }

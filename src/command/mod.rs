@@ -29,6 +29,7 @@ mod mistake;
 mod object;
 mod scan;
 mod set;
+mod sort;
 pub mod spec;
 mod stream;
 mod string;

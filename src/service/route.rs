@@ -5,11 +5,10 @@ use bytes::Bytes;
 use super::words::integer;
 use crate::base::{GroupId, Slot, SlotRange};
 use crate::cluster::Map;
+pub(super) use crate::command::error::CROSS_SLOT;
 use crate::command::{self, Spec};
 use crate::resp::Value;
 
-/// The keys of a call lie in several groups.
-pub(super) const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 /// No group owns the slot.
 pub(super) const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
 
