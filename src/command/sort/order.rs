@@ -50,7 +50,10 @@ pub fn sorted(
                 number.ok_or_else(|| Failure::line("ERR One or more scores can't be converted into double"))
             })?;
             let compare = |one: &Item<f64>, other: &Item<f64>| {
-                one.weight.partial_cmp(&other.weight).unwrap_or(Ordering::Equal).then_with(|| one.element.cmp(&other.element))
+                one.weight
+                    .partial_cmp(&other.weight)
+                    .unwrap_or(Ordering::Equal)
+                    .then_with(|| one.element.cmp(&other.element))
             };
             select(items, window, rule.descending, compare)
         }

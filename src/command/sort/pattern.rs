@@ -18,8 +18,8 @@ use crate::base::slot::hash_tag;
 use crate::base::{Slot, SlotRange};
 use crate::command::context::Context;
 use crate::command::error::{CROSS_SLOT, Failure, Result};
-use crate::data::hash::Hash;
 use crate::data::Kind;
+use crate::data::hash::Hash;
 use crate::resp::c_string;
 
 /// A pattern as it was read.
@@ -52,9 +52,7 @@ impl Pattern {
         // An arrow with nothing behind it is part of the name.
         let arrow = text[star + 1..].windows(2).position(|pair| pair == b"->");
         match arrow.filter(|arrow| star + 1 + arrow + 2 < text.len()) {
-            Some(arrow) => {
-                Pattern::Key { prefix, suffix: rest.slice(..arrow), field: Some(rest.slice(arrow + 2..)) }
-            }
+            Some(arrow) => Pattern::Key { prefix, suffix: rest.slice(..arrow), field: Some(rest.slice(arrow + 2..)) },
             None => Pattern::Key { prefix, suffix: rest, field: None },
         }
     }

@@ -150,7 +150,9 @@ fn no_key_of_another_group_is_read_or_written() {
         ("SORT {b}l STORE {a}d", "-CROSSSLOT Keys in request don't hash to the same slot"),
         ("SORT {b}l BY nosort GET #", "*2 $1 2 $1 1"),
     ]);
-    assert!(session.run(&["SORT_RO", "{b}l", "GET", "w*"]).starts_with("-ERR GET option of SORT denied in cluster mode"));
+    assert!(
+        session.run(&["SORT_RO", "{b}l", "GET", "w*"]).starts_with("-ERR GET option of SORT denied in cluster mode")
+    );
 }
 
 #[test]
