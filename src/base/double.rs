@@ -16,8 +16,28 @@ pub fn parse_loosely(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
-    let blanks = text.iter().take_while(|byte| b" \t\n\x0b\x0c\r".contains(byte)).count();
-    read(&text[blanks..]).map(|number| number.value)
+    read(&text[blanks(text)..]).map(|number| number.value)
+}
+
+/// How many blanks come first, to C.
+fn blanks(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| b" \t\n\x0b\x0c\r".contains(byte)).count()
+}
+
+/// Reads a double as SORT does: as C alone, but nothing that C finds out of range; numbers so small that digits are lost
+/// are to C.
+pub fn parse_to_sort(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let number = read(&text[blanks(text)..])?;
+    let is_out_of_range = match number.value {
+        value if value.is_infinite() => !number.is_infinity,
+        0.0 => !number.is_zero,
+        value => value.is_subnormal() && !number.is_exact,
+    };
+    (!is_out_of_range).then_some(number.value)
 }
 
 /// As `%.17g` writes it: 17 digits, or fewer if the last ones are zeros.
@@ -46,6 +66,8 @@ struct Number {
     value: f64,
     is_zero: bool,
     is_infinity: bool,
+    /// No digit was lost. Not claimed for decimal digits, which would have to be hundreds for a number where it matters.
+    is_exact: bool,
 }
 
 fn read(text: &[u8]) -> Option<Number> {
@@ -56,7 +78,7 @@ fn read(text: &[u8]) -> Option<Number> {
     };
     let lower = rest.to_ascii_lowercase();
     let number = match &lower[..] {
-        b"inf" | b"infinity" => Number { value: f64::INFINITY, is_zero: false, is_infinity: true },
+        b"inf" | b"infinity" => Number { value: f64::INFINITY, is_zero: false, is_infinity: true, is_exact: true },
         [b'0', b'x', digits @ ..] => read_hexadecimal(digits)?,
         digits => read_decimal(digits)?,
     };
@@ -70,7 +92,8 @@ fn read_decimal(text: &[u8]) -> Option<Number> {
         return None;
     }
     let value = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(Number { value, is_zero: !mantissa.iter().any(|byte| (b'1'..=b'9').contains(byte)), is_infinity: false })
+    let is_zero = !mantissa.iter().any(|byte| (b'1'..=b'9').contains(byte));
+    Some(Number { value, is_zero, is_infinity: false, is_exact: false })
 }
 
 /// `h.hhhp±d`, without the `0x`.
@@ -113,12 +136,52 @@ fn read_hexadecimal(text: &[u8]) -> Option<Number> {
     let exponent = exponent.clamp(-3_000, 3_000) as i32;
     let half = exponent / 2;
     let value = mantissa as f64 * 2f64.powi(half) * 2f64.powi(exponent - half);
-    Some(Number { value, is_zero: mantissa == 0, is_infinity: false })
+    // Back again nothing is rounded.
+    let back = value * 2f64.powi(half - exponent) * 2f64.powi(-half);
+    let is_exact = back == mantissa as f64 && mantissa as f64 as u64 == mantissa;
+    Some(Number { value, is_zero: mantissa == 0, is_infinity: false, is_exact })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sorting_reads_as_c_and_refuses_what_c_finds_out_of_range() {
+        for (text, number) in [
+            ("", 0.0),
+            ("\0x", 0.0),
+            (" 1", 1.0),
+            ("\x0b+5.", 5.0),
+            ("1\0x", 1.0),
+            ("-infinity", f64::NEG_INFINITY),
+            ("0e-400", 0.0),
+            ("0x0p-2000", 0.0),
+            ("0x1p-1074", 5e-324),
+            ("0x1.8p-1073", 1.5e-323),
+            ("2.2250738585072014e-308", f64::MIN_POSITIVE),
+        ] {
+            assert_eq!(parse_to_sort(text.as_bytes()), Some(number), "{text:?}");
+        }
+        for text in [
+            " ",
+            "1 ",
+            "x",
+            "nan",
+            "1e",
+            "0x",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "1e-310",
+            "4.9e-324",
+            "0x1.8p-1074",
+            "0x1p2000",
+            "2.2250738585072011e-308",
+        ] {
+            assert_eq!(parse_to_sort(text.as_bytes()), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn scores_are_read_as_redis_reads_them() {

@@ -7,6 +7,9 @@ use crate::data;
 use crate::resp::Value;
 use crate::store;
 
+/// The keys of a call lie in several groups.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
 /// What stops an evaluation; there is no reply then.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {

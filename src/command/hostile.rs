@@ -24,7 +24,7 @@ const WORDS: &[&str] = &[
     "inf", "value", "a\r\nb", "\r\n", "\0", "é", "*", "**", "k*", "[a-", "[^", "\\", "h?[", "f*", "NX", "XX", "GT",
     "LT", "GET", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "MATCH", "COUNT", "TYPE", "string", "hash", "DB",
     "REPLACE", "IDX", "LEN", "ASYNC", "SYNC", "BIT", "BYTE", "AND", "NOT", "XOR", "SET", "INCRBY", "OVERFLOW", "SAT",
-    "FAIL", "u8", "i64", "u63", "#1", "(1", "-", "+", "$", ">", "~", "=", "5-1", "5-*", "(5-1",
+    "FAIL", "u8", "i64", "u63", "#1", "(1", "-", "+", "$", ">", "~", "=", "5-1", "5-*", "(5-1", "#", "*->f", "k*->",
 ];
 /// What most numbers of good calls may be.
 const NUMBERS: &[&str] = &["0", "1"];

@@ -84,7 +84,8 @@ fn info(spec: &Spec) -> Value {
 /// First key, last key and step, as clients before key specs know them, and whether that leaves keys out. Specs join
 /// if each starts where the one before ended; those that are counted are left out.
 fn legacy_range(keys: &[KeySpec]) -> (i64, i64, i64, bool) {
-    let fixed: Vec<KeySpec> = keys.iter().copied().filter(|key| !key.counted && key.keyword.is_empty()).collect();
+    let fixed: Vec<KeySpec> =
+        keys.iter().copied().filter(|key| !key.counted && !key.unknown && key.keyword.is_empty()).collect();
     let (first, last, step, movable) = fixed_range(&fixed);
     (first, last, step, movable || fixed.len() < keys.len())
 }
@@ -128,7 +129,9 @@ fn key_spec(key: &KeySpec) -> Value {
         ("range", [("lastkey", i64::from(key.last)), ("keystep", key.step as i64), ("limit", key.limit as i64)])
     };
     let find = find.map(|(name, value)| (text(name), number(value))).to_vec();
-    for (name, kind, spec) in [("begin_search", begun_by, begin), ("find_keys", found_by, find)] {
+    let search = [("begin_search", begun_by, begin), ("find_keys", found_by, find)];
+    for (name, kind, spec) in search {
+        let (kind, spec) = if key.unknown { ("unknown", Vec::new()) } else { (kind, spec) };
         let search = vec![(text("type"), text(kind)), (text("spec"), Value::Map(spec))];
         fields.push((text(name), Value::Map(search)));
     }
@@ -267,6 +270,7 @@ mod tests {
         assert_eq!(range(b"mset"), (1, -1, 2, false));
         assert_eq!(range(b"lcs"), (1, 2, 1, false));
         assert_eq!(range(b"rename"), (1, 2, 1, false));
+        assert_eq!(range(b"sort"), (1, 1, 1, true));
         assert_eq!(range(b"ping"), (0, 0, 0, false));
     }
 
@@ -298,6 +302,13 @@ mod tests {
             ("GETKEYS eval x 2 a b c", "*2 $1 a $1 b"),
             ("GETKEYS eval x 0", "*0"),
             ("GETKEYSANDFLAGS evalsha_ro x 1 a", "*1 *2 $1 a ~2 +RO +access"),
+            ("GETKEYS sort a by w_* limit 0 1 get # store b", "*2 $1 a $1 b"),
+            ("GETKEYS sort a store b store c", "*2 $1 a $1 c"),
+            ("GETKEYS sort a by store get store limit store x", "*1 $1 a"),
+            ("GETKEYS sort a store get store b", "*2 $1 a $3 get"),
+            ("GETKEYS sort a store", "*1 $1 a"),
+            ("GETKEYS sort_ro a by w_* store b", "*1 $1 a"),
+            ("GETKEYSANDFLAGS sort a store b", "*2 *2 $1 a ~2 +RO +access *2 $1 b ~2 +OW +update"),
             ("GETKEYSANDFLAGS set a b", "*1 *2 $1 a ~2 +OW +update"),
             ("GETKEYSANDFLAGS rename a b", "*2 *2 $1 a ~3 +RW +access +delete *2 $1 b ~2 +OW +update"),
         ] {

@@ -30,6 +30,7 @@ mod object;
 mod scan;
 pub mod script;
 mod set;
+mod sort;
 pub mod spec;
 mod stream;
 mod string;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::Result;
+use super::sort;
 use crate::base::integer;
 use crate::data::Manner;
 use crate::resp::Value;
@@ -92,13 +93,16 @@ pub struct Doc {
 /// Where keys are among the words: from `first`, every `step`-th, up to `last` (counted from `first`; negative:
 /// from the end, -1 being the last word). Or `counted`: `first` is the position of their number, and they follow it. Or
 /// behind a `keyword`, which is looked for from `first` on: the next word, or, with a `limit`, so many times fewer than
-/// there are words.
+/// there are words. Or `unknown` but to SORT, which has a place for the key that it stores and none for those that it
+/// finds in what it sorts.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     /// What happens to these keys.
     pub flags: KeyFlags,
     /// Whether a number says how many there are.
     pub counted: bool,
+    /// Whether only the command itself can tell.
+    pub unknown: bool,
     /// The word in front of the key, or empty.
     pub keyword: &'static str,
     /// Position of the first key, or of their number; the name is 0.
@@ -353,7 +357,10 @@ impl Spec {
         ) || self.name.starts_with("object|");
         let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize");
         let reads = self.flags.has(READS)
-            || matches!(self.name, "getdel" | "getex" | "getset" | "xack" | "xautoclaim" | "xclaim" | "xreadgroup");
+            || matches!(
+                self.name,
+                "getdel" | "getex" | "getset" | "sort" | "xack" | "xautoclaim" | "xclaim" | "xreadgroup"
+            );
         Manner { counts: reads && !walks, touches: !looks }
     }
 
@@ -366,7 +373,8 @@ impl Spec {
 impl KeySpec {
     /// From `first`, every `step`-th, up to `last`.
     pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
-        KeySpec { flags: KeyFlags::of(flags), counted: false, keyword: "", first, last, step, limit: 0, notes: "" }
+        let flags = KeyFlags::of(flags);
+        KeySpec { flags, counted: false, unknown: false, keyword: "", first, last, step, limit: 0, notes: "" }
     }
 
     /// One key at this position.
@@ -394,6 +402,11 @@ impl KeySpec {
         KeySpec { keyword, limit: 2, ..KeySpec::range(flags, from, -1, 1) }
     }
 
+    /// What only the command itself can find, behind this word if it is among those of the call.
+    pub const fn unknown(flags: &str, keyword: &'static str) -> KeySpec {
+        KeySpec { unknown: true, keyword, ..KeySpec::one(flags, 0) }
+    }
+
     /// With a remark.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes, ..self }
@@ -403,7 +416,10 @@ impl KeySpec {
     fn positions<T: AsRef<[u8]>>(&self, args: &[T]) -> impl Iterator<Item = usize> + use<T> {
         let words = args.len();
         let distance = self.last.unsigned_abs() as usize;
-        let (first, end) = if !self.keyword.is_empty() {
+        let (first, end) = if self.unknown {
+            let stored = if self.keyword.is_empty() { None } else { sort::destination(args) };
+            stored.map_or((0, 0), |at| (at, at + 1))
+        } else if !self.keyword.is_empty() {
             // The last word has none behind it: it is not looked at.
             let places = self.first..words.saturating_sub(1);
             let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());

@@ -44,10 +44,15 @@ enum Fields {
 impl Hash {
     /// The hash of a key, if there is one.
     pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<Hash>> {
-        let Some(head) = keys.lookup_kind(db, key, Kind::Hash)? else { return Ok(None) };
+        let found = keys.lookup_kind(db, key, Kind::Hash)?;
+        found.map(|head| Hash::of_head(db, key, head)).transpose()
+    }
+
+    /// The hash of a head that was found.
+    pub fn of_head(db: u8, key: &Bytes, head: Head) -> Result<Hash> {
         let payload = &head.payload;
         let form = if head.spread { Form::Spread(decode_count(payload)?) } else { Form::Small(payload.clone()) };
-        Ok(Some(Hash { db, key: key.clone(), head: Some(head), form }))
+        Ok(Hash { db, key: key.clone(), head: Some(head), form })
     }
 
     /// The hash of a key; one without fields if there is none, which is stored with its first field.

@@ -65,13 +65,20 @@ pub enum End {
 impl List {
     /// The list of a key, if there is one.
     pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<List>> {
-        let Some(head) = keys.lookup_kind(db, key, Kind::List)? else { return Ok(None) };
+        match keys.lookup_kind(db, key, Kind::List)? {
+            Some(head) => List::of_head(keys, db, key, head).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The list of a head that was found.
+    pub fn of_head(keys: &Keyspace<'_>, db: u8, key: &Bytes, head: Head) -> Result<List> {
         let form = if head.spread {
             Form::Spread(Parts::decode(db, key, keys.thresholds.node_entries_max, &head.payload)?)
         } else {
             Form::Small(packed::decode_words(&head.payload)?.into())
         };
-        Ok(Some(List { db, key: key.clone(), head: Some(head), form }))
+        Ok(List { db, key: key.clone(), head: Some(head), form })
     }
 
     /// The list of a key; an empty one if there is none, which is stored with its first element.

@@ -16,6 +16,7 @@ pub struct World {
     pub mode: Mode,
     pub thresholds: Thresholds,
     pub usage: Usage,
+    pub slots: SlotRange,
 }
 
 impl World {
@@ -30,6 +31,7 @@ impl World {
             mode: Mode::Leader,
             thresholds: Thresholds::default(),
             usage: Usage::default(),
+            slots: SlotRange::ALL,
         }
     }
 
@@ -54,7 +56,7 @@ impl World {
         work(&mut Keyspace {
             store,
             group: GroupId(1),
-            slots: SlotRange::ALL,
+            slots: self.slots,
             moment: self.moment,
             mode: self.mode,
             counts: &mut self.counts,

@@ -5,11 +5,10 @@ use bytes::Bytes;
 use super::words::integer;
 use crate::base::{GroupId, Slot, SlotRange};
 use crate::cluster::Map;
+pub(super) use crate::command::error::CROSS_SLOT;
 use crate::command::{self, Spec};
 use crate::resp::Value;
 
-/// The keys of a call lie in several groups.
-pub(super) const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 /// No group owns the slot.
 pub(super) const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
 
@@ -139,6 +138,19 @@ mod tests {
         assert_eq!(of("MSET foo 1 bar 2"), Err(Value::error(CROSS_SLOT)));
         assert_eq!(of("COPY bar foo DB x"), Ok(GroupId(1)));
         assert_eq!(of("RENAME foo bar"), Err(Value::error(CROSS_SLOT)));
+        assert_eq!(of("SORT bar STORE foo X"), Ok(GroupId(1)));
+    }
+
+    #[test]
+    fn sort_goes_with_what_it_stores() {
+        let halves = routes(2);
+        let of = |line: &'static str| {
+            let args: Vec<Bytes> = line.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect();
+            halves.of_call(command::lookup(&args[0]).unwrap(), &args)
+        };
+        assert_eq!(of("SORT foo BY {a}* STORE a"), Ok(GroupId(2)));
+        assert_eq!(of("SORT foo DESC STORE bar"), Err(Value::error(CROSS_SLOT)));
+        assert_eq!(of("SORT_RO bar BY foo_*"), Ok(GroupId(1)));
     }
 
     #[test]

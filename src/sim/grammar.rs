@@ -134,6 +134,11 @@ pub const SYNTAX: &[&str] = &[
     "SMEMBERS set",
     "SMISMEMBER set member+",
     "SMOVE set set member",
+    "SORT sortable [BY weight] [LIMIT integer integer] [(GET gotten)+] [ASC|DESC] [ALPHA]",
+    // Not by texts, which may be equal: what is stored must be the same everywhere.
+    "SORT sortable [BY weight] [LIMIT integer integer] [(GET gotten)+] [ASC|DESC] STORE list",
+    "SORT sortable [LIMIT integer integer] [(GET gotten)+] [ASC|DESC] ALPHA STORE list",
+    "SORT_RO sortable [BY weight] [ALPHA] [DESC] [LIMIT integer integer] [(GET gotten)+]",
     "SPOP set [count]",
     "SRANDMEMBER set [count]",
     "SREM set member+",
@@ -314,6 +319,8 @@ impl Grammar {
             1 => args.truncate(at),
             // What has one score for all members keeps it.
             _ if args.get(1).is_some_and(|key| key.starts_with(b"{t}y")) => {}
+            // A star without a tag is a pattern of keys in every slot.
+            _ if args[0].to_ascii_uppercase().starts_with(b"SORT") => {}
             _ if at < args.len() && !args[at].starts_with(b"{t}") => args[at] = self.parameter("junk"),
             _ => {}
         }
@@ -335,6 +342,13 @@ impl Grammar {
                 let name = *self.rng.pick(&["zset", "zset", "zset", "set"]);
                 self.parameter(name)
             }
+            "sortable" => {
+                let name = *self.rng.pick(&["list", "list", "set", "zset"]);
+                self.parameter(name)
+            }
+            // Elements are numbers, and so are the ends of keys.
+            "weight" => self.word(&["NOSORT", "{t}s*", "{t}h*->a", "{t}h*->b", "{t}*1->c", "{t}z*", "{t}*nothing"]),
+            "gotten" => self.word(&["#", "#", "{t}s*", "{t}h*->a", "{t}h*->b", "{t}h*->", "{t}*->c", "{t}s1"]),
             // Of one score each, so that ranges of members mean something.
             "lexset" => self.word(&["{t}y1", "{t}y2"]),
             // Where keys are counted: no number that makes a key of another word.

@@ -49,6 +49,8 @@ impl RedisServer {
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(sizes.iter().flat_map(|(name, size)| [name.to_string(), size.to_string()]))
+            // SORT compares texts as the locale has it.
+            .env("LC_ALL", "C")
             .stdout(Stdio::null())
             .spawn();
         match started {

@@ -1,12 +1,17 @@
 //! Commands on keys of any type, and on all keys.
 
 use crate::command::spec::{KeySpec, Merge, Spec};
-use crate::command::{dump, expiry, generic, object, scan};
+use crate::command::{dump, expiry, generic, object, scan, sort};
 
 const RESTORE_ARGUMENTS: &str = "key:key@0 ttl:integer serialized-value:string replace/REPLACE?~3.0.0 \
      absttl/ABSTTL?~5.0.0 seconds:integer/IDLETIME?~5.0.0 frequency:integer/FREQ?~5.0.0";
 const RESTORE_HISTORY: &[(&str, &str)] =
     &[("3.0.0", "Option REPLACE."), ("5.0.0", "Option ABSTTL."), ("5.0.0", "Options IDLETIME and FREQ.")];
+
+const SORTED: KeySpec = KeySpec::one("RO access", 1);
+const BY_PATTERN: KeySpec = KeySpec::unknown("RO access", "").notes("what `BY` and `GET` make of the elements");
+const STORED: KeySpec = KeySpec::unknown("OW update", "STORE").notes("behind `STORE`, wherever that stands");
+const SORT_COMPLEXITY: &str = "O(N+M*log(M)) for M of N elements, O(N) if they are not sorted";
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("copy", -3, "write denyoom", "keyspace")
@@ -173,6 +178,22 @@ pub(super) const ROWS: &[Spec] = &[
         .doc("generic", "2.8.0", "O(1)", "Walks over the keys of the database in portions.")
         .arguments("cursor:integer pattern:pattern/MATCH? count:integer/COUNT? type:string/TYPE?~6.0.0")
         .history(&[("6.0.0", "Option TYPE.")]),
+    Spec::new("sort", -2, "write denyoom", "set sortedset list dangerous")
+        .runs(sort::sort)
+        .keys(&[SORTED, BY_PATTERN, STORED])
+        .doc("generic", "1.0.0", SORT_COMPLEXITY, "Sorts a list, a set or a sorted set; returns or stores the result.")
+        .arguments(
+            "key:key@0 by-pattern:pattern/BY@1? limit/LIMIT?(offset:integer count:integer) \
+             get-pattern:pattern/GET@1?*+ order?<asc/ASC desc/DESC> sorting/ALPHA? destination:key/STORE@2?",
+        ),
+    Spec::new("sort_ro", -2, "readonly", "set sortedset list dangerous")
+        .runs(sort::sort_ro)
+        .keys(&[SORTED, BY_PATTERN])
+        .doc("generic", "7.0.0", SORT_COMPLEXITY, "Sorts a list, a set or a sorted set; only reads.")
+        .arguments(
+            "key:key@0 by-pattern:pattern/BY@1? limit/LIMIT?(offset:integer count:integer) \
+             get-pattern:pattern/GET@1?*+ order?<asc/ASC desc/DESC> sorting/ALPHA?",
+        ),
     Spec::new("touch", -2, "readonly fast", "keyspace")
         .runs(generic::exists)
         .keys(&[KeySpec::rest("RO", 1)])
