@@ -131,6 +131,16 @@ pub enum Act {
     Protocol(u8),
 }
 
+impl Step {
+    /// Whether it runs a script or function that is told of no key.
+    pub fn is_script_without_keys(&self) -> bool {
+        let Act::Call(args) = &self.act else { return false };
+        let name = args[0].to_ascii_lowercase();
+        let runs = [&b"eval"[..], b"eval_ro", b"evalsha", b"evalsha_ro", b"fcall", b"fcall_ro"].contains(&&name[..]);
+        runs && args.get(2).is_some_and(|keys| &keys[..] == b"0")
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The first connection's lines are those of a dialogue.
