@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Requests of one batch.
-const REQUESTS_MAX: usize = 256;
-/// Requests of all batches together, of connections that fill theirs: an answer to somebody else waits for about so many.
-const REQUESTS_SHARED: usize = 384;
+/// Requests of one batch, while nobody else fills theirs.
+const REQUESTS_MAX: usize = 192;
+/// Requests of the batches of several connections that fill theirs, together: somebody else's answer waits for them.
+const REQUESTS_SHARED: usize = 96;
 /// So many of a connection of which nothing is known yet.
 const REQUESTS_FIRST: usize = 16;
 /// So many at least, however many connections fill their batches.
-const REQUESTS_SHARE_MIN: usize = 32;
+const REQUESTS_SHARE_MIN: usize = 24;
 /// Reply bytes of one batch to aim at: they are in memory as a whole, on the way from another node several times.
 const REPLY_BYTES_TARGET: usize = 1 << 20;
 
@@ -41,16 +41,17 @@ impl Batches {
     /// After `asked` requests were answered with `replied` bytes: as many as aim at the target, not many more than before,
     /// and no more than the connection's share.
     pub fn learn(&mut self, asked: usize, replied: usize) {
-        let is_full = asked >= self.most;
+        // Those whose replies are large are held back by that already.
+        let is_full = asked >= self.most && replied <= REPLY_BYTES_TARGET / 2;
         self.count(is_full);
         if replied > REPLY_BYTES_TARGET {
             self.most = (asked * REPLY_BYTES_TARGET / replied).max(1);
-        } else if is_full && replied <= REPLY_BYTES_TARGET / 2 {
-            self.most = (self.most * 2).min(REQUESTS_MAX);
-        }
-        if is_full {
-            let share = REQUESTS_SHARED / self.crowd.0.load(Relaxed).max(1);
-            self.most = self.most.min(share.max(REQUESTS_SHARE_MIN));
+        } else if is_full {
+            let share = match self.crowd.0.load(Relaxed) {
+                0 | 1 => REQUESTS_MAX,
+                several => (REQUESTS_SHARED / several).max(REQUESTS_SHARE_MIN),
+            };
+            self.most = (self.most * 2).min(share);
         }
     }
 
@@ -63,11 +64,7 @@ impl Batches {
         if is_full != self.is_counted {
             self.is_counted = is_full;
             let crowd = &self.crowd.0;
-            if is_full {
-                crowd.fetch_add(1, Relaxed)
-            } else {
-                crowd.fetch_sub(1, Relaxed)
-            };
+            let _ = if is_full { crowd.fetch_add(1, Relaxed) } else { crowd.fetch_sub(1, Relaxed) };
         }
     }
 }
@@ -93,7 +90,7 @@ mod tests {
     fn rule_40_batches_follow_the_size_of_their_replies() {
         let target = REPLY_BYTES_TARGET;
         assert_eq!(after(16, 16, 80), 32, "full, and little to say");
-        assert_eq!(after(256, 256, 80), REQUESTS_MAX);
+        assert_eq!(after(160, 160, 80), REQUESTS_MAX);
         assert_eq!(after(64, 3, 80), 64, "not full: nothing new is known");
         assert_eq!(after(64, 64, target * 3 / 4), 64, "twice as many would be too many");
         assert_eq!(after(64, 64, 64 << 16), 16, "64 KiB each");
@@ -103,7 +100,7 @@ mod tests {
     #[test]
     fn connections_that_fill_their_batches_share_what_one_may_have() {
         let crowd = Crowd::default();
-        let mut deep: Vec<_> = (0..8).map(|_| Batches::new(crowd.clone())).collect();
+        let mut deep: Vec<_> = (0..3).map(|_| Batches::new(crowd.clone())).collect();
         let fill = |batches: &mut Batches| {
             for _ in 0..8 {
                 batches.learn(batches.most(), 80);
@@ -114,10 +111,10 @@ mod tests {
         for _ in 0..2 {
             deep.iter_mut().for_each(fill);
         }
-        assert!(deep.iter().all(|batches| batches.most() == REQUESTS_SHARED / 8));
+        assert!(deep.iter().all(|batches| batches.most() == REQUESTS_SHARED / 3));
         let mut other = Batches::new(crowd.clone());
         other.learn(10, 80);
-        assert_eq!(crowd.0.load(Relaxed), 8, "one that asks less is not counted");
+        assert_eq!(crowd.0.load(Relaxed), 3, "one that asks less is not counted");
         deep.truncate(1);
         fill(&mut deep[0]);
         assert_eq!(deep[0].most(), REQUESTS_MAX, "alone again");
