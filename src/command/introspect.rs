@@ -4,6 +4,8 @@
 use bytes::Bytes;
 
 use super::args::{is, parse_integer};
+use super::context::Context;
+use super::error::Result;
 use super::spec::{Categories, Flags, KeyFlags, KeySpec, Spec};
 use super::{bitfield, check, syntax, table};
 use crate::base::glob;
@@ -236,6 +238,18 @@ fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
 
 fn simple<'a>(words: impl IntoIterator<Item = &'static str> + 'a) -> impl Iterator<Item = Value> + 'a {
     words.into_iter().map(|word| Value::Simple(word.into()))
+}
+
+/// `<command> HELP`: its subcommands with what the table says of them, in the shape of Redis's.
+pub(super) fn help(_context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    let name = String::from_utf8_lossy(&args[0]).to_ascii_uppercase();
+    let subcommands = table::lookup(&args[0]).map_or(&[][..], |spec| spec.subcommands);
+    let mut lines = vec![format!("{name} <subcommand> [<arg> ...]. Subcommands are:")];
+    for spec in subcommands {
+        let (_, subcommand) = spec.name.split_once('|').unwrap_or(("", spec.name));
+        lines.extend([subcommand.to_ascii_uppercase(), format!("    {}", spec.doc.summary)]);
+    }
+    Ok(Value::Array(lines.into_iter().map(|line| Value::Simple(line.into())).collect()))
 }
 
 #[cfg(test)]

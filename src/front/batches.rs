@@ -1,6 +1,6 @@
 //! How many requests of one connection are planned together. More of them gain little, their replies are in memory as a
 //! whole, and others wait while they run: so a batch follows the size of its replies, and clients that always have
-//! more to ask than may be planned share what one of them may have.
+//! more to ask than may be planned share a number of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_fill_their_batches_share_what_one_may_have() {
+    fn connections_that_fill_their_batches_share_a_number_of_requests() {
         let crowd = Crowd::default();
         let mut deep: Vec<_> = (0..3).map(|_| Batches::new(crowd.clone())).collect();
         let fill = |batches: &mut Batches| {

@@ -247,29 +247,3 @@ pub(crate) fn script_flush(context: &mut Context<'_, '_>, args: &[Bytes]) -> Res
     records::flush(context.keys);
     Ok(Value::OK)
 }
-
-/// `SCRIPT HELP`
-pub(crate) fn script_help(_context: &mut Context<'_, '_>, _args: &[Bytes]) -> Result<Value> {
-    Ok(Value::Array(HELP.iter().map(|line| Value::Simple((*line).into())).collect()))
-}
-
-/// Redis's own lines: client tools show them.
-const HELP: &[&str] = &[
-    "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "DEBUG (YES|SYNC|NO)",
-    "    Set the debug mode for subsequent scripts executed.",
-    "EXISTS <sha1> [<sha1> ...]",
-    "    Return information about the existence of the scripts in the script cache.",
-    "FLUSH [ASYNC|SYNC]",
-    "    Flush the Lua scripts cache. Very dangerous on replicas.",
-    "    When called without the optional mode argument, the behavior is determined by the",
-    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
-    "    * ASYNC: Asynchronously flush the scripts cache.",
-    "    * SYNC: Synchronously flush the scripts cache.",
-    "KILL",
-    "    Kill the currently executing Lua script.",
-    "LOAD <script>",
-    "    Load a script into the scripts cache without executing it.",
-    "HELP",
-    "    Prints this help.",
-];

@@ -126,23 +126,3 @@ fn existing(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<(Stream, Gr
     let group = stream.group(context.keys, &args[3])?.ok_or_else(|| no_group_at(&args[2], &args[3]))?;
     Ok((stream, group))
 }
-
-pub(in crate::command) fn help(_context: &mut Context<'_, '_>, _args: &[Bytes]) -> Result<Value> {
-    Ok(Value::Array(HELP.iter().map(|line| Value::Simple((*line).into())).collect()))
-}
-
-const HELP: &[&str] = &[
-    "XGROUP <subcommand> [<arg> ...]. Subcommands are:",
-    "CREATE <key> <group> <id|$> [MKSTREAM] [ENTRIESREAD <entries-read>]",
-    "    Makes a group that has read up to an id, and with MKSTREAM the stream as well.",
-    "CREATECONSUMER <key> <group> <consumer>",
-    "    Makes a consumer of a group.",
-    "DELCONSUMER <key> <group> <consumer>",
-    "    Removes a consumer, and what it has not acknowledged from what is pending.",
-    "DESTROY <key> <group>",
-    "    Removes a group with its consumers.",
-    "SETID <key> <group> <id|$> [ENTRIESREAD <entries-read>]",
-    "    Sets up to which id a group has read.",
-    "HELP",
-    "    These lines.",
-];

@@ -161,22 +161,6 @@ fn nodes_below(keys: &[[u8; 16]], depth: usize) -> u64 {
     string + 1 + keys.chunk_by(|one, other| one[at] == other[at]).map(|part| nodes_below(part, at + 1)).sum::<u64>()
 }
 
-pub(in crate::command) fn help(_context: &mut Context<'_, '_>, _args: &[Bytes]) -> Result<Value> {
-    Ok(Value::Array(HELP.iter().map(|line| Value::Simple((*line).into())).collect()))
-}
-
-const HELP: &[&str] = &[
-    "XINFO <subcommand> [<arg> ...]. Subcommands are:",
-    "CONSUMERS <key> <group>",
-    "    The consumers of a group.",
-    "GROUPS <key>",
-    "    The groups of a stream.",
-    "STREAM <key> [FULL [COUNT <count>]]",
-    "    Facts about a stream; with FULL its entries and groups as well.",
-    "HELP",
-    "    These lines.",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Lua scripts and functions.
 
+use crate::command::introspect;
 use crate::command::script::{eval, function};
 use crate::command::spec::{KeySpec, Merge, Spec};
 
@@ -57,7 +58,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
                 .doc("scripting", "7.0.0", "O(N)", "Deletes all libraries.")
                 .arguments("flush-type?<async/ASYNC sync/SYNC>"),
-            Spec::new("function|help", 2, "loading stale", "scripting").runs(function::function_help).doc(
+            Spec::new("function|help", 2, "loading stale", "scripting").runs(introspect::help).doc(
                 "scripting",
                 "7.0.0",
                 "O(1)",
@@ -103,7 +104,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .doc("scripting", "2.6.0", "O(N)", "Forgets all scripts.")
                 .arguments("flush-type?~6.2.0<async/ASYNC sync/SYNC>")
                 .history(&[("6.2.0", "Options ASYNC and SYNC.")]),
-            Spec::new("script|help", 2, "loading stale", "scripting").runs(eval::script_help).doc(
+            Spec::new("script|help", 2, "loading stale", "scripting").runs(introspect::help).doc(
                 "scripting",
                 "5.0.0",
                 "O(1)",

@@ -1,5 +1,6 @@
 //! Streams.
 
+use crate::command::introspect;
 use crate::command::spec::{KeySpec, Spec};
 use crate::command::stream::{self, claim, group, info, pending, read};
 
@@ -72,7 +73,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .keys(&[KeySpec::one("RW delete", 2)])
                 .doc("stream", "5.0.0", "O(1)", "Removes a group with its consumers.")
                 .arguments("key:key@0 group:string"),
-            Spec::new("xgroup|help", 2, "loading stale", "stream").runs(group::help).doc(
+            Spec::new("xgroup|help", 2, "loading stale", "stream").runs(introspect::help).doc(
                 "stream",
                 "5.0.0",
                 "O(1)",
@@ -101,7 +102,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .doc("stream", "5.0.0", "O(1)", "Lists the groups of a stream.")
                 .arguments("key:key@0")
                 .history(&[("7.0.0", "Fields `entries-read` and `lag`.")]),
-            Spec::new("xinfo|help", 2, "loading stale", "stream").runs(info::help).doc(
+            Spec::new("xinfo|help", 2, "loading stale", "stream").runs(introspect::help).doc(
                 "stream",
                 "5.0.0",
                 "O(1)",
