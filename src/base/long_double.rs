@@ -100,6 +100,17 @@ impl LongDouble {
         Some(LongDouble { negative: negative && magnitude != Magnitude::Zero, magnitude })
     }
 
+    /// The nearest `f64`, or an infinite one.
+    pub fn to_f64(self) -> f64 {
+        let magnitude = match self.magnitude {
+            Magnitude::Zero => 0.0,
+            // Numbers beyond the range of an f64 come out as infinite or zero.
+            Magnitude::Finite { mantissa, exponent } => mantissa as f64 * (exponent as f64).exp2(),
+            Magnitude::Infinite => f64::INFINITY,
+        };
+        if self.negative { -magnitude } else { magnitude }
+    }
+
     /// Whether this is plus or minus infinity.
     pub fn is_infinite(self) -> bool {
         self.magnitude == Magnitude::Infinite

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::base::Term;
+use crate::base::{SessionId, Term};
 use crate::resp::Protocol;
 
 /// One command as it arrived: its database, how to encode the reply, and its words (name first).
@@ -63,6 +63,31 @@ pub enum Unit {
     /// A change of what the meta group knows, in the words of `host::meta`. No other group takes it, and the meta group
     /// takes nothing else.
     Change(Bytes),
+    /// A command that waits where it finds nothing (see [`super::block`]). The only unit of a numbered submission is
+    /// answered when there is something for it, or when it is hurried; anywhere else it looks once, like a call.
+    Block {
+        /// The command.
+        call: Call,
+        /// Whether the answer is stored with the effects, because who asked may not hear it the first time.
+        remembered: bool,
+    },
+    /// Of a session's blocked commands with numbers below `below` these are still waited for; all others were answered
+    /// or given up. It is true for ever: a number is not used again.
+    StillBlocked {
+        /// Who blocked them.
+        session: SessionId,
+        /// Later ones are not spoken of.
+        below: u64,
+        /// Ascending numbers.
+        open: Vec<u64>,
+    },
+    /// The time of these blocked commands is over: each looks once more and is answered with what it finds.
+    Hurry {
+        /// Who blocked them.
+        session: SessionId,
+        /// Their numbers.
+        numbers: Vec<u64>,
+    },
 }
 
 /// The answer to a unit.
@@ -81,4 +106,9 @@ pub enum UnitReply {
     },
     /// What the meta group decided about a change, in the words of `host::meta`.
     Decision(Bytes),
+    /// The words of a blocked command with which it may wait: with the ones it came with it would mean something else
+    /// each time it looks.
+    Settled(Vec<Bytes>),
+    /// Taken note of.
+    Noted,
 }

@@ -120,6 +120,11 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                     ["FROMLONLAT", "1", "0", "BYRADIUS", "300", "km"].map(|word| Bytes::from_static(word.as_bytes()));
                 args.splice(at.., words);
             }
+            "blpop" | "brpop" | "blmove" | "brpoplpush" | "bzpopmin" | "bzpopmax" => {
+                args.pop();
+                args.push(Bytes::from_static(b"0"));
+            }
+            "blmpop" | "bzmpop" => args[1] = Bytes::from_static(b"0"),
             "georadius" | "georadius_ro" => {
                 let words = ["1", "0", "300", "mi"].map(|word| Bytes::from_static(word.as_bytes()));
                 args[2..6].clone_from_slice(&words);
@@ -164,8 +169,8 @@ fn of_streams(name: &str) -> &'static str {
         "xinfo|consumers" | "xgroup|destroy" | "xpending" => "x 0",
         "xinfo|groups" | "xinfo|stream" | "xlen" => "x",
         "xrange" => "x - +",
-        "xread" => "COUNT 5 STREAMS x 0",
-        "xreadgroup" => "GROUP 0 1 COUNT 5 STREAMS x >",
+        "xread" => "COUNT 5 BLOCK 0 STREAMS x 0",
+        "xreadgroup" => "GROUP 0 1 COUNT 5 BLOCK 0 STREAMS x >",
         "xrevrange" => "x + -",
         "xsetid" => "x 9999999999999-1",
         "xtrim" => "x MAXLEN ~ 5",

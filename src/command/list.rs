@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::args::{self, Options};
+use super::block;
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::data::list::{End, List};
@@ -193,7 +194,7 @@ pub(super) fn rpoplpush(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result
 }
 
 /// Moves an element from an end of one list to an end of another, or of the same.
-fn carry(context: &mut Context<'_, '_>, from: (&Bytes, End), to: (&Bytes, End)) -> Result<Value> {
+pub(super) fn carry(context: &mut Context<'_, '_>, from: (&Bytes, End), to: (&Bytes, End)) -> Result<Value> {
     let Some(source) = find(context, from.0)? else { return Ok(Value::Null) };
     find(context, to.0)?;
     if from.0 == to.0 && source.len() == 1 {
@@ -209,11 +210,17 @@ fn carry(context: &mut Context<'_, '_>, from: (&Bytes, End), to: (&Bytes, End)) 
 
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub(super) fn lmpop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    pop_first(context, args, 1)
+}
+
+/// Pops from the first list of several, whose number stands at `at`, behind the name and perhaps a timeout.
+pub(super) fn pop_first(context: &mut Context<'_, '_>, args: &[Bytes], at: usize) -> Result<Value> {
     let none = Failure::line("ERR numkeys should be greater than 0");
-    let (keys, rest) = args::counted(args, 1, none, Failure::SYNTAX)?;
+    let (keys, rest) = args::counted(args, at, none, Failure::SYNTAX)?;
     let mut options = Options::new(rest, 0);
     let end = side(options.value()?)?;
     let count = pop_count(options)?;
+    block::check_timeout(context, &args[1..at])?;
     for key in keys {
         if let Some(list) = find(context, key)? {
             let popped = list.pop(context.keys, end, count)?;
@@ -263,7 +270,7 @@ fn search(context: &Context<'_, '_>, list: &List, element: &[u8], search: Search
     Ok(found)
 }
 
-fn side(word: &[u8]) -> Result<End> {
+pub(super) fn side(word: &[u8]) -> Result<End> {
     match word {
         word if args::is(word, "left") => Ok(End::Left),
         word if args::is(word, "right") => Ok(End::Right),
@@ -285,7 +292,7 @@ fn position(len: u64, index: i64) -> Option<u64> {
     (at < len).then_some(at)
 }
 
-fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<List>> {
+pub(super) fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<List>> {
     Ok(List::find(context.keys, context.db, key)?)
 }
 

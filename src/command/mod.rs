@@ -10,6 +10,7 @@ pub mod args;
 pub mod batch;
 mod bitfield;
 mod bitmap;
+pub mod block;
 mod cluster;
 pub mod context;
 mod counter;

@@ -7,6 +7,9 @@
 //!           1 | count | watch... | count | call...    MULTI ... EXEC
 //!           2 | db u8 | count | bytes...              WATCH
 //!           3 | bytes                    a change of what the meta group knows
+//!           4 | remembered u8 | call     one command that may wait
+//!           5 | session | below | count | number...   which of a session's still wait
+//!           6 | session | count | number...           whose time is over
 //! call      db u8 | protocol u8 (2, 3; + 128: touches nothing) | count, at least 1 | bytes...
 //! watch     db u8 | bytes | term | sequence
 //!
@@ -16,6 +19,8 @@
 //!           2                            of a block that a watched key stopped
 //!           3 | term | sequence          a watch's token
 //!           4 | bytes                    what the meta group decided
+//!           5 | count | bytes...         words to wait with
+//!           6                            taken note of
 //! bytes     length | so many bytes
 //! ```
 //!
@@ -25,7 +30,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::batch::{Call, Unit, UnitReply, Watch};
-use crate::base::{Term, limits};
+use crate::base::{SessionId, Term, limits};
 use crate::resp::Protocol;
 
 /// The only layout so far. Stored replies outlive the program that wrote them.
@@ -35,12 +40,17 @@ const CALL: u8 = 0;
 const ATOMIC: u8 = 1;
 const WATCH: u8 = 2;
 const CHANGE: u8 = 3;
+const BLOCK: u8 = 4;
+const STILL_BLOCKED: u8 = 5;
+const HURRY: u8 = 6;
 
 const REPLY: u8 = 0;
 const REPLIES: u8 = 1;
 const STOPPED: u8 = 2;
 const TOKEN: u8 = 3;
 const DECISION: u8 = 4;
+const SETTLED: u8 = 5;
+const NOTED: u8 = 6;
 
 /// Bit of a call's protocol: the call leaves the access clocks of keys alone.
 const UNTOUCHING: u8 = 0x80;
@@ -85,6 +95,22 @@ pub fn encode_units(units: &[Unit]) -> Bytes {
                 out.put_u8(CHANGE);
                 put_bytes(&mut out, change);
             }
+            Unit::Block { call, remembered } => {
+                out.put_u8(BLOCK);
+                out.put_u8(u8::from(*remembered));
+                put_call(&mut out, call);
+            }
+            Unit::StillBlocked { session, below, open } => {
+                out.put_u8(STILL_BLOCKED);
+                put_number(&mut out, session.get());
+                put_number(&mut out, *below);
+                put_numbers(&mut out, open);
+            }
+            Unit::Hurry { session, numbers } => {
+                out.put_u8(HURRY);
+                put_number(&mut out, session.get());
+                put_numbers(&mut out, numbers);
+            }
         }
     }
     out.freeze()
@@ -99,6 +125,13 @@ pub fn decode_units(data: &Bytes) -> Result<Vec<Unit>> {
             ATOMIC => Unit::Atomic { watches: from.many(Reader::watch)?, calls: from.many(Reader::call)? },
             WATCH => Unit::Watch { db: from.db()?, keys: from.many(Reader::bytes)? },
             CHANGE => Unit::Change(from.bytes()?),
+            BLOCK => Unit::Block { remembered: from.flag()?, call: from.call()? },
+            STILL_BLOCKED => Unit::StillBlocked {
+                session: SessionId(from.number()?),
+                below: from.number()?,
+                open: from.many(Reader::number)?,
+            },
+            HURRY => Unit::Hurry { session: SessionId(from.number()?), numbers: from.many(Reader::number)? },
             _ => return Err(Malformed("an unknown unit")),
         })
     })?;
@@ -130,6 +163,11 @@ pub fn encode_replies(replies: &[UnitReply]) -> Bytes {
                 out.put_u8(DECISION);
                 put_bytes(&mut out, decision);
             }
+            UnitReply::Settled(words) => {
+                out.put_u8(SETTLED);
+                put_all_bytes(&mut out, words);
+            }
+            UnitReply::Noted => out.put_u8(NOTED),
         }
     }
     out.freeze()
@@ -145,6 +183,8 @@ pub fn decode_replies(data: &Bytes) -> Result<Vec<UnitReply>> {
             STOPPED => UnitReply::Atomic(None),
             TOKEN => UnitReply::Watch { term: Term(from.number()?), sequence: from.number()? },
             DECISION => UnitReply::Decision(from.bytes()?),
+            SETTLED => UnitReply::Settled(from.many(Reader::bytes)?),
+            NOTED => UnitReply::Noted,
             _ => return Err(Malformed("an unknown reply")),
         })
     })?;
@@ -161,6 +201,8 @@ pub fn weight(unit: &Unit) -> usize {
         }
         Unit::Watch { keys, .. } => 8 + keys.iter().map(|key| key.len() + 8).sum::<usize>(),
         Unit::Change(change) => 8 + change.len(),
+        Unit::Block { call: one, .. } => 1 + call(one),
+        Unit::StillBlocked { open: numbers, .. } | Unit::Hurry { numbers, .. } => 24 + 8 * numbers.len(),
     }
 }
 
@@ -170,6 +212,8 @@ fn reply_weight(reply: &UnitReply) -> usize {
         UnitReply::Atomic(replies) => 6 + replies.iter().flatten().map(|bytes| 5 + bytes.len()).sum::<usize>(),
         UnitReply::Watch { .. } => 12,
         UnitReply::Decision(decision) => 6 + decision.len(),
+        UnitReply::Settled(words) => 6 + words.iter().map(|word| 5 + word.len()).sum::<usize>(),
+        UnitReply::Noted => 1,
     }
 }
 
@@ -189,6 +233,11 @@ fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
 fn put_all_bytes(out: &mut BytesMut, all: &[Bytes]) {
     put_number(out, all.len() as u64);
     all.iter().for_each(|bytes| put_bytes(out, bytes));
+}
+
+fn put_numbers(out: &mut BytesMut, numbers: &[u64]) {
+    put_number(out, numbers.len() as u64);
+    numbers.iter().for_each(|number| put_number(out, *number));
 }
 
 fn put_call(out: &mut BytesMut, call: &Call) {
@@ -219,6 +268,14 @@ impl Reader {
         let byte = *self.rest.first().ok_or(Malformed("cut off"))?;
         let _ = self.rest.split_to(1);
         Ok(byte)
+    }
+
+    fn flag(&mut self) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("a flag that is neither")),
+        }
     }
 
     fn number(&mut self) -> Result<u64> {
@@ -296,6 +353,9 @@ mod tests {
             Unit::Atomic { watches: vec![watch], calls: vec![call(&["INCR", "n"])] },
             Unit::Watch { db: 0, keys: vec![Bytes::from_static(b"a")] },
             Unit::Change(Bytes::from_static(b"c")),
+            Unit::Block { call: call(&["GET", "k"]), remembered: true },
+            Unit::StillBlocked { session: SessionId(300), below: 9, open: vec![3, 7] },
+            Unit::Hurry { session: SessionId(300), numbers: vec![3] },
         ]
     }
 
@@ -306,18 +366,22 @@ mod tests {
             UnitReply::Atomic(None),
             UnitReply::Watch { term: Term(300), sequence: 5 },
             UnitReply::Decision(Bytes::from_static(b"d")),
+            UnitReply::Settled(vec![Bytes::from_static(b"0-1")]),
+            UnitReply::Noted,
         ]
     }
 
     #[test]
     fn the_bytes_are_golden() {
         let golden: &[u8] =
-            b"\x01\x04\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a\x03\x01c";
+            b"\x01\x07\x00\x03\x03\x02\x03GET\x01k\x01\x01\x01\x01w\xac\x02\x05\x01\x03\x03\x02\x04INCR\x01n\x02\x00\x01\x01a\x03\x01c\
+            \x04\x01\x03\x03\x02\x03GET\x01k\x05\xac\x02\x09\x02\x03\x07\x06\xac\x02\x01\x03";
         assert_eq!(&encode_units(&units())[..], golden);
         assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
         let untouching = Unit::Call(Call { touches: false, ..call(&["GET", "k"]) });
         assert_eq!(&encode_units(&[untouching])[..], b"\x01\x01\x00\x03\x83\x02\x03GET\x01k");
-        let golden: &[u8] = b"\x01\x05\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d";
+        let golden: &[u8] =
+            b"\x01\x07\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d\x05\x01\x030-1\x06";
         assert_eq!(&encode_replies(&replies())[..], golden);
         assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
     }
@@ -375,7 +439,8 @@ mod tests {
             touches: rng.chance(1, 2),
             args: (0..rng.range(1, 4)).map(|_| bytes(rng)).collect(),
         };
-        match rng.below(4) {
+        let numbers = |rng: &mut Rng| (0..rng.below(4)).map(|_| rng.next()).collect();
+        match rng.below(7) {
             0 => Unit::Call(call(rng)),
             1 => Unit::Atomic {
                 watches: (0..rng.below(3))
@@ -384,6 +449,9 @@ mod tests {
                 calls: (0..rng.below(3)).map(|_| call(rng)).collect(),
             },
             2 => Unit::Watch { db: 9, keys: (0..rng.below(3)).map(|_| bytes(rng)).collect() },
+            3 => Unit::Block { call: call(rng), remembered: rng.chance(1, 2) },
+            4 => Unit::StillBlocked { session: SessionId(rng.next()), below: rng.next(), open: numbers(rng) },
+            5 => Unit::Hurry { session: SessionId(rng.next()), numbers: numbers(rng) },
             _ => Unit::Change(bytes(rng)),
         }
     }

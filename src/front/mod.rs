@@ -5,5 +5,6 @@
 //! not reading on before the replies are sent, its time by deadlines before it has authenticated.
 
 mod batches;
+mod blocked;
 pub mod http;
 pub mod resp;

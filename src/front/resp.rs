@@ -95,17 +95,17 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>, 
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    service: Arc<Service>,
-    session: Session,
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) service: Arc<Service>,
+    pub(super) session: Session,
     decoder: Decoder,
-    input: BytesMut,
+    pub(super) input: BytesMut,
     /// Room to make for the next read.
     read_bytes: usize,
     batches: Batches,
     requests: VecDeque<Vec<Bytes>>,
-    out: BytesMut,
+    pub(super) out: BytesMut,
     /// Until then a client must have authenticated, and have read what it was told until then.
     handshake: Instant,
 }
@@ -160,6 +160,9 @@ impl Connection {
             let mut flow = Flow::Continue;
             while flow == Flow::Continue && !self.requests.is_empty() {
                 flow = self.service.handle_batch(&mut self.session, &mut self.requests, &mut self.out).await;
+                if flow == Flow::Wait {
+                    flow = self.wait().await?;
+                }
                 replied += self.out.len();
                 if !self.requests.is_empty() {
                     self.send().await?;
@@ -217,12 +220,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for more input. False: the client closed, was asked to end, or took too long.
-    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+    /// Room for the next read.
+    pub(super) fn make_room(&mut self) {
         if self.input.capacity() - self.input.len() < self.read_bytes / 4 {
             // Doubling keeps the copying of a large bulk linear; nothing grows but by bytes that came.
             self.input.reserve(self.input.len().max(self.read_bytes));
         }
+    }
+
+    /// Waits for more input. False: the client closed, was asked to end, or took too long.
+    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+        self.make_room();
         let room = self.input.capacity() - self.input.len();
         let client = self.session.client.clone();
         let more = async {

@@ -78,10 +78,10 @@ impl Machine {
 /// The head records of all keys that a unit names.
 fn heads(unit: &Unit) -> impl Iterator<Item = Bytes> {
     let (calls, db, watched): (&[Call], u8, &[Bytes]) = match unit {
-        Unit::Call(call) => (std::slice::from_ref(call), 0, &[]),
+        Unit::Call(call) | Unit::Block { call, .. } => (std::slice::from_ref(call), 0, &[]),
         Unit::Atomic { calls, .. } => (calls, 0, &[]),
         Unit::Watch { db, keys } => (&[], *db, keys),
-        Unit::Change(_) => (&[], 0, &[]),
+        Unit::Change(_) | Unit::StillBlocked { .. } | Unit::Hurry { .. } => (&[], 0, &[]),
     };
     let of_call = |call: &'_ Call| {
         let spec = command::check(&call.args).ok();

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::apply::Applied;
+use super::blocked::Blocked;
 use super::cold::Cold;
 use super::confirm::Confirm;
 use super::flight::{self, Fate, Flight, Waiting};
 use super::local::Version;
 use super::session::Idle;
 use super::watch::Watches;
-use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission};
+use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission, wait};
 use crate::base::{GroupId, LogIndex, Mutant, Rng, Term};
-use crate::command::batch::Unit;
+use crate::command::batch::{Unit, UnitReply};
 use crate::command::{Scripts, wire};
 use crate::data::{Counts, Touched};
 use crate::store::overlay::Overlay;
@@ -69,6 +70,11 @@ pub struct Machine {
     pub(super) scripts: Scripts,
     pub(super) cold: Cold,
 
+    /// Commands that wait for a key.
+    pub(super) blocked: Blocked,
+    /// Those of them that were answered by what is evaluated now.
+    pub(super) served: Vec<(Waiting, Vec<UnitReply>)>,
+
     /// Submissions in order of arrival.
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) waiting_bytes: usize,
@@ -116,6 +122,8 @@ impl Machine {
             touched: Vec::new(),
             scratch: BytesMut::new(),
             cold: Cold::default(),
+            blocked: Blocked::default(),
+            served: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             redo: VecDeque::new(),
@@ -170,6 +178,7 @@ impl Machine {
             Input::Tick => {
                 self.paused = false;
                 self.housekeeping = matches!(self.role, Role::Leader { .. });
+                wait::refuse(self.blocked.take_silent(now.mono), Refusal::NotLeader, out);
             }
         }
         Ok(())
@@ -246,8 +255,8 @@ impl Machine {
         let refusal = match self.role {
             Role::Leader { .. } if submission.units.iter().all(|unit| self.takes(unit)) => {
                 // A single large submission is let in when nothing else waits.
-                let full = self.waiting_bytes > 0 && self.waiting_bytes + bytes > self.settings.queue_bytes_max;
-                full.then_some(Refusal::Overloaded)
+                let full = |waiting| waiting > 0 && waiting + bytes > self.settings.queue_bytes_max;
+                (full(self.waiting_bytes) || full(self.blocked.bytes())).then_some(Refusal::Overloaded)
             }
             _ => Some(Refusal::NotLeader),
         };
@@ -288,6 +297,7 @@ impl Machine {
         }
         self.confirm.step_down(out);
         flight::refuse_waiting(self.redo.drain(..).chain(self.waiting.drain(..)), out);
+        flight::refuse_waiting(self.blocked.drain(), out);
         self.waiting_bytes = 0;
         self.role = Role::Follower;
         self.stale = true;

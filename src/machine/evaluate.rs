@@ -4,15 +4,13 @@
 //! Invariant: a submission is in one entry as a whole, with the stored reply that says so; a failing read of the
 //! engine takes back the whole open entry.
 
-use bytes::BytesMut;
-
+use super::blocked;
 use super::flight::{Flight, Job, Waiting};
 use super::session::{self, Known};
 use super::{Content, Decide, Machine, Now, Output, Proposal, Refusal, Result};
 use crate::base::{Mutant, SlotRange, Term};
 use crate::command::batch::{Unit, UnitReply};
-use crate::command::{self, Call, Scripts};
-use crate::data::{self, Keyspace, Manner, Mode, Moment};
+use crate::data::{self, Manner};
 use crate::group::entry::Entry;
 use crate::store::overlay::OverlayView;
 use crate::store::{Error, Write, keys};
@@ -30,6 +28,8 @@ enum Verdict {
     Doubles(Option<usize>, Vec<UnitReply>),
     /// It does not run.
     Refused(Refusal),
+    /// It found nothing and waits, as one that arrived when this number did.
+    Waits(u64),
 }
 
 impl Machine {
@@ -64,21 +64,14 @@ impl Machine {
 
     fn evaluate_waiting(&mut self, term: Term, now: Now, jobs: &mut Vec<Job>, out: &mut Vec<Output>) -> Result<()> {
         while self.overlay.bytes() < self.settings.entry_bytes_target {
-            let Some(waiting) = self.waiting.pop_front() else { return self.keep_house(now) };
+            let Some(waiting) = self.waiting.pop_front() else {
+                self.keep_house(now)?;
+                return self.owe_served(jobs);
+            };
             self.waiting_bytes -= waiting.bytes;
             let ticket = waiting.submission.ticket;
-            match self.evaluate(&waiting, term, now, jobs)? {
-                Verdict::Ran(replies) => {
-                    let job = Job { waiting, replies, round: self.confirm.next_round() };
-                    let waits = !Mutant::ReadsBeforeTheirEntry.is_in();
-                    if !self.overlay.mutations().is_empty() {
-                        jobs.push(job);
-                    } else if let Some(newest) = self.flights.back_mut().filter(|_| waits) {
-                        newest.after.push(job);
-                    } else {
-                        self.confirm.wait([job]);
-                    }
-                }
+            match self.evaluate(&waiting, term, now, jobs, out)? {
+                Verdict::Ran(replies) => self.owe(waiting, replies, jobs),
                 Verdict::Doubles(place, replies) => {
                     let job = Job { waiting, replies, round: 0 };
                     match place {
@@ -88,14 +81,38 @@ impl Machine {
                 }
                 Verdict::Answered(replies) => out.push(Output::Reply(ticket, replies)),
                 Verdict::Refused(refusal) => out.push(Output::Refused(ticket, refusal)),
+                Verdict::Waits(arrival) => self.blocked.park(Waiting { arrival, ..waiting }, now.mono),
             }
+            self.owe_served(jobs)?;
         }
         Ok(())
     }
 
-    fn evaluate(&mut self, waiting: &Waiting, term: Term, now: Now, open: &[Job]) -> Result<Verdict> {
+    /// Puts an answer where it waits for what it rests on: the open entry, if that has changed anything, else the
+    /// newest one on its way, else proof of leadership.
+    pub(super) fn owe(&mut self, waiting: Waiting, replies: Vec<UnitReply>, jobs: &mut Vec<Job>) {
+        let job = Job { waiting, replies, round: self.confirm.next_round() };
+        let waits = !Mutant::ReadsBeforeTheirEntry.is_in();
+        if !self.overlay.mutations().is_empty() {
+            jobs.push(job);
+        } else if let Some(newest) = self.flights.back_mut().filter(|_| waits) {
+            newest.after.push(job);
+        } else {
+            self.confirm.wait([job]);
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        waiting: &Waiting,
+        term: Term,
+        now: Now,
+        open: &[Job],
+        out: &mut Vec<Output>,
+    ) -> Result<Verdict> {
         let submission = &waiting.submission;
         let Some(origin) = &submission.origin else {
+            self.hear(&submission.units, term, now, out)?;
             return self.run(&submission.units, term).map(Verdict::Ran);
         };
         self.idle.heard(origin.session, now.mono);
@@ -108,22 +125,33 @@ impl Machine {
         if let Some(replies) = earlier(open) {
             return Ok(Verdict::Doubles(None, replies));
         }
+        let mut arrival = waiting.arrival;
+        // A copy that came before and waits gives way, and its place: it is this one that is waited for.
+        if let Some(copy) = self.blocked.take(origin.session, origin.number) {
+            arrival = copy.arrival;
+            out.push(Output::Refused(copy.submission.ticket, Refusal::Duplicate));
+        }
         let base = self.cold.view(&*self.engine);
         let view = OverlayView::new(&base, &mut self.overlay);
-        let acknowledged_below = match session::look_up(&view, self.group, origin)? {
-            Known::New { acknowledged_below } => acknowledged_below,
+        let acknowledged = match session::look_up(&view, self.group, origin)? {
+            Known::New { acknowledged } => acknowledged,
             // Not on its way, so it is applied: that is proof enough, whoever leads now.
             Known::Ran(replies) => return Ok(Verdict::Answered(replies)),
             Known::Refused(refusal) => return Ok(Verdict::Refused(refusal)),
         };
+        if let Some(call) = blocked::waits(waiting) {
+            let Some(reply) = self.look(call)? else { return Ok(Verdict::Waits(arrival)) };
+            self.remember(waiting, std::slice::from_ref(&reply))?;
+            return Ok(Verdict::Ran(vec![reply]));
+        }
         let replies = self.run(&submission.units, term)?;
         let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
-        session::remember(&mut view, self.group, origin, acknowledged_below, &replies);
+        session::remember(&mut view, self.group, origin, acknowledged.as_ref(), &replies);
         Ok(Verdict::Ran(replies))
     }
 
     /// Runs units in order on the open entry.
-    fn run(&mut self, units: &[Unit], term: Term) -> Result<Vec<UnitReply>> {
+    pub(super) fn run(&mut self, units: &[Unit], term: Term) -> Result<Vec<UnitReply>> {
         match self.content {
             Content::Keys(slots) => self.run_commands(units, term, slots),
             Content::Facts(decide) => self.run_changes(units, decide),
@@ -145,52 +173,42 @@ impl Machine {
     }
 
     fn run_commands(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
-        let base = self.cold.view(&*self.engine);
-        let mut view = OverlayView::new(&base, &mut self.overlay);
-        let mut keyspace = Keyspace {
-            store: &mut view,
-            group: self.group,
-            slots,
-            moment: Moment { stamp: self.stamp, clock: self.stamp },
-            mode: Mode::Leader,
-            counts: &mut self.counts,
-            touched: &mut self.touched,
-            rng: &mut self.rng,
-            thresholds: self.settings.thresholds,
-            usage: &self.settings.usage,
-            manner: Manner::default(),
-        };
         let mut replies = Vec::with_capacity(units.len());
-        for unit in units {
-            replies.push(match unit {
-                Unit::Call(call) => {
-                    UnitReply::Call(execute(&mut keyspace, &mut self.scripts, call, &mut self.scratch)?)
-                }
-                Unit::Atomic { watches, calls } => {
-                    // A watched key that has ended meanwhile was changed, although nobody met it yet.
-                    end_due(&mut keyspace, watches.iter().map(|watch| (watch.db, &watch.key)))?;
-                    self.watches.touched(keyspace.touched);
-                    if watches.iter().all(|watch| self.watches.holds(watch, term)) {
-                        let mut block = Vec::with_capacity(calls.len());
-                        for call in calls {
-                            block.push(execute(&mut keyspace, &mut self.scripts, call, &mut self.scratch)?);
+        self.with_stage(slots, |stage| {
+            for unit in units {
+                replies.push(match unit {
+                    // Whoever can wait was asked first whether it does (`evaluate`).
+                    Unit::Call(call) | Unit::Block { call, .. } => UnitReply::Call(stage.execute(call)?),
+                    Unit::Atomic { watches, calls } => {
+                        // A watched key that has ended meanwhile was changed, although nobody met it yet.
+                        stage.end_due(watches.iter().map(|watch| (watch.db, &watch.key)))?;
+                        stage.tell_touched();
+                        if watches.iter().all(|watch| stage.watches.holds(watch, term)) {
+                            let mut block = Vec::with_capacity(calls.len());
+                            for call in calls {
+                                block.push(stage.execute(call)?);
+                            }
+                            UnitReply::Atomic(Some(block))
+                        } else {
+                            UnitReply::Atomic(None)
                         }
-                        UnitReply::Atomic(Some(block))
-                    } else {
-                        UnitReply::Atomic(None)
                     }
-                }
-                Unit::Watch { db, keys } => {
-                    // One that had ended before is watched as a key that does not exist.
-                    end_due(&mut keyspace, keys.iter().map(|key| (*db, key)))?;
-                    self.watches.touched(keyspace.touched);
-                    UnitReply::Watch { term, sequence: self.watches.watch(*db, keys) }
-                }
-                // Refused when it was submitted (`takes`).
-                Unit::Change(_) => continue,
-            });
-            self.watches.touched(keyspace.touched);
-        }
+                    Unit::Watch { db, keys } => {
+                        // One that had ended before is watched as a key that does not exist.
+                        stage.end_due(keys.iter().map(|key| (*db, key)))?;
+                        stage.tell_touched();
+                        UnitReply::Watch { term, sequence: stage.watches.watch(*db, keys) }
+                    }
+                    // What they ask for was done (`hear`).
+                    Unit::StillBlocked { .. } | Unit::Hurry { .. } => UnitReply::Noted,
+                    // Refused when it was submitted (`takes`).
+                    Unit::Change(_) => continue,
+                });
+                stage.tell_touched();
+                stage.serve()?;
+            }
+            Ok(())
+        })?;
         Ok(replies)
     }
 
@@ -207,54 +225,14 @@ impl Machine {
         if self.counts.expires.iter().all(|expires| *expires == 0) {
             return Ok(());
         }
-        let mut keyspace = Keyspace {
-            store: &mut view,
-            group: self.group,
-            slots,
-            moment: Moment { stamp: self.stamp, clock: self.stamp },
-            mode: Mode::Leader,
-            counts: &mut self.counts,
-            touched: &mut self.touched,
-            rng: &mut self.rng,
-            thresholds: self.settings.thresholds,
-            usage: &self.settings.usage,
-            manner: Manner::default(),
-        };
-        keyspace.expire_due(EXPIRED_PER_ENTRY_MAX).map_err(|error| match error {
-            data::Error::Store(error) => super::Error::Store(error),
-            other => super::Error::Store(Error::Corrupt(format!("deleting due keys: {other}").into())),
-        })?;
-        self.watches.touched(keyspace.touched);
-        Ok(())
+        self.with_stage(slots, |stage| {
+            stage.keyspace.manner = Manner::default();
+            stage.keyspace.expire_due(EXPIRED_PER_ENTRY_MAX).map_err(|error| match error {
+                data::Error::Store(error) => super::Error::Store(error),
+                other => super::Error::Store(Error::Corrupt(format!("deleting due keys: {other}").into())),
+            })?;
+            stage.tell_touched();
+            stage.serve()
+        })
     }
-}
-
-/// Deletes those of the keys that are due.
-fn end_due<'a>(keyspace: &mut Keyspace<'_>, keys: impl Iterator<Item = (u8, &'a bytes::Bytes)>) -> Result<()> {
-    keyspace.manner = Manner::default();
-    for (db, key) in keys {
-        keyspace.lookup(db, key).map_err(|error| match error {
-            data::Error::Store(error) => error,
-            other => Error::Corrupt(format!("a lookup on a leader: {other}").into()),
-        })?;
-    }
-    Ok(())
-}
-
-/// One call's encoded reply; the buffer is shared, so that replies cost no allocation each.
-fn execute(
-    keyspace: &mut Keyspace<'_>,
-    scripts: &mut Scripts,
-    call: &Call,
-    scratch: &mut BytesMut,
-) -> Result<bytes::Bytes> {
-    command::execute_encoded(keyspace, Some(scripts), call, scratch).map_err(stopped)?;
-    Ok(scratch.split().freeze())
-}
-
-fn stopped(error: command::Error) -> super::Error {
-    super::Error::Store(match error {
-        command::Error::Store(error) => error,
-        command::Error::NeedsLog => Error::Corrupt("evaluation on a leader asked for the log".into()),
-    })
 }

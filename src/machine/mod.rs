@@ -6,8 +6,9 @@
 //! observed is applied here (rule 27).
 //!
 //! - [`Machine`]: the inputs and what they lead to; [`Machine::turn`] makes entries of what waits.
-//! - `evaluate`: units on an overlay; `flight`: entries on their way and what they owe; `confirm`: answers that
-//!   change nothing; `session`: batches that run once; `watch`: WATCH; `cold`: records on disk, found beforehand.
+//! - `evaluate`: units on an overlay; `stage`: what they run on; `flight`: entries on their way and what they owe;
+//!   `confirm`: answers that change nothing; `session`: batches that run once; `watch`: WATCH; `blocked` and `wait`:
+//!   clients that wait for a key; `cold`: records on disk, found beforehand.
 //! - `apply`: committed entries become state; [`State`] is the record that says how far.
 //! - [`read_local`]: one read on the applied state, for the fast path; [`snapshot`]: a group's state as a whole.
 //!
@@ -21,13 +22,12 @@
 //!
 //! # Where later features hook in
 //!
-//! Blocked clients are units that evaluation parks by key, in the leader's memory like watches: a change that
-//! `evaluate` sees in its list of touched keys serves the first of them in the same entry; a step-down refuses them
-//! like what waits. Keyspace events and client tracking
-//! read the list of touched keys when the entry is applied. A split is an entry that changes the range epoch:
-//! `apply` already skips entries of another one. Locks and decisions of transactions over groups are group records.
+//! Keyspace events and client tracking read the list of touched keys when the entry is applied. A split is an entry
+//! that changes the range epoch: `apply` already skips entries of another one. Locks and decisions of transactions over
+//! groups are group records.
 
 mod apply;
+mod blocked;
 mod cold;
 mod confirm;
 mod core;
@@ -36,9 +36,11 @@ mod flight;
 mod local;
 mod session;
 pub mod snapshot;
+mod stage;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod watch;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! session record   format u8 = 1 | acknowledged_below u64
+//!                  format u8 = 2 | acknowledged_below u64 | open u64...   blocked commands below that still wait
 //! reply record     replies as `command::wire` writes them
 //! ```
 //!
@@ -36,28 +37,44 @@ const SWEEP_MAX: usize = 10_000;
 const POINT_DELETES_MAX: u64 = 64;
 
 const FORMAT: u8 = 1;
+const FORMAT_WITH_OPEN: u8 = 2;
 
 /// What is known of a numbered batch before it runs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It did not run. The session's acknowledged number is handed back to [`remember`].
-    New { acknowledged_below: Option<u64> },
+    /// It did not run. What the session acknowledged is handed back to [`remember`].
+    New { acknowledged: Option<Acknowledged> },
     /// It ran, and this was answered.
     Ran(Vec<UnitReply>),
     /// It must not run.
     Refused(Refusal),
 }
 
+/// What a session's front has heard the answers of, or does not want to hear any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// All numbers below this one,
+    below: u64,
+    /// but for these, ascending.
+    open: Vec<u64>,
+}
+
+impl Acknowledged {
+    fn has(&self, number: u64) -> bool {
+        number < self.below && self.open.binary_search(&number).is_err()
+    }
+}
+
 /// Looks a numbered batch up.
 pub(super) fn look_up(view: &dyn Read, group: GroupId, origin: &Origin) -> store::Result<Known> {
-    let acknowledged_below = match view.get(&keys::session(group, origin.session))? {
+    let acknowledged = match view.get(&keys::session(group, origin.session))? {
         Some(record) => Some(decode(&record)?),
         // Something was acknowledged, so there once was a session.
         None if origin.acknowledged_below > 1 => return Ok(Known::Refused(Refusal::SessionExpired)),
         None => None,
     };
-    let known_below = acknowledged_below.filter(|_| !Mutant::LateDuplicatesRun.is_in());
-    if origin.number < known_below.unwrap_or(1).max(origin.acknowledged_below) {
+    let known = acknowledged.as_ref().filter(|_| !Mutant::LateDuplicatesRun.is_in());
+    if origin.number < origin.acknowledged_below || known.is_some_and(|known| known.has(origin.number)) {
         return Ok(Known::Refused(Refusal::Duplicate));
     }
     match view.get(&keys::reply(group, origin.session, origin.number))? {
@@ -65,7 +82,7 @@ pub(super) fn look_up(view: &dyn Read, group: GroupId, origin: &Origin) -> store
             Ok(replies) => Ok(Known::Ran(replies)),
             Err(error) => Err(Error::Corrupt(format!("a stored reply: {error}").into())),
         },
-        None => Ok(Known::New { acknowledged_below }),
+        None => Ok(Known::New { acknowledged }),
     }
 }
 
@@ -74,10 +91,10 @@ pub(super) fn remember(
     view: &mut dyn Write,
     group: GroupId,
     origin: &Origin,
-    acknowledged_below: Option<u64>,
+    acknowledged: Option<&Acknowledged>,
     replies: &[UnitReply],
 ) {
-    let (before, after) = (acknowledged_below.unwrap_or(1), origin.acknowledged_below.max(1));
+    let (before, after) = (acknowledged.map_or(1, |known| known.below), origin.acknowledged_below.max(1));
     if before < after {
         if after - before <= POINT_DELETES_MAX {
             for number in before..after {
@@ -88,27 +105,66 @@ pub(super) fn remember(
             view.delete_range(start, end);
         }
     }
-    if acknowledged_below.is_none() || before < after {
-        view.put(keys::session(group, origin.session), encode(before.max(after)));
+    if acknowledged.is_none() || before < after {
+        let acknowledged = Acknowledged { below: before.max(after), open: Vec::new() };
+        view.put(keys::session(group, origin.session), encode(&acknowledged));
     }
     if !Mutant::RepliesAreNotStored.is_in() {
         view.put(keys::reply(group, origin.session, origin.number), wire::encode_replies(replies));
     }
 }
 
-fn encode(acknowledged_below: u64) -> Bytes {
-    let mut out = BytesMut::with_capacity(9);
-    out.put_u8(FORMAT);
-    out.put_u64(acknowledged_below);
+/// Forgets the stored replies to a session's blocked commands that nobody waits for any more, and that they may run.
+pub(super) fn forget(
+    view: &mut dyn Write,
+    group: GroupId,
+    session: SessionId,
+    acknowledged: Acknowledged,
+) -> store::Result<()> {
+    let (start, end) = keys::replies(group, session);
+    let (mut finished, mut damaged) = (Vec::new(), None);
+    view.scan(&start, &end, Order::Forward, &mut |record, _| {
+        match keys::parse_reply(record) {
+            Ok((_, _, number)) if acknowledged.has(number) => finished.push(number),
+            Ok(_) => {}
+            Err(error) => damaged = Some(error),
+        }
+        if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    damaged.map_or(Ok(()), Err)?;
+    if !finished.is_empty() {
+        for number in finished {
+            view.delete(keys::reply(group, session, number));
+        }
+        view.put(keys::session(group, session), encode(&acknowledged));
+    }
+    Ok(())
+}
+
+/// What a front says about its blocked commands.
+pub(super) fn acknowledged(below: u64, open: &[u64]) -> Acknowledged {
+    let mut open = open.to_vec();
+    open.sort_unstable();
+    Acknowledged { below, open }
+}
+
+fn encode(acknowledged: &Acknowledged) -> Bytes {
+    let mut out = BytesMut::with_capacity(9 + 8 * acknowledged.open.len());
+    out.put_u8(if acknowledged.open.is_empty() { FORMAT } else { FORMAT_WITH_OPEN });
+    out.put_u64(acknowledged.below);
+    acknowledged.open.iter().for_each(|number| out.put_u64(*number));
     out.freeze()
 }
 
-fn decode(record: &[u8]) -> store::Result<u64> {
-    match record.split_first_chunk::<1>() {
-        Some(([FORMAT], number)) if number.len() == 8 => {
-            Ok(u64::from_be_bytes(std::array::from_fn(|byte| number[byte])))
-        }
-        _ => Err(Error::Corrupt("the record of a session has an unknown form".into())),
+fn decode(record: &[u8]) -> store::Result<Acknowledged> {
+    let unknown = || Error::Corrupt("the record of a session has an unknown form".into());
+    let (format, numbers) = record.split_first().ok_or_else(unknown)?;
+    let (numbers, rest) = numbers.as_chunks::<8>();
+    let mut numbers = numbers.iter().map(|number| u64::from_be_bytes(*number));
+    match (format, numbers.next(), numbers.len()) {
+        (&FORMAT, Some(below), 0) if rest.is_empty() => Ok(Acknowledged { below, open: Vec::new() }),
+        (&FORMAT_WITH_OPEN, Some(below), _) if rest.is_empty() => Ok(Acknowledged { below, open: numbers.collect() }),
+        _ => Err(unknown()),
     }
 }
 

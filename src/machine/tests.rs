@@ -1,5 +1,6 @@
 //! The machine against a host made of a few lists: what it promises when proposals are refused, overtaken, repeated.
 
+mod blocked;
 mod bounds;
 mod scripts;
 

@@ -4,7 +4,9 @@
 //!
 //! Invariant: whoever waits is told exactly once; nobody is woken while the lock is held.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,7 +19,7 @@ use super::machines::ReplyTo;
 use super::peers::wire::Batch;
 use super::telemetry::{self, SPANS};
 use crate::base::{GroupId, HashMap, Nanos, NodeId, SessionId, Ticket};
-use crate::command::batch::Unit;
+use crate::command::batch::{Call, Unit};
 use crate::machine::Refusal;
 use crate::service::forward::{Answer, Bounds, Forwarder, Output};
 use crate::service::node::Outcome;
@@ -36,6 +38,48 @@ struct Inner {
     tickets: u64,
     /// Reused.
     out: Vec<Output>,
+}
+
+/// A client's command that waits for a key, until it is answered: whoever drops it does not want the answer.
+pub struct Blocked {
+    core: Arc<Core>,
+    group: GroupId,
+    ticket: Ticket,
+    answer: oneshot::Receiver<Outcome>,
+}
+
+/// Hands a connection's command that waits to the leader of its group. The first of the two ends its time.
+pub fn block(core: &Arc<Core>, group: GroupId, call: Call) -> (impl Fn() + Send + Sync + use<>, Blocked) {
+    let (sender, answer) = oneshot::channel();
+    let ticket = core.forwarding.with(core, None, |inner, _| {
+        inner.tickets += 1;
+        let ticket = Ticket(inner.tickets);
+        inner.waiting.insert(ticket, sender);
+        inner.forwarder.block(group, ticket, call, &mut inner.out);
+        ticket
+    });
+    let hurried = core.clone();
+    let hurry = move || hurried.forwarding.with(&hurried, None, |inner, now| inner.forwarder.hurry(now, group, ticket));
+    (hurry, Blocked { core: core.clone(), group, ticket, answer })
+}
+
+impl Future for Blocked {
+    type Output = Result<Outcome, oneshot::error::RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let (group, ticket) = (self.group, self.ticket);
+        self.core.forwarding.with(&self.core, None, |inner, _| {
+            if inner.waiting.remove(&ticket).is_some() {
+                inner.forwarder.give_up(group, ticket);
+            }
+        });
+    }
 }
 
 /// Who is to be told what, once the lock is free.
@@ -106,6 +150,11 @@ impl Forwarding {
         (inner.forwarder.pending(), inner.forwarder.bytes())
     }
 
+    /// Commands that wait for a key.
+    pub fn blocked(&self) -> usize {
+        self.inner.lock().forwarder.blocked()
+    }
+
     /// Ends what is out of time and asks again who refused, until the runtime ends.
     pub async fn keep_time(core: Arc<Core>) {
         let mut interval = tokio::time::interval(TICK);
@@ -117,19 +166,21 @@ impl Forwarding {
     }
 
     /// What leaves now is told to be on behalf of `span`, a sampled request.
-    fn with(&self, core: &Core, span: Option<&Span>, act: impl FnOnce(&mut Inner, Nanos)) {
+    fn with<T>(&self, core: &Core, span: Option<&Span>, act: impl FnOnce(&mut Inner, Nanos) -> T) -> T {
         let now = clock::boottime();
         let mut told = Told::new();
-        {
+        let result = {
             let mut inner = self.inner.lock();
-            act(&mut inner, now);
+            let result = act(&mut inner, now);
             inner.perform(core, now, span, &mut told);
-        }
+            result
+        };
         for (sender, outcome) in told {
             core.metrics.ended(&outcome);
             // A connection that is gone does not want to know.
             let _ = sender.send(outcome);
         }
+        result
     }
 }
 

@@ -18,7 +18,7 @@ use crate::command::script::Running;
 use crate::data::{Moment, Thresholds};
 
 use crate::machine::{Facts, InMemory, Local, read_local};
-use crate::service::node::{FastRead, Node, Outcome, Pending};
+use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending};
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -135,7 +135,7 @@ fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thres
 fn only_reads(units: &[Unit]) -> bool {
     let reads = |unit: &Unit| match unit {
         Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.may_write()),
-        Unit::Atomic { .. } | Unit::Watch { .. } | Unit::Change(_) => false,
+        _ => false,
     };
     units.iter().all(reads)
 }
@@ -194,6 +194,18 @@ impl Node for RuntimeNode {
             core.metrics.submission_seconds.observe(clock::boottime().since(started).as_secs_f64());
             outcome
         })
+    }
+
+    fn block(&self, group: GroupId, call: Call) -> Blocking {
+        if !self.core.replayed() {
+            let outcome = Box::pin(std::future::ready(Outcome::Loading));
+            return Blocking { outcome, hurry: Box::new(|| {}) };
+        }
+        self.core.metrics.submissions.inc();
+        let (hurry, answer) = super::forwarding::block(&self.core, group, call);
+        // The sender goes away only with the process, when nobody can say any more what became of it.
+        let outcome = Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown) });
+        Blocking { outcome, hurry: Box::new(hurry) }
     }
 
     fn now(&self) -> Millis {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::Service;
+use super::block::Held;
 use super::node::{FastRead, Outcome, Pending};
 use super::route::Routes;
 use super::session::{Replies, Session};
@@ -22,7 +23,7 @@ use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
 use crate::base::{GroupId, Nanos};
 use crate::command::batch::{Unit, UnitReply, Watch};
-use crate::command::{self, Flags, Handler, Spec};
+use crate::command::{self, Flags, Handler, Spec, block};
 use crate::resp::Value;
 
 pub(super) const DOWN: &str = "CLUSTERDOWN The cluster is down";
@@ -34,6 +35,7 @@ pub(super) const UNKNOWN: &str =
 const REPLY_BYTES_TARGET: usize = 1 << 20;
 /// Sets of words are constants: made from their text while compiling, not per command.
 const READS: Flags = Flags::of("readonly");
+const WAITS: Flags = Flags::of("blocking");
 const BEFORE_AUTH: Flags = Flags::of("no_auth");
 const NEVER_SLOW: Flags = Flags::of("skip_slowlog");
 const NOAUTH: &str = "NOAUTH Authentication required.";
@@ -45,6 +47,8 @@ pub enum Flow {
     Continue,
     /// Send what is in the buffer and close.
     Close,
+    /// A request waits for a key ([`Session::wait`]); its outcome is for [`Service::end_wait`].
+    Wait,
 }
 
 /// The batch at hand.
@@ -154,20 +158,33 @@ impl Service {
         self.stats.take_rates(plan.now);
         while !session.closing && out.len() < REPLY_BYTES_TARGET {
             let Some(args) = requests.pop_front() else { break };
-            session.replies = match session.replies {
+            let replies = session.replies;
+            session.replies = match replies {
                 Replies::SkipNext => Replies::Skip,
                 Replies::Skip => Replies::On,
                 other => other,
             };
-            self.handle(session, &routes, args, &mut plan, out).await;
+            let Some(held) = self.handle(session, &routes, args, &mut plan, out).await else { continue };
+            if out.is_empty() && plan.pieces.is_empty() {
+                self.begin_wait(session, held);
+            } else {
+                // Its turn comes when everything before it is answered, and sent.
+                session.replies = replies;
+                requests.push_front(held.args);
+            }
+            break;
         }
         self.flush(session, &mut plan, out).await;
         session.client.labels.lock().last_command = session.last_command;
         session.plan = plan;
-        if session.closing || session.client.is_ending() { Flow::Close } else { Flow::Continue }
+        match &session.wait {
+            _ if session.closing || session.client.is_ending() => Flow::Close,
+            Some(_) => Flow::Wait,
+            None => Flow::Continue,
+        }
     }
 
-    /// One request: refuses, queues, answers or gathers it.
+    /// One request: refuses, queues, answers or gathers it, or gives it back if it wants to wait for a key.
     async fn handle(
         &self,
         session: &mut Session,
@@ -175,28 +192,37 @@ impl Service {
         args: Vec<Bytes>,
         plan: &mut Plan,
         out: &mut BytesMut,
-    ) {
+    ) -> Option<Held> {
         let spec = match command::check(&args) {
             Ok(spec) => spec,
             Err(refusal) => {
                 let spec = args.first().and_then(|name| command::lookup(name));
-                return self.refuse(session, spec, refusal, plan, out);
+                self.refuse(session, spec, refusal, plan, out);
+                return None;
             }
         };
         session.last_command = spec.name;
         if !session.authenticated && self.config.has_password() && !spec.flags.has(BEFORE_AUTH) {
-            return self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
+            self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
+            return None;
         }
         if session.transaction.is_some() && !is_immediate(spec) {
-            return match self.queue(session, routes, spec, args) {
+            match self.queue(session, routes, spec, args) {
                 Ok(()) => self.write(session, &Value::Simple("QUEUED".into()), plan, out),
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
-            };
+            }
+            return None;
         }
         match spec.handler {
             Handler::Session => self.handle_word(session, routes, spec, args, plan, out).await,
             Handler::Data(_) => match routes.of_call(spec, &args) {
-                Ok(group) => self.handle_call(session, group, spec, args, plan, out),
+                Ok(group) => {
+                    let waits = spec.flags.has(WAITS);
+                    match waits.then(|| block::patience(spec.name, &args, self.node.now())).flatten() {
+                        Some(patience) => return Some(Held { spec, group, patience, args }),
+                        None => self.handle_call(session, group, spec, args, plan, out),
+                    }
+                }
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
             },
             Handler::Spread(_, merge) => match routes.only() {
@@ -210,6 +236,7 @@ impl Service {
                 }
             },
         }
+        None
     }
 
     /// A call for one group: at once if it only reads and may overtake nothing, else gathered.

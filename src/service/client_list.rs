@@ -45,9 +45,17 @@ pub struct Client {
     /// See `input_waiting`.
     pub output_waiting: AtomicUsize,
     pub(super) labels: Mutex<Labels>,
+    /// Whether it waits for a key, and whether somebody wants it to stop.
+    blocked: AtomicU8,
     ending: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
+
+/// What `Client::blocked` may be.
+const NOT_BLOCKED: u8 = 0;
+const BLOCKED: u8 = 1;
+const UNBLOCKED_AS_LATE: u8 = 2;
+const UNBLOCKED_WITH_ERROR: u8 = 3;
 
 /// What a client calls itself, and what it did last.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +116,7 @@ impl Clients {
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
             labels: Mutex::new(Labels::default()),
+            blocked: AtomicU8::new(NOT_BLOCKED),
             ending: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
@@ -154,12 +163,51 @@ impl Client {
         self.ending.load(Relaxed)
     }
 
+    /// Whether it waits for a key.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed) != NOT_BLOCKED
+    }
+
+    /// Its command begins or ends to wait for a key.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(if blocked { BLOCKED } else { NOT_BLOCKED }, Relaxed);
+    }
+
+    /// CLIENT UNBLOCK: says whether it was blocked, and nobody had asked before.
+    pub(super) fn unblock(&self, with_error: bool) -> bool {
+        let wanted = if with_error { UNBLOCKED_WITH_ERROR } else { UNBLOCKED_AS_LATE };
+        let unblocks = self.blocked.compare_exchange(BLOCKED, wanted, Relaxed, Relaxed).is_ok();
+        if unblocks && let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
+        unblocks
+    }
+
+    /// Whether CLIENT UNBLOCK wants it to stop waiting.
+    pub fn is_unblocked(&self) -> bool {
+        self.blocked.load(Relaxed) > BLOCKED
+    }
+
+    /// Whether it wants that with an error.
+    pub(super) fn is_unblocked_with_error(&self) -> bool {
+        self.blocked.load(Relaxed) == UNBLOCKED_WITH_ERROR
+    }
+
     /// Waits until somebody asks the connection to end. For the connection's own task only.
     pub async fn ended(&self) {
+        self.until(|| self.is_ending()).await;
+    }
+
+    /// Waits until somebody asks the connection to end, or to wait no longer for a key. For its own task only.
+    pub async fn called(&self) {
+        self.until(|| self.is_ending() || self.is_unblocked()).await;
+    }
+
+    async fn until(&self, is_asked: impl Fn() -> bool) {
         poll_fn(|context| {
-            // The slot's lock orders this check and `end`: a request in between finds the waker.
+            // The slot's lock orders this check and whoever asks: a request in between finds the waker.
             let mut waker = self.waker.lock();
-            if self.is_ending() {
+            if is_asked() {
                 return Poll::Ready(());
             }
             match &mut *waker {
@@ -215,10 +263,11 @@ impl Client {
         line
     }
 
-    /// Redis's letters: x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
+    /// Redis's letters: b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
     fn flags(&self) -> String {
         let mut flags = String::new();
         for (set, letter) in [
+            (self.is_blocked(), 'b'),
             (self.queued.load(Relaxed) >= 0, 'x'),
             (self.tracking.load(Relaxed), 't'),
             (self.is_ending(), 'A'),

@@ -192,8 +192,11 @@ impl Service {
                     Value::error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
                 }
                 (_, None) => not_an_integer(),
-                // No command blocks here.
-                _ => Value::Integer(0),
+                (reason, Some(id)) => {
+                    let client = u64::try_from(id).ok().and_then(|id| self.clients.get(id));
+                    let with_error = reason.first().is_some_and(|word| is(word, "error"));
+                    Value::Integer(client.is_some_and(|client| client.unblock(with_error)).into())
+                }
             },
             (b"getredir", []) => tracking::redirection(session),
             (b"trackinginfo", []) => tracking::info(session),

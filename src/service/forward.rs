@@ -14,12 +14,14 @@
 //! - A definite outcome (`Down`, `Overloaded`) is given only to what is in no attempt of unknown fate (rule 30).
 //! - `acknowledged_below` never passes a frame that may still be sent.
 //!
-//! Reading order: this file (what is asked of it), `frame` (what travels together), `lane` (one group's queue).
+//! Reading order: this file (what is asked of it), `frame` (what travels together), `lane` (one group's queue), `waits`
+//! (commands that wait for a key).
 
 mod frame;
 mod lane;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +30,7 @@ use self::frame::{Frame, Item, Place, only_reads, weight};
 use self::lane::Lane;
 use super::node::Outcome;
 use crate::base::{GroupId, Nanos, NodeId, SessionId, Ticket};
-use crate::command::batch::{Unit, UnitReply};
+use crate::command::batch::{Call, Unit, UnitReply};
 use crate::machine::{Refusal, Submission};
 
 /// How long and how much.
@@ -89,6 +91,8 @@ pub struct Forwarder {
     node: NodeId,
     bounds: Bounds,
     sessions: u64,
+    /// Of blocked commands.
+    waits: SessionId,
     lanes: BTreeMap<GroupId, Lane>,
     links: BTreeSet<NodeId>,
     tickets: u64,
@@ -102,6 +106,8 @@ impl Forwarder {
             node,
             bounds,
             sessions: session.get(),
+            // Far away from all that the other one ever counts up to.
+            waits: SessionId(session.get() ^ (1 << 63)),
             lanes: BTreeMap::new(),
             links: BTreeSet::new(),
             tickets: 0,
@@ -121,6 +127,27 @@ impl Forwarder {
         let only_reads = units.iter().all(only_reads);
         let item = Item { client, units, deadline: now + self.bounds.deadline, bytes, only_reads };
         self.lane(group).waiting.push_back(item);
+    }
+
+    /// Takes a client's command that waits where it finds nothing; `Output::Done` with the same ticket follows when there
+    /// is something for it, or after [`Forwarder::hurry`]. Tickets of such commands ascend.
+    pub fn block(&mut self, group: GroupId, client: Ticket, call: Call, out: &mut Vec<Output>) {
+        if self.bytes > self.bounds.bytes_max {
+            out.push(Output::Done(client, Outcome::Overloaded));
+            return;
+        }
+        self.bytes += self.lane(group).waits.add(client, call);
+    }
+
+    /// The time of such a command is over: `Output::Done` follows within the deadline.
+    pub fn hurry(&mut self, now: Nanos, group: GroupId, client: Ticket) {
+        let deadline = now + self.bounds.deadline;
+        self.lane(group).waits.hurry(client, now, deadline);
+    }
+
+    /// Nobody wants the answer of such a command any more.
+    pub fn give_up(&mut self, group: GroupId, client: Ticket) {
+        self.bytes -= self.lane(group).waits.give_up(client);
     }
 
     /// What this node believes of a group's leader.
@@ -170,6 +197,11 @@ impl Forwarder {
                 freed.bytes += self.lane(group).renew(session, out);
             }
             freed.bytes
+        } else if let Some((freed, is_refused)) = lane.waits.answered(attempt, answer, out) {
+            if is_refused {
+                lane.backoff_until = backoff_until;
+            }
+            freed
         } else {
             0
         };
@@ -198,7 +230,7 @@ impl Forwarder {
             if matches!(place, Place::There(node) if !self.links.contains(&node)) {
                 continue;
             }
-            lane.dispatch(*group, place, &self.bounds, &mut self.tickets, out);
+            lane.dispatch(now, *group, place, &self.bounds, &mut self.tickets, out);
         }
     }
 
@@ -207,7 +239,12 @@ impl Forwarder {
         self.bytes
     }
 
-    /// Submissions that are not answered yet.
+    /// Commands that wait for a key.
+    pub fn blocked(&self) -> usize {
+        self.lanes.values().map(|lane| lane.waits.count()).sum()
+    }
+
+    /// Submissions that are not answered yet, but for those that wait for a key.
     pub fn pending(&self) -> usize {
         let frames = |lane: &Lane| lane.frames.values().map(Frame::unanswered).sum::<usize>();
         let reads = |lane: &Lane| lane.reads.values().map(Frame::unanswered).sum::<usize>();
@@ -215,7 +252,7 @@ impl Forwarder {
     }
 
     fn lane(&mut self, group: GroupId) -> &mut Lane {
-        let session = SessionId(self.sessions);
-        self.lanes.entry(group).or_insert_with(|| Lane::new(session))
+        let (session, waits) = (SessionId(self.sessions), self.waits);
+        self.lanes.entry(group).or_insert_with(|| Lane::new(session, waits))
     }
 }

@@ -125,7 +125,7 @@ impl Service {
             ("maxclients", self.config.clients_max().to_string()),
             ("client_recent_max_input_buffer", most(|client| client.input_waiting.load(Relaxed)).to_string()),
             ("client_recent_max_output_buffer", most(|client| client.output_waiting.load(Relaxed)).to_string()),
-            ("blocked_clients", "0".into()),
+            ("blocked_clients", self.clients.all().iter().filter(|client| client.is_blocked()).count().to_string()),
             ("tracking_clients", clients.iter().filter(|client| client.tracking.load(Relaxed)).count().to_string()),
             ("clients_in_timeout_table", "0".into()),
             ("total_blocking_keys", "0".into()),

@@ -14,6 +14,20 @@ use crate::command::script::Running;
 /// A reply that will come.
 pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+/// A command that waits for a key. Whoever drops it does not want the answer any more.
+pub struct Blocking {
+    /// The answer, once there is something for it or its time is over.
+    pub outcome: Pending,
+    /// Its time is over: it is answered with what there is for it now.
+    pub hurry: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Blocking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blocking").finish_non_exhaustive()
+    }
+}
+
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -52,6 +66,12 @@ pub trait Node: Send + Sync + 'static {
     /// Runs units on the group's leader, wherever that is; resends after a leader change without running twice.
     /// Ends within the request deadline (2.5 s).
     fn submit(&self, group: GroupId, units: Vec<Unit>) -> Pending;
+
+    /// Runs a call that waits where it finds nothing (`command::block`) on the group's leader, for as long as it takes and
+    /// over leader changes, until it is hurried. A node on which nobody can wait lets it look once.
+    fn block(&self, group: GroupId, call: Call) -> Blocking {
+        Blocking { outcome: self.submit(group, vec![Unit::Call(call)]), hurry: Box::new(|| {}) }
+    }
 
     /// Wall clock.
     fn now(&self) -> Millis;

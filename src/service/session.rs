@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::batch::Plan;
+use super::block::Wait;
 use super::client_list::{Client, Clients};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
@@ -27,6 +28,8 @@ pub struct Session {
     /// Between MULTI and EXEC.
     pub(super) transaction: Option<Transaction>,
     pub(super) watched: Watched,
+    /// The command that waits for a key.
+    pub(super) wait: Option<Wait>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
@@ -57,6 +60,7 @@ impl Session {
             replies: Replies::On,
             transaction: None,
             watched: Watched::default(),
+            wait: None,
             closing: false,
             last_command: "",
             plan: Plan::default(),

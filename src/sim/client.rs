@@ -162,7 +162,7 @@ impl Client {
                 self.watching = Some((family, watches));
                 Outcome::Replies(vec![Value::OK])
             }
-            (UnitReply::Watch { .. } | UnitReply::Decision(_), _) => Outcome::Replies(Vec::new()),
+            (_, _) => Outcome::Replies(Vec::new()),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Client {
 pub fn family_database(family: u64) -> u8 {
     match kind(family) {
         Kind::Mixed => (family % u64::from(noise::DATABASES.start)) as u8,
-        Kind::Tokens | Kind::Counter => 0,
+        Kind::Tokens | Kind::Counter | Kind::Queue => 0,
         Kind::Noise => (family - NOISE_FROM) as u8,
     }
 }

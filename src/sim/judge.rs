@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::check::linear::{self, Verdict};
 use super::check::model::Family;
 use super::check::replay::{self, Ending};
-use super::check::{Operation, Outcome, Request, Violation, once};
+use super::check::{Operation, Outcome, Request, Violation, once, queue};
 use super::client::family_database;
 use super::clock::{EPOCH, WALL_OFFSET_MS_MAX};
 use super::coverage::Coverage;
@@ -29,7 +29,8 @@ pub struct Judgement {
     pub undecided: u64,
 }
 
-/// Judges everything that clients did. `last` holds the final values of the token and counter keys, by family.
+/// Judges everything that clients did. `last` holds the final values of the keys of tokens, counters and queues, by
+/// family.
 pub fn judge(
     history: &[Operation],
     last: &BTreeMap<u64, Value>,
@@ -79,6 +80,10 @@ pub fn judge(
                 Some(Value::Null) => once::check_counter(&operations, 0),
                 _ => Ok(()),
             },
+            Kind::Queue => match last.get(&family) {
+                Some(Value::Array(left)) => queue::check(&operations, left),
+                _ => Ok(()),
+            },
             Kind::Noise => Ok(()),
         };
         judgement.violations.extend(result.err());
@@ -121,6 +126,10 @@ fn cover(operation: &Operation, coverage: &mut Coverage) {
             if words[0] == "PTTL" && matches!(replies.first(), Some(Value::Integer(1..))) =>
         {
             coverage.saw("deadline");
+        }
+        (Outcome::Replies(replies), Request::Command(words)) if words[0] == "BLPOP" => {
+            let found = matches!(replies.first(), Some(Value::Array(_)));
+            coverage.saw(if found { "blocked client served" } else { "blocked client out of time" });
         }
         _ => {}
     }

@@ -28,7 +28,7 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::plan::Plan;
 use super::shared::{Frame, Shared};
-use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SessionId, SlotRange, Term};
+use crate::base::{GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SessionId, SlotRange, Term, Ticket};
 use crate::data::{self, Counts, Head, Thresholds, Usage};
 use crate::host::meta::{self, Facts, Registrar};
 use crate::host::{self, Host, Persist, View};
@@ -79,6 +79,8 @@ pub enum NodeEvent {
     Read { read: u64 },
     /// A lookup goes on that its thread left between reading a record and keeping a copy of it.
     KeepCopy { record: Bytes, fill: Option<Fill> },
+    /// A client has waited for a key as long as it wanted.
+    WaitOver { group: GroupId, ticket: Ticket, hangs_up: bool },
     /// The forwarder's clock.
     ForwardTick,
     /// Time to compare the facts with how this node is reached.
@@ -109,6 +111,7 @@ impl NodeEvent {
             NodeEvent::ForwardTick => (15, 0),
             NodeEvent::Leaving { since, .. } => (16, since.0),
             NodeEvent::LookAtFacts => (18, 0),
+            NodeEvent::WaitOver { ticket, .. } => (20, ticket.get()),
             NodeEvent::KeepCopy { .. } => (19, 0),
         };
         kind | number << 8
@@ -404,6 +407,7 @@ impl Node {
             NodeEvent::Install { group, snapshot, index, term } => self.install(shared, group, snapshot, index, term),
             NodeEvent::Read { read } => self.read_step(shared, read),
             NodeEvent::KeepCopy { record, fill } => self.keep_copy(&record, fill.as_ref()),
+            NodeEvent::WaitOver { group, ticket, hangs_up } => self.wait_over(shared, group, ticket, hangs_up),
             NodeEvent::ForwardTick => self.forward_tick(shared),
             NodeEvent::LookAtFacts => self.look_at_facts(shared),
             NodeEvent::Leaving { since, down } => self.leaving(shared, since, down),

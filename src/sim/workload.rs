@@ -4,6 +4,8 @@
 //! Families are worn out and replaced: a history of a few hundred operations is judged quickly, and an operation of
 //! unknown outcome makes judging harder for as long as its family lives.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::check::once::TOKEN_BYTES;
@@ -26,8 +28,12 @@ const COUNTER_KEYS: u64 = 2;
 const TOKENS_FROM: u64 = 1 << 32;
 /// Family numbers at or above this are counters, one each.
 const COUNTERS_FROM: u64 = 2 << 32;
+/// Keys that are queues: tokens are pushed on one end and waited for at the other.
+const QUEUE_KEYS: u64 = 2;
+/// Family numbers at or above this are queues, one each.
+const QUEUES_FROM: u64 = 3 << 32;
 /// Family numbers at or above this are noise, one per database.
-pub const NOISE_FROM: u64 = 3 << 32;
+pub const NOISE_FROM: u64 = 4 << 32;
 
 /// What kind of history a family has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub enum Kind {
     Tokens,
     /// Increments and reads of one key.
     Counter,
+    /// Pushes of tokens on one key, and clients that wait for them.
+    Queue,
     /// Blocks and probes of noise; those of all databases are judged together.
     Noise,
 }
@@ -73,24 +81,38 @@ pub struct Step {
 pub fn kind(family: u64) -> Kind {
     match family {
         NOISE_FROM.. => Kind::Noise,
+        QUEUES_FROM.. => Kind::Queue,
         COUNTERS_FROM.. => Kind::Counter,
         TOKENS_FROM.. => Kind::Tokens,
         _ => Kind::Mixed,
     }
 }
 
-/// The key of a token or counter family.
+/// The key of a family of tokens, a counter or a queue.
 pub fn single_key(family: u64) -> Bytes {
     match kind(family) {
         Kind::Tokens => format!("tokens:{}", family - TOKENS_FROM).into(),
         Kind::Counter => format!("counter:{}", family - COUNTERS_FROM).into(),
+        Kind::Queue => format!("queue:{}", family - QUEUES_FROM).into(),
         Kind::Mixed | Kind::Noise => format!("{{f{family}}}a").into(),
     }
 }
 
-/// All families of tokens and counters.
+/// All families of tokens, counters and queues.
 pub fn single_families() -> impl Iterator<Item = u64> {
-    (0..TOKEN_KEYS).map(|key| TOKENS_FROM + key).chain((0..COUNTER_KEYS).map(|key| COUNTERS_FROM + key))
+    let from = [(TOKENS_FROM, TOKEN_KEYS), (COUNTERS_FROM, COUNTER_KEYS), (QUEUES_FROM, QUEUE_KEYS)];
+    from.into_iter().flat_map(|(from, keys)| from..from + keys)
+}
+
+/// How long a request wants to wait for a key.
+pub fn patience(request: &Request) -> Option<Duration> {
+    match request {
+        Request::Command(words) if words[0] == "BLPOP" => {
+            let seconds: f64 = std::str::from_utf8(&words[2]).ok()?.parse().ok()?;
+            Some(Duration::from_secs_f64(seconds))
+        }
+        _ => None,
+    }
 }
 
 impl Workload {
@@ -111,10 +133,11 @@ impl Workload {
         if self.wipes {
             return self.mixed(now);
         }
-        let (tokens, counters, noise) = if hurry { (20, 80, 83) } else { (15, 25, 50) };
+        let (tokens, counters, queues, noise) = if hurry { (20, 75, 85, 88) } else { (13, 22, 32, 54) };
         match self.rng.below(100) {
             draw if draw < tokens => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
             draw if draw < counters => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
+            draw if draw < queues => self.queue(),
             draw if draw < noise => self.noise(now),
             _ => self.mixed(now),
         }
@@ -143,6 +166,19 @@ impl Workload {
         };
         let family = from + self.rng.below(keys);
         Step { family, requests: vec![Request::Command(vec![word(name), single_key(family)])] }
+    }
+
+    /// A token for a queue, or a client that waits for one.
+    fn queue(&mut self) -> Step {
+        let family = QUEUES_FROM + self.rng.below(QUEUE_KEYS);
+        let words = if self.rng.chance(1, 2) {
+            self.next_token += 1;
+            vec![word("RPUSH"), single_key(family), format!("token{:05}", self.next_token).into()]
+        } else {
+            let seconds = self.rng.range(1, 3_000) as f64 / 1_000.0;
+            vec![word("BLPOP"), single_key(family), seconds.to_string().into()]
+        };
+        Step { family, requests: vec![Request::Command(words)] }
     }
 
     /// What a client does while nobody writes: it also looks at keys that may end.

@@ -19,7 +19,7 @@ use super::node::{self, Node};
 use super::noise;
 use super::plan::{Plan, random};
 use super::shared::{Event, Shared, place};
-use super::workload::{Step, Workload, single_families, single_key};
+use super::workload::{Kind, Step, Workload, kind, patience, single_families, single_key};
 use crate::base::{GroupId, Nanos, NodeId, Rng, Slot, SlotRange};
 use crate::resp::Value;
 use crate::service::node::Outcome as Answer;
@@ -39,7 +39,7 @@ pub struct World {
     clients: Vec<Client>,
     workload: Workload,
     history: History,
-    /// Final values of token and counter keys.
+    /// Final values of the keys of tokens, counters and queues.
     last: BTreeMap<u64, Value>,
     /// What the replicas hold of the noise in the end.
     noise: Option<Ending>,
@@ -272,6 +272,7 @@ impl World {
         let client = &mut self.clients[at];
         let group = group_of(&self.plan, &step);
         let reads = client::reads(&step);
+        let patience = step.requests.iter().find_map(patience);
         let units = client.begin(now, step, &mut self.history);
         if self.shared.trace.prints()
             && let Some(waiting) = &client.waiting
@@ -283,7 +284,10 @@ impl World {
             }
         }
         let node = &mut self.nodes[place(client.node)];
-        node.request(&mut self.shared, (client.id, client.request), group, units, reads);
+        match patience {
+            Some(patience) => node.block(&mut self.shared, (client.id, client.request), group, units, patience),
+            None => node.request(&mut self.shared, (client.id, client.request), group, units, reads),
+        }
     }
 
     fn answer(&mut self, id: u64, request: u64, answer: Answer) {
@@ -296,7 +300,8 @@ impl World {
         }
         let Some(waiting) = &client.waiting else { return };
         let (since, family) = (waiting.since, waiting.step.family);
-        let excused = self.nodes[place(client.node)].paused_since(since, now);
+        let patience: Duration = waiting.step.requests.iter().filter_map(patience).sum();
+        let excused = self.nodes[place(client.node)].paused_since(since, now) + patience.as_nanos() as u64;
         let what = || waiting.step.requests.iter().map(|request| format!("{request:?}")).collect::<Vec<_>>().join(", ");
         if let Err(violation) = judge::check_answer_time(since, now, excused, what) {
             self.shared.violated(violation);
@@ -360,7 +365,7 @@ impl World {
         self.shared.queue.after(Duration::from_millis(100), Event::Inspect);
     }
 
-    /// One client reads every token and counter key, one after the other. What fails is tried again at the next
+    /// One client reads every key of tokens, counters and queues, one after the other. What fails is tried again at the next
     /// inspection or answer.
     fn read_final_values(&mut self) {
         let Some(family) = single_families().find(|family| !self.last.contains_key(family)) else { return };
@@ -375,7 +380,11 @@ impl World {
         if !self.connect(0) {
             return;
         }
-        let words = vec![bytes::Bytes::from_static(b"GET"), single_key(family)];
+        let word = bytes::Bytes::from_static;
+        let words = match kind(family) {
+            Kind::Queue => vec![word(b"LRANGE"), single_key(family), word(b"0"), word(b"-1")],
+            _ => vec![word(b"GET"), single_key(family)],
+        };
         self.send(0, Step { family, requests: vec![Request::Command(words)] });
     }
 

@@ -62,7 +62,9 @@ impl Group {
     fn run(&mut self, unit: Unit, now: u64) -> UnitReply {
         let mut execute = |call: &Call| self.execute(call, now, Mode::Leader).expect("memory never fails");
         match unit {
-            Unit::Call(call) => UnitReply::Call(execute(&call)),
+            // Nobody waits here: a command that may wait looks once.
+            Unit::Call(call) | Unit::Block { call, .. } => UnitReply::Call(execute(&call)),
+            Unit::StillBlocked { .. } | Unit::Hurry { .. } => UnitReply::Noted,
             Unit::Watch { .. } => UnitReply::Watch { term: Term(1), sequence: self.sequence },
             Unit::Change(_) => panic!("clients change no facts"),
             Unit::Atomic { watches, calls } => {

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{GroupId, Millis, Rng, SlotRange};
-use holdfast::command::{self, Call, Handler, Scripts};
+use holdfast::command::{self, Call, Handler, Scripts, block};
 use holdfast::data::{self, Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
@@ -157,6 +157,11 @@ impl<E: Engine> Target for Local<E> {
         }
         let mut bytes = &reply[..];
         let decoded = Reply::read(&mut bytes).unwrap_or_else(|error| panic!("reply to {args:?}: {error}"));
+        let waits = command::check(args).is_ok_and(|spec| block::patience(spec.name, args, self.stamp).is_some());
+        if waits && decoded == Reply::Null {
+            // Nobody is there to push anything meanwhile: its time is over at once.
+            return if self.protocol == Protocol::Resp3 { decoded } else { Reply::NullArray };
+        }
         assert!(bytes.is_empty(), "{args:?}: bytes behind the reply: {bytes:?}");
         decoded
     }

@@ -33,15 +33,21 @@ impl Client {
 
     /// Asks and waits for the answer.
     pub fn call(&mut self, words: &[&str]) -> std::io::Result<Reply> {
+        self.say(words)?;
+        self.reply()
+    }
+
+    /// Asks, and leaves the answer to [`Client::reply`].
+    pub fn say(&mut self, words: &[&str]) -> std::io::Result<()> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
-        self.socket.get_mut().write_all(request.as_bytes())?;
-        self.reply()
+        self.socket.get_mut().write_all(request.as_bytes())
     }
 
-    fn reply(&mut self) -> std::io::Result<Reply> {
+    /// The next answer.
+    pub fn reply(&mut self) -> std::io::Result<Reply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());

@@ -11,7 +11,7 @@ use crate::base::Slot;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
-use crate::command::{Call, Flags, Handler, check, execute_with, introspect, table};
+use crate::command::{Call, Flags, Handler, block, check, execute_with, introspect, table};
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
@@ -146,6 +146,10 @@ impl Host for Evaluation<'_, '_> {
         };
         if spec.flags.has(Flags::of("noscript")) {
             return Value::error(NOT_ALLOWED);
+        }
+        if spec.name.starts_with("xread") && block::patience(spec.name, &args, self.keys.moment.stamp).is_some() {
+            let line = format!("ERR {} command is not allowed with BLOCK option from scripts", spec.name);
+            return Value::error(line);
         }
         if self.reads && spec.may_write() {
             return Value::error("ERR Write commands are not allowed from read-only scripts.");

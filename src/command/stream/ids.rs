@@ -1,5 +1,7 @@
 //! Ids of entries and intervals of them, as clients write them.
 
+use bytes::Bytes;
+
 use crate::command::args;
 use crate::command::error::{Failure, Result};
 use crate::data::stream::Id;
@@ -58,6 +60,11 @@ pub fn end(word: &[u8]) -> Result<Id> {
         None => id_or_end(word, u64::MAX),
         Some(word) => strict(word, u64::MAX)?.previous().ok_or(Failure::line("ERR invalid end ID for the interval")),
     }
+}
+
+/// An id as a word of a call.
+pub fn word(id: Id) -> Bytes {
+    id.to_string().into()
 }
 
 /// An id in a reply.

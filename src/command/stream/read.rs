@@ -9,6 +9,7 @@ use super::{entries, entry, find, ids, line};
 use crate::base::Millis;
 use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::command::args::{self, Options, is};
+use crate::command::block::{Patience, milliseconds};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
 use crate::data::stream::{Group, Id, Pending, Stream};
@@ -28,20 +29,20 @@ struct Told<'a> {
     count: u64,
     /// Nothing becomes pending.
     no_ack: bool,
-    /// How long to wait where there is nothing; 0 for ever.
-    block: Option<Millis>,
+    /// How long to wait where there is nothing.
+    block: Option<Patience>,
     /// Keys, then as many ids.
     streams: (&'a [Bytes], &'a [Bytes]),
 }
 
 /// `XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]`
 pub(in crate::command) fn xread(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    let told = parse(context, args, false)?;
+    let told = parse(context.now(), args, false)?;
     let mut from = Vec::new();
     for (key, word) in told.streams.0.iter().zip(told.streams.1) {
-        let stream = find(context, key)?;
+        let last = last_id(context, key)?;
         from.push(match &word[..] {
-            b"$" => stream.map_or(Id::MIN, |stream| stream.facts().last_id),
+            b"$" => last,
             b">" => {
                 return Err(Failure::line(
                     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> \
@@ -57,12 +58,12 @@ pub(in crate::command) fn xread(context: &mut Context<'_, '_>, args: &[Bytes]) -
         let Some(start) = from.next() else { continue };
         found.push((key, entries(context, &stream, (start, Id::MAX), Order::Forward, told.count)?));
     }
-    Ok(reply(context, &told, found))
+    Ok(reply(context, found))
 }
 
 /// `XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]`
 pub(in crate::command) fn xreadgroup(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    let told = parse(context, args, true)?;
+    let told = parse(context.now(), args, true)?;
     let Some((name, consumer)) = told.group else {
         return Err(Failure::line("ERR Missing GROUP option for XREADGROUP"));
     };
@@ -104,15 +105,15 @@ pub(in crate::command) fn xreadgroup(context: &mut Context<'_, '_>, args: &[Byte
         }
         group.save(context.keys);
     }
-    Ok(reply(context, &told, found))
+    Ok(reply(context, found))
 }
 
-fn parse<'a>(context: &Context<'_, '_>, args: &'a [Bytes], is_group: bool) -> Result<Told<'a>> {
+fn parse(now: Millis, args: &[Bytes], is_group: bool) -> Result<Told<'_>> {
     let (mut group, mut count, mut no_ack, mut block) = (None, 0, false, None);
     let mut options = Options::new(args, 1);
     while let Some(word) = options.next() {
         if is(word, "block") && options.left() > 0 {
-            block = Some(timeout(options.value()?, context.now())?);
+            block = Some(timeout(options.value()?, now)?);
         } else if is(word, "count") && options.left() > 0 {
             count = options.integer()?.max(0).unsigned_abs();
         } else if is(word, "streams") && options.left() > 0 {
@@ -146,14 +147,33 @@ fn only_with(is_group: bool, option: &str) -> Result<()> {
     if is_group { Ok(()) } else { Err(Failure::line(line())) }
 }
 
-/// How long to wait, in milliseconds.
-fn timeout(word: &[u8], now: Millis) -> Result<Millis> {
+/// How long to wait, from a number of milliseconds.
+fn timeout(word: &[u8], now: Millis) -> Result<Patience> {
     let number = args::integer(word).map_err(|_| Failure::line("ERR timeout is not an integer or out of range"))?;
-    let number = u64::try_from(number).map_err(|_| Failure::line("ERR timeout is negative"))?;
-    if number > (i64::MAX as u64).saturating_sub(now.0) {
-        return Err(Failure::line("ERR timeout is out of range"));
+    milliseconds(number, now)
+}
+
+/// How long a call wants to wait where there is nothing; `None` if not at all, or if it is wrong.
+pub(in crate::command) fn patience(args: &[Bytes], now: Millis) -> Option<Patience> {
+    let is_group = args.first().is_some_and(|name| is(name, "xreadgroup"));
+    parse(now, args, is_group).ok()?.block
+}
+
+/// The words of an XREAD with the last id of each stream in the place of `$`; `None` if there is no `$`.
+pub(in crate::command) fn settled(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Option<Vec<Bytes>>> {
+    let told = parse(context.now(), args, false)?;
+    if !told.streams.1.iter().any(|word| word == "$") {
+        return Ok(None);
     }
-    Ok(Millis(number))
+    let mut words = args[..args.len() - told.streams.1.len()].to_vec();
+    for (key, word) in told.streams.0.iter().zip(told.streams.1) {
+        words.push(if word == "$" { ids::word(last_id(context, key)?) } else { word.clone() });
+    }
+    Ok(Some(words))
+}
+
+fn last_id(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Id> {
+    Ok(find(context, key)?.map_or(Id::MIN, |stream| stream.facts().last_id))
 }
 
 fn group(context: &mut Context<'_, '_>, key: &Bytes, name: &Bytes) -> Result<Option<(Stream, Group)>> {
@@ -233,19 +253,13 @@ fn size_of(words: &[Bytes]) -> usize {
     ENTRY_BYTES + words.iter().map(Bytes::len).sum::<usize>()
 }
 
-fn reply(context: &Context<'_, '_>, told: &Told<'_>, found: Vec<(&Bytes, Vec<Value>)>) -> Value {
+fn reply(context: &Context<'_, '_>, found: Vec<(&Bytes, Vec<Value>)>) -> Value {
     if found.is_empty() {
-        return nothing_to_read(told.block);
+        return Value::NullArray;
     }
     let found = found.into_iter().map(|(key, entries)| (Value::Bulk(key.clone()), Value::Array(entries)));
     match context.protocol {
         Protocol::Resp2 => Value::Array(found.map(|(key, entries)| Value::Array(vec![key, entries])).collect()),
         Protocol::Resp3 => Value::Map(found.collect()),
     }
-}
-
-/// The place of blocking: here a client with a timeout would begin to wait. Until that is built, it is answered as Redis
-/// answers where a client must not wait (in a transaction, in a script): as if the time were over.
-fn nothing_to_read(_wait: Option<Millis>) -> Value {
-    Value::NullArray
 }

@@ -1,9 +1,46 @@
 //! Lists.
 
-use crate::command::list;
 use crate::command::spec::{KeySpec, Spec};
+use crate::command::{block, list};
 
 pub(super) const ROWS: &[Spec] = &[
+    Spec::new("blmove", 6, "write denyoom noscript blocking", "list")
+        .runs(block::blmove)
+        .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("RW insert", 2)])
+        .doc("list", "6.2.0", "O(1)", "Moves an element from one list to another; waits for one if there is none.")
+        .arguments(
+            "source:key@0 destination:key@1 wherefrom<left/LEFT right/RIGHT> whereto<left/LEFT right/RIGHT> \
+             timeout:double",
+        ),
+    Spec::new("blmpop", -5, "write blocking", "list")
+        .runs(block::blmpop)
+        .keys(&[KeySpec::counted("RW access delete", 2)])
+        .doc(
+            "list",
+            "7.0.0",
+            "O(N+M)",
+            "Removes elements from an end of the first list that is not empty; waits until there is one.",
+        )
+        .arguments("timeout:double numkeys:integer key:key@0* where<left/LEFT right/RIGHT> count:integer/COUNT?"),
+    Spec::new("blpop", -3, "write noscript blocking", "list")
+        .runs(block::blpop)
+        .keys(&[KeySpec::range("RW access delete", 1, -2, 1)])
+        .doc("list", "2.0.0", "O(N)", "Removes the first element of a list and returns it; waits until there is one.")
+        .arguments("key:key@0* timeout:double")
+        .history(&[("6.0.0", "`timeout` may have a fraction.")]),
+    Spec::new("brpop", -3, "write noscript blocking", "list")
+        .runs(block::brpop)
+        .keys(&[KeySpec::range("RW access delete", 1, -2, 1)])
+        .doc("list", "2.0.0", "O(N)", "Removes the last element of a list and returns it; waits until there is one.")
+        .arguments("key:key@0* timeout:double")
+        .history(&[("6.0.0", "`timeout` may have a fraction.")]),
+    Spec::new("brpoplpush", 4, "write denyoom noscript blocking", "list")
+        .runs(block::brpoplpush)
+        .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("RW insert", 2)])
+        .doc("list", "2.2.0", "O(1)", "Moves the last element of one list before another; waits until there is one.")
+        .arguments("source:key@0 destination:key@1 timeout:double")
+        .history(&[("6.0.0", "`timeout` may have a fraction.")])
+        .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
     Spec::new("lindex", 3, "readonly", "list")
         .runs(list::lindex)
         .keys(&[KeySpec::one("RO access", 1)])

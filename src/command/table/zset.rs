@@ -1,9 +1,42 @@
 //! Sorted sets.
 
+use crate::command::block;
 use crate::command::spec::{KeySpec, Spec};
 use crate::command::zset::{self, combine, range};
 
 pub(super) const ROWS: &[Spec] = &[
+    Spec::new("bzmpop", -5, "write blocking", "sortedset")
+        .runs(block::bzmpop)
+        .keys(&[KeySpec::counted("RW access delete", 2)])
+        .doc(
+            "sorted-set",
+            "7.0.0",
+            "O(K) + O(M*log(N))",
+            "Removes members from an end of the first sorted set there is; waits until there is one.",
+        )
+        .arguments("timeout:double numkeys:integer key:key@0* where<min/MIN max/MAX> count:integer/COUNT?"),
+    Spec::new("bzpopmax", -3, "write noscript blocking fast", "sortedset")
+        .runs(block::bzpopmax)
+        .keys(&[KeySpec::range("RW access delete", 1, -2, 1)])
+        .doc(
+            "sorted-set",
+            "5.0.0",
+            "O(log(N))",
+            "Removes the member with the highest score and returns it; waits until there is one.",
+        )
+        .arguments("key:key@0* timeout:double")
+        .history(&[("6.0.0", "`timeout` may have a fraction.")]),
+    Spec::new("bzpopmin", -3, "write noscript blocking fast", "sortedset")
+        .runs(block::bzpopmin)
+        .keys(&[KeySpec::range("RW access delete", 1, -2, 1)])
+        .doc(
+            "sorted-set",
+            "5.0.0",
+            "O(log(N))",
+            "Removes the member with the lowest score and returns it; waits until there is one.",
+        )
+        .arguments("key:key@0* timeout:double")
+        .history(&[("6.0.0", "`timeout` may have a fraction.")]),
     Spec::new("zadd", -4, "write denyoom fast", "sortedset")
         .runs(zset::zadd)
         .keys(&[KeySpec::one("RW update", 1)])

@@ -7,6 +7,7 @@ pub mod range;
 use bytes::Bytes;
 
 use super::args::{self, Options};
+use super::block;
 use super::context::Context;
 use super::error::{Failure, Result};
 use super::hash::PICKS_MAX;
@@ -223,8 +224,13 @@ fn pop(context: &mut Context<'_, '_>, args: &[Bytes], highest: bool) -> Result<V
 
 /// `ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`
 pub(super) fn zmpop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    pop_first(context, args, 1)
+}
+
+/// Pops from the first sorted set of several, whose number stands at `at`, behind the name and perhaps a timeout.
+pub(super) fn pop_first(context: &mut Context<'_, '_>, args: &[Bytes], at: usize) -> Result<Value> {
     let none = Failure::line("ERR numkeys should be greater than 0");
-    let (keys, rest) = args::counted(args, 1, none, Failure::SYNTAX)?;
+    let (keys, rest) = args::counted(args, at, none, Failure::SYNTAX)?;
     let mut options = Options::new(rest, 0);
     let highest = match options.value()? {
         word if args::is(word, "min") => false,
@@ -232,6 +238,7 @@ pub(super) fn zmpop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
         _ => return Err(Failure::SYNTAX),
     };
     let count = pop_count(options)?;
+    block::check_timeout(context, &args[1..at])?;
     for key in keys {
         if let Some(zset) = find(context, key)? {
             let popped = take(context, zset, count, highest)?;
@@ -243,7 +250,7 @@ pub(super) fn zmpop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
 }
 
 /// Removes members from an end, the outermost first.
-fn take(context: &mut Context<'_, '_>, mut zset: Zset, count: u64, highest: bool) -> Result<Vec<Scored>> {
+pub(super) fn take(context: &mut Context<'_, '_>, mut zset: Zset, count: u64, highest: bool) -> Result<Vec<Scored>> {
     let len = zset.count();
     let count = count.min(len);
     if count == 0 {
@@ -311,6 +318,6 @@ fn pair((member, score): Scored) -> [Value; 2] {
     [Value::Bulk(member), Value::Double(score)]
 }
 
-fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<Zset>> {
+pub(super) fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<Zset>> {
     Ok(Zset::find(context.keys, context.db, key)?)
 }

@@ -134,7 +134,8 @@ pub fn answer_from_wire(answer: pb::Answer) -> Result<(GroupId, Ticket, Answer),
 pub fn units_weight(units: &[Unit]) -> usize {
     let words = |words: &[Bytes]| words.iter().map(|word| word.len() + 32).sum::<usize>();
     let weigh = |unit: &Unit| match unit {
-        Unit::Call(call) => words(&call.args),
+        Unit::Call(call) | Unit::Block { call, .. } => words(&call.args),
+        Unit::StillBlocked { open: numbers, .. } | Unit::Hurry { numbers, .. } => 8 * numbers.len(),
         Unit::Atomic { watches, calls } => {
             watches.iter().map(|watch| watch.key.len() + 64).sum::<usize>()
                 + calls.iter().map(|call| words(&call.args)).sum::<usize>()

@@ -93,8 +93,8 @@ pub fn only_reads(unit: &Unit) -> bool {
     match unit {
         Unit::Call(call) => reads(call),
         Unit::Atomic { calls, .. } => calls.iter().all(reads) || Mutant::BlocksAreNotNumbered.is_in(),
-        Unit::Watch { .. } => true,
-        Unit::Change(_) => false,
+        Unit::Watch { .. } | Unit::StillBlocked { .. } | Unit::Hurry { .. } => true,
+        Unit::Change(_) | Unit::Block { .. } => false,
     }
 }
 
@@ -103,7 +103,8 @@ pub fn weight(unit: &Unit) -> usize {
     const EACH: usize = 64;
     let words = |args: &[bytes::Bytes]| args.iter().map(|word| word.len() + EACH).sum::<usize>();
     match unit {
-        Unit::Call(call) => EACH + words(&call.args),
+        Unit::Call(call) | Unit::Block { call, .. } => EACH + words(&call.args),
+        Unit::StillBlocked { open: numbers, .. } | Unit::Hurry { numbers, .. } => EACH + 8 * numbers.len(),
         Unit::Watch { keys, .. } => EACH + words(keys),
         Unit::Change(change) => EACH + change.len(),
         Unit::Atomic { watches, calls } => {

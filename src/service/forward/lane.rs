@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::{Frame, Item, Place, weight};
+use super::waits::Waits;
 use super::{Answer, Bounds, Outcome, Output};
 use crate::base::{GroupId, Mutant, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::Unit;
@@ -24,6 +25,8 @@ pub struct Lane {
     pub frames: BTreeMap<u64, Frame>,
     /// Frames of reads under way, by attempt.
     pub reads: BTreeMap<Ticket, Frame>,
+    /// Commands that wait for a key.
+    pub waits: Waits,
     next_number: u64,
     /// Numbers whose only attempt was refused, below `next_number`.
     unused: BTreeSet<u64>,
@@ -41,7 +44,7 @@ pub struct Freed {
 
 impl Lane {
     /// Nothing waits, and no number was given in this session.
-    pub fn new(session: SessionId) -> Lane {
+    pub fn new(session: SessionId, waits: SessionId) -> Lane {
         Lane {
             session,
             leader: None,
@@ -50,6 +53,7 @@ impl Lane {
             local: BTreeMap::new(),
             frames: BTreeMap::new(),
             reads: BTreeMap::new(),
+            waits: Waits::new(waits),
             next_number: 1,
             unused: BTreeSet::new(),
             expired: false,
@@ -102,6 +106,7 @@ impl Lane {
             frame.attempt = None;
             frame.doubt |= !Mutant::DoubtIsForgotten.is_in();
         }
+        self.waits.abandon(&which);
         let reads: Vec<Frame> = self.reads.extract_if(.., |_, frame| gone(frame)).map(|(_, frame)| frame).collect();
         reads.into_iter().rev().map(|frame| self.requeue(frame)).sum()
     }
@@ -204,7 +209,7 @@ impl Lane {
 
     /// Answers what is out of time with what is known; gives the bytes released.
     pub fn expire(&mut self, now: Nanos, out: &mut Vec<Output>) -> usize {
-        let mut freed = 0;
+        let mut freed = self.waits.expire(now, out);
         self.waiting.retain(|item| {
             let due = item.deadline <= now;
             if due {
@@ -233,19 +238,21 @@ impl Lane {
     /// Sends what there is room for to the leader: what is in doubt first, under its old number.
     pub fn dispatch(
         &mut self,
+        now: Nanos,
         group: GroupId,
         place: Place,
         bounds: &Bounds,
         tickets: &mut u64,
         out: &mut Vec<Output>,
     ) {
-        if self.expired {
-            return;
-        }
         let mut ticket = || {
             *tickets += 1;
             Ticket(*tickets)
         };
+        self.waits.dispatch(now, group, place, &mut ticket, out);
+        if self.expired {
+            return;
+        }
         let acknowledged_below = self.frames.keys().next().copied().unwrap_or(self.next_number);
         let send = |ticket, number, session, units: &Vec<Unit>| {
             let origin = Some(Origin { session, number, acknowledged_below });

@@ -1,5 +1,7 @@
 //! The forwarder through leader changes, refusals, lost links and late answers, one story at a time.
 
+mod waits;
+
 use bytes::Bytes;
 
 use super::*;

@@ -103,6 +103,50 @@ impl Node {
         self.submit(shared, Caller::Client(client), group, units);
     }
 
+    /// A client asks for what it may have to wait for. Now and then it hangs up while it waits.
+    pub fn block(
+        &mut self,
+        shared: &mut Shared,
+        client: Request,
+        group: GroupId,
+        units: Vec<Unit>,
+        patience: Duration,
+    ) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        let requests = &mut life.requests;
+        let mut outputs = Vec::new();
+        for unit in units {
+            let Unit::Call(call) = unit else { continue };
+            requests.next_ticket += 1;
+            let ticket = Ticket(requests.next_ticket);
+            requests.callers.insert(ticket, Caller::Client(client));
+            requests.forwarder.block(group, ticket, call, &mut outputs);
+            let hangs_up = shared.rng.chance(1, 10);
+            shared.plan(self.id, patience, NodeEvent::WaitOver { group, ticket, hangs_up });
+        }
+        requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
+    /// A client has waited for as long as it wanted.
+    pub(super) fn wait_over(&mut self, shared: &mut Shared, group: GroupId, ticket: Ticket, hangs_up: bool) {
+        let now = self.clock.monotonic(shared.now());
+        let Some(life) = &mut self.life else { return };
+        let Some(Caller::Client((client, request))) = life.requests.callers.get(&ticket).copied() else { return };
+        if hangs_up {
+            shared.coverage.saw("blocked client hung up");
+            life.requests.callers.remove(&ticket);
+            life.requests.forwarder.give_up(group, ticket);
+            shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer: Outcome::Unknown });
+        } else {
+            life.requests.forwarder.hurry(now, group, ticket);
+        }
+        let mut outputs = Vec::new();
+        life.requests.forwarder.flush(now, &mut outputs);
+        self.forward(shared, outputs);
+    }
+
     pub(super) fn submit(&mut self, shared: &mut Shared, caller: Caller, group: GroupId, units: Vec<Unit>) {
         let now = self.clock.monotonic(shared.now());
         let Some(life) = &mut self.life else { return };
