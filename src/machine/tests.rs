@@ -1,6 +1,7 @@
 //! The machine against a host made of a few lists: what it promises when proposals are refused, overtaken, repeated.
 
 mod bounds;
+mod fields;
 mod scripts;
 
 use std::sync::Arc;
