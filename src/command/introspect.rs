@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn lists_are_filtered() {
-        assert_eq!(ask("COMMAND LIST FILTERBY PATTERN HGET[A]*"), "*1 $7 hgetall");
+        assert_eq!(ask("COMMAND LIST FILTERBY PATTERN HGETA*"), "*1 $7 hgetall");
         assert_eq!(ask("COMMAND LIST FILTERBY ACLCAT nosuch"), "*0");
         assert_eq!(ask("COMMAND LIST FILTERBY MODULE x"), "*0");
         assert_eq!(ask("COMMAND LIST FILTERBY x"), "-ERR syntax error");
