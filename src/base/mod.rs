@@ -15,6 +15,7 @@ mod natural;
 pub mod rng;
 pub mod slot;
 pub mod time;
+pub mod xxh3;
 
 pub use hash::{HashMap, HashSet};
 pub use ids::{ClusterId, GroupId, LogIndex, NodeId, PeerId, SessionId, Term, Ticket};

@@ -23,8 +23,8 @@ fn page() -> String {
     let mut text = String::from(
         "# Commands\n\n\
          Written by `holdfast commands` from the table that also drives parsing, arity, routing and `COMMAND`. Replies and\n\
-         errors are those of Redis 7.2. *Arity* counts the name; a negative one means at least so many words. *R* reads,\n\
-         *W* writes; the others answer about connection, server or cluster.\n",
+         errors are those of Redis 7.2, or of the version that brought a later command. *Arity* counts the name; a negative\n\
+         one means at least so many words. *R* reads, *W* writes; the others answer about connection, server or cluster.\n",
     );
     let mut chapters: Vec<&str> = Vec::new();
     for spec in table::all() {

@@ -1,4 +1,5 @@
-//! DUMP and RESTORE: values as bytes that any Redis up to 7.2 understands ([`crate::rdb`]).
+//! DUMP and RESTORE: values as bytes that a Redis 7.2 understands, or a 7.4 where fields of a hash have deadlines
+//! ([`crate::rdb`]).
 
 use bytes::Bytes;
 
@@ -7,7 +8,7 @@ use super::context::Context;
 use super::error::{Failure, Result};
 use super::stream;
 use crate::base::Millis;
-use crate::data::hash::Hash;
+use crate::data::hash::{Ending, Field, Hash};
 use crate::data::list::{End, List};
 use crate::data::set::Set;
 use crate::data::zset::Zset;
@@ -67,10 +68,7 @@ fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Obj
     let (keys, db) = (&mut *context.keys, context.db);
     Ok(match head.kind {
         Kind::String => Object::String(head.payload.clone()),
-        Kind::Hash => match Hash::find(keys, db, key)? {
-            Some(hash) => Object::Hash(hash.pairs(keys)?),
-            None => Object::Hash(Vec::new()),
-        },
+        Kind::Hash => hash(&Hash::of_head(db, key, head.clone())?.fields(keys)?),
         Kind::Set => match Set::find(keys, db, key)? {
             Some(set) => Object::Set(set.members(keys)?),
             None => Object::Set(Vec::new()),
@@ -85,6 +83,15 @@ fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Obj
         }
         Kind::Stream => Object::Stream(stream::dump::object(context, key)?),
     })
+}
+
+/// A hash, without deadlines unless a field has one: a Redis up to 7.2 knows no form with them.
+fn hash(fields: &[Field]) -> Object {
+    if fields.iter().all(|field| field.end.is_none()) {
+        return Object::Hash(fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect());
+    }
+    let field = |field: &Field| (field.name.clone(), field.value.clone(), field.end.map(|end| end.0));
+    Object::TimedHash(fields.iter().map(field).collect())
 }
 
 /// `RESTORE key ttl value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
@@ -125,6 +132,9 @@ fn check(object: &Object, string_bytes_max: usize) -> Result<()> {
         Object::String(bytes) => bytes.len(),
         Object::List(words) | Object::Set(words) => words.iter().map(Bytes::len).max().unwrap_or(0),
         Object::Hash(pairs) => pairs.iter().map(|(field, value)| field.len().max(value.len())).max().unwrap_or(0),
+        Object::TimedHash(fields) => {
+            fields.iter().map(|(field, value, _)| field.len().max(value.len())).max().unwrap_or(0)
+        }
         Object::Zset(members) => members.iter().map(|(member, _)| member.len()).max().unwrap_or(0),
         Object::Stream(stream) => {
             let words = stream.pages.iter().flatten().flat_map(|entry| &entry.words);
@@ -136,11 +146,20 @@ fn check(object: &Object, string_bytes_max: usize) -> Result<()> {
 
 /// Stores a value at a key that there is not.
 fn store(context: &mut Context<'_, '_>, key: &Bytes, object: Object, deadline: Option<Millis>) -> Result<()> {
+    let now = context.now();
     let (keys, db) = (&mut *context.keys, context.db);
     match object {
         Object::String(bytes) => keys.set(db, key, None, Head::string(bytes)),
         Object::Hash(pairs) => {
             Hash::find_or_new(keys, db, key)?.set(keys, pairs)?;
+        }
+        Object::TimedHash(fields) => {
+            let mut change = Hash::find_or_new(keys, db, key)?.change(keys)?;
+            // A field that has ended meanwhile is not there any more.
+            for (name, value, end) in fields.into_iter().filter(|(_, _, end)| end.is_none_or(|end| end > now.0)) {
+                change.put(keys, name, value, Ending::At(end.map(Millis)))?;
+            }
+            change.save(keys)?;
         }
         Object::Set(members) => Set::replace(keys, db, key, &members)?,
         Object::List(elements) => {

@@ -8,7 +8,7 @@ use super::error::{Failure, Result};
 use super::scan::ScanOptions;
 use crate::base::LongDouble;
 use crate::base::limits::ARGUMENTS_MAX;
-use crate::data::hash::Hash;
+use crate::data::hash::{Ending, Hash};
 use crate::data::packed::Pair;
 use crate::resp::{Protocol, Value};
 
@@ -74,7 +74,7 @@ pub(super) fn hmget(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
 
 pub(super) fn hlen(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let count = match find(context, &args[1])? {
-        Some(hash) => hash.count()?,
+        Some(hash) => hash.count(context.keys)?,
         None => 0,
     };
     Ok(Value::Integer(count as i64))
@@ -120,7 +120,7 @@ pub(super) fn hincrby(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     let Some(new) = old.checked_add(by) else {
         return Err(Failure::line("ERR increment or decrement would overflow"));
     };
-    hash.set(context.keys, [(args[2].clone(), new.to_string().into())])?;
+    replace(context, hash, &args[2], new.to_string().into())?;
     Ok(Value::Integer(new))
 }
 
@@ -138,8 +138,16 @@ pub(super) fn hincrbyfloat(context: &mut Context<'_, '_>, args: &[Bytes]) -> Res
         return Err(Failure::line("ERR increment would produce NaN or Infinity"));
     };
     let text = Bytes::from(new.text());
-    hash.set(context.keys, [(args[2].clone(), text.clone())])?;
+    replace(context, hash, &args[2], text.clone())?;
     Ok(Value::Bulk(text))
+}
+
+/// Sets a field to what was computed from it: it keeps its deadline.
+fn replace(context: &mut Context<'_, '_>, hash: Hash, field: &Bytes, value: Bytes) -> Result<()> {
+    let mut change = hash.change(context.keys)?;
+    change.put(context.keys, field.clone(), value, Ending::Kept)?;
+    change.save(context.keys)?;
+    Ok(())
 }
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count]`
@@ -183,6 +191,6 @@ pub(super) fn hrandfield(context: &mut Context<'_, '_>, args: &[Bytes]) -> Resul
     }))
 }
 
-fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<Hash>> {
+pub(super) fn find(context: &mut Context<'_, '_>, key: &Bytes) -> Result<Option<Hash>> {
     Ok(Hash::find(context.keys, context.db, key)?)
 }

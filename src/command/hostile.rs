@@ -130,6 +130,12 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 args[2..6].clone_from_slice(&words);
             }
             "georadiusbymember" | "georadiusbymember_ro" => args[4] = Bytes::from_static(b"ft"),
+            "msetex" => args.truncate(2 + 2 * args.len().saturating_sub(2).min(2) / 2),
+            name if !of_fields(name).is_empty() => {
+                let words = of_fields(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
+                args.splice(2.., words);
+                args[1] = Bytes::from_static(b"h");
+            }
             name if name.starts_with('x') => {
                 let from = name.split('|').count();
                 let words = of_streams(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
@@ -154,6 +160,21 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
     }
     let protocol = *rng.pick(&[Protocol::Resp2, Protocol::Resp3]);
     (spec, Call::new(rng.below(3) as u8, protocol, args))
+}
+
+/// The words behind the key of a sound call of a command on deadlines of fields, which counts its words.
+fn of_fields(name: &str) -> &'static str {
+    match name {
+        "hexpire" => "1 NX FIELDS 2 f g",
+        "hexpireat" => "1700000000 GT FIELDS 1 f",
+        "hpexpire" => "3 FIELDS 1 f",
+        "hpexpireat" => "1700000000500 LT FIELDS 1 g",
+        "hpersist" | "httl" | "hpttl" | "hexpiretime" | "hpexpiretime" => "FIELDS 3 f g h",
+        "hgetdel" => "FIELDS 1 f",
+        "hgetex" => "PX 2 FIELDS 2 f g",
+        "hsetex" => "PX 5 FIELDS 3 f v g v h v",
+        _ => "",
+    }
 }
 
 /// The words of a sound call of a command on streams: few words that come by chance name a group.

@@ -209,7 +209,7 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
     }
     let miscounted = |key: &KeySpec| {
         let count = parse_integer(&call[key.first]).and_then(|count| usize::try_from(count).ok());
-        count.is_none_or(|count| count == 0 || count > call.len() - key.first - 1)
+        count.is_none_or(|count| count == 0 || (count - 1).saturating_mul(key.step) >= call.len() - key.first - 1)
     };
     if spec.keys.iter().filter(|key| key.counted).any(miscounted) {
         return match spec.flags.has(Flags::of("no_mandatory_keys")) {
@@ -225,11 +225,20 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
     Value::Array(found.collect())
 }
 
-/// What a call does to a key, where that depends on its options: SET reads only with GET.
+/// What a call does to a key, where that depends on its options: SET reads only with GET, DELEX with a condition.
 fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
     match spec.name {
         "set" if call[3..].iter().any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
+        "set"
+            if call[3..]
+                .iter()
+                .any(|word| ["ifeq", "ifne", "ifdeq", "ifdne"].iter().any(|option| is(word, option))) =>
+        {
+            KeyFlags::of("RW update")
+        }
         "set" => KeyFlags::of("OW update"),
+        "delex" if call.len() == 2 => KeyFlags::of("RM delete"),
+        "delex" => KeyFlags::of("RW delete"),
         "bitfield" if bitfield::only_reads(call) => KeyFlags::of("RO access"),
         "bitfield" => KeyFlags::of("RW access update"),
         _ => flags,
@@ -332,7 +341,7 @@ mod tests {
 
     #[test]
     fn lists_are_filtered() {
-        assert_eq!(ask("COMMAND LIST FILTERBY PATTERN HG*"), "*2 $4 hget $7 hgetall");
+        assert_eq!(ask("COMMAND LIST FILTERBY PATTERN HGETA*"), "*1 $7 hgetall");
         assert_eq!(ask("COMMAND LIST FILTERBY ACLCAT nosuch"), "*0");
         assert_eq!(ask("COMMAND LIST FILTERBY MODULE x"), "*0");
         assert_eq!(ask("COMMAND LIST FILTERBY x"), "-ERR syntax error");

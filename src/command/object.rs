@@ -30,6 +30,7 @@ fn encoding_name(head: &Head, list_size: i64) -> Result<&'static str> {
         (Kind::Set, false) if set::has_integers_only(&head.payload) => "intset",
         (Kind::List, _) if is_one_piece(list::size(head)?, list_size) => "listpack",
         (Kind::List, _) => "quicklist",
+        (Kind::Hash, false) if head.fields.is_some() => "listpackex",
         (Kind::Hash | Kind::Set | Kind::Zset, false) => "listpack",
         (Kind::Hash | Kind::Set, true) => "hashtable",
         (Kind::Zset, true) => "skiplist",

@@ -359,7 +359,16 @@ impl Spec {
         let reads = self.flags.has(READS)
             || matches!(
                 self.name,
-                "getdel" | "getex" | "getset" | "sort" | "xack" | "xautoclaim" | "xclaim" | "xreadgroup"
+                "getdel"
+                    | "getex"
+                    | "getset"
+                    | "hgetdel"
+                    | "hgetex"
+                    | "sort"
+                    | "xack"
+                    | "xautoclaim"
+                    | "xclaim"
+                    | "xreadgroup"
             );
         Manner { counts: reads && !walks, touches: !looks }
     }
@@ -390,6 +399,11 @@ impl KeySpec {
     /// As many as the word at this position says, behind it.
     pub const fn counted(flags: &str, position: usize) -> KeySpec {
         KeySpec { counted: true, ..KeySpec::range(flags, position, -1, 1) }
+    }
+
+    /// With other words between them.
+    pub const fn every(self, step: usize) -> KeySpec {
+        KeySpec { step, ..self }
     }
 
     /// The word behind this one, which may stand at this position or later.
@@ -429,7 +443,7 @@ impl KeySpec {
             let count = args.get(self.first).and_then(|word| integer::parse(word.as_ref()));
             let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
             let first = self.first + 1;
-            (first, first.saturating_add(count).min(words))
+            (first, first.saturating_add(count.saturating_mul(self.step)).min(words))
         } else if self.last < 0 {
             (self.first, (words + 1).saturating_sub(distance))
         } else {
@@ -464,6 +478,8 @@ mod tests {
         assert_eq!(positions(KeySpec::rest("RO", 1), 0), [] as [usize; 0]);
         assert_eq!(positions(KeySpec::counted("RO", 1), 6), [2, 3]);
         assert_eq!(positions(KeySpec::counted("RO", 1), 3), [2]);
+        assert_eq!(positions(KeySpec::counted("OW", 1).every(2), 8), [2, 4]);
+        assert_eq!(positions(KeySpec::counted("OW", 1).every(2), 4), [2]);
         let none = |number| KeySpec::counted("RO", 1).positions(&["x", number, "a", "b"]).count();
         assert_eq!(["0", "-1", "x"].map(none), [0; 3]);
         assert_eq!(none("9223372036854775807"), 2);

@@ -5,15 +5,16 @@
 use bytes::{Bytes, BytesMut};
 
 use super::args::{Options, integer, is};
+use super::conditional::has_digest;
 use super::context::{Context, deadline};
 use super::error::{Failure, Result};
 use crate::base::Millis;
 use crate::data::{Head, string};
 use crate::resp::Value;
 
-/// What SET and GETEX can be told about the key's end.
+/// What SET and its relatives can be told about the key's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expiry {
+pub(super) enum Expiry {
     /// SET: none. GETEX: as it is.
     Default,
     /// SET: as it is.
@@ -26,26 +27,34 @@ enum Expiry {
 
 /// A word that should be an integer: Redis looks only when all options were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Number(Option<i64>);
+pub(super) struct Number(Option<i64>);
 
 /// SET's condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
+enum Condition<'a> {
     Always,
     Missing,
     Existing,
+    /// The key holds this string.
+    Equal(&'a Bytes),
+    /// It holds another string, or there is none.
+    Different(&'a Bytes),
+    /// The string that it holds has this digest.
+    EqualDigest(&'a Bytes),
+    /// It has another one, or there is none.
+    DifferentDigest(&'a Bytes),
 }
 
-struct SetOptions {
+struct SetOptions<'a> {
     expiry: Expiry,
-    condition: Condition,
+    condition: Condition<'a>,
     get: bool,
 }
 
 impl Expiry {
     /// Reads the option `word` with its value, if it is one; options of another kind must not have been read before,
     /// the same kind again replaces.
-    fn read(&mut self, word: &[u8], options: &mut Options<'_>) -> Result<bool> {
+    pub(super) fn read(&mut self, word: &[u8], options: &mut Options<'_>) -> Result<bool> {
         let (unit, relative) = match word.to_ascii_lowercase().as_slice() {
             b"ex" => (1000, true),
             b"px" => (1, true),
@@ -63,7 +72,7 @@ impl Expiry {
     }
 
     /// Reads KEEPTTL or PERSIST.
-    fn read_word(&mut self, kind: Expiry) -> Result<()> {
+    pub(super) fn read_word(&mut self, kind: Expiry) -> Result<()> {
         if *self != Expiry::Default && *self != kind {
             return Err(Failure::SYNTAX);
         }
@@ -72,22 +81,31 @@ impl Expiry {
     }
 
     /// The deadline that an `At` means.
-    fn deadline(self, now: Millis, name: &str) -> Result<Option<Millis>> {
+    pub(super) fn deadline(self, now: Millis, name: &str) -> Result<Option<Millis>> {
         let Expiry::At { number: Number(number), unit, relative } = self else { return Ok(None) };
         let number = number.ok_or(Failure::NOT_AN_INTEGER)?;
         deadline(number, unit, relative.then_some(now), name).map(Some)
     }
 }
 
-impl SetOptions {
-    fn parse(args: &[Bytes]) -> Result<SetOptions> {
+impl<'a> SetOptions<'a> {
+    fn parse(args: &'a [Bytes]) -> Result<SetOptions<'a>> {
         let mut parsed = SetOptions { expiry: Expiry::Default, condition: Condition::Always, get: false };
         let mut options = Options::new(args, 3);
         while let Some(word) = options.next() {
-            if is(word, "nx") && parsed.condition != Condition::Existing {
+            let stays = |condition| parsed.condition == Condition::Always || parsed.condition == condition;
+            if is(word, "nx") && stays(Condition::Missing) {
                 parsed.condition = Condition::Missing;
-            } else if is(word, "xx") && parsed.condition != Condition::Missing {
+            } else if is(word, "xx") && stays(Condition::Existing) {
                 parsed.condition = Condition::Existing;
+            } else if is(word, "ifeq") && parsed.condition == Condition::Always {
+                parsed.condition = Condition::Equal(options.value()?);
+            } else if is(word, "ifne") && parsed.condition == Condition::Always {
+                parsed.condition = Condition::Different(options.value()?);
+            } else if is(word, "ifdeq") && parsed.condition == Condition::Always {
+                parsed.condition = Condition::EqualDigest(options.value()?);
+            } else if is(word, "ifdne") && parsed.condition == Condition::Always {
+                parsed.condition = Condition::DifferentDigest(options.value()?);
             } else if is(word, "get") {
                 parsed.get = true;
             } else if is(word, "keepttl") {
@@ -109,11 +127,22 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
     let deadline = options.expiry.deadline(context.now(), "set")?;
     let (key, value) = (&args[1], &args[2]);
     context.keys.manner.counts = options.get;
-    let before = if options.get { context.string(key)? } else { context.lookup(key)? };
+    let compares = !matches!(options.condition, Condition::Always | Condition::Missing | Condition::Existing);
+    let before = if options.get || compares { context.string(key)? } else { context.lookup(key)? };
     let allowed = match options.condition {
         Condition::Always => true,
         Condition::Missing => before.is_none(),
         Condition::Existing => before.is_some(),
+        Condition::Equal(value) => before.as_ref().is_some_and(|head| head.payload == value),
+        Condition::Different(value) => before.as_ref().is_none_or(|head| head.payload != value),
+        Condition::EqualDigest(digest) => match &before {
+            Some(head) => has_digest(&head.payload, digest)?,
+            None => false,
+        },
+        Condition::DifferentDigest(digest) => match &before {
+            Some(head) => !has_digest(&head.payload, digest)?,
+            None => true,
+        },
     };
     if allowed {
         let kept = before.as_ref().and_then(|head| head.deadline).filter(|_| options.expiry == Expiry::Keep);

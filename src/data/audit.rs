@@ -1,4 +1,4 @@
-//! Counts everything anew: whether the counts, the expiry index and the elements are those of the heads. For tests and
+//! Counts everything anew: whether the counts, the indexes of deadlines and the elements are those of the heads. For tests and
 //! the simulator; no node has to.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Counts, Head, Kind, elements, list, stream, zset};
-use crate::base::{GroupId, SlotRange};
+use super::{Counts, Head, Kind, elements, hash, list, stream, zset};
+use crate::base::{GroupId, Millis, SlotRange};
 use crate::data;
 use crate::store::keys::{self, ElementKind, GroupKind};
 use crate::store::{Error, Order, Read, Result};
@@ -18,7 +18,7 @@ type Place = (u8, Bytes);
 /// What is wrong with a group's records, one line each; `counts` are what the group believes.
 pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts) -> Result<Vec<String>> {
     let mut counted = Counts::default();
-    let (mut due, mut indexed, mut spread) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    let (mut due, mut fields_due, mut audited) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
     let mut elements = BTreeMap::<Place, BTreeMap<u8, u64>>::new();
     let mut damaged = None;
     let (start, end) = keys::slots(slots);
@@ -28,9 +28,11 @@ pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts)
                 Ok(head) => {
                     counted.keys[usize::from(place.db)] += 1;
                     counted.expires[usize::from(place.db)] += u64::from(head.deadline.is_some());
+                    counted.field_expires[usize::from(place.db)] += u64::from(head.fields.is_some());
                     due.extend(head.deadline.map(|deadline| (deadline, record.to_vec())));
-                    if head.spread {
-                        spread.insert((place.db, Bytes::copy_from_slice(place.key)), head);
+                    fields_due.extend(head.fields.map(|ends| (ends.first, record.to_vec())));
+                    if head.spread || head.kind == Kind::Hash {
+                        audited.insert((place.db, Bytes::copy_from_slice(place.key)), head);
                     }
                 }
                 Err(error) => damaged = Some(error),
@@ -41,37 +43,58 @@ pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts)
         }
         ControlFlow::Continue(())
     })?;
-    let (start, end) = keys::group_kind(group, GroupKind::Expiry);
-    view.scan(&start, &end, Order::Forward, &mut |record, _| {
-        match keys::parse_expiry(record) {
-            Ok((deadline, head)) => drop(indexed.insert((deadline, head.to_vec()))),
-            Err(error) => damaged = Some(error),
-        }
-        ControlFlow::Continue(())
-    })?;
     damaged.map_or(Ok::<_, Error>(()), Err)?;
     let mut wrong = Vec::new();
     if *counts != counted {
         wrong.push(format!("the group counts {counts:?}, there are {counted:?}"));
     }
+    let indexed = index(view, group, GroupKind::Expiry, keys::parse_expiry)?;
     for (deadline, head) in due.symmetric_difference(&indexed).take(10) {
         wrong.push(format!("deadline {deadline} of {}: in the index or at the key alone", head.escape_ascii()));
     }
-    for (db, key) in elements.keys().filter(|place| !spread.contains_key(*place)).take(10) {
+    let indexed = index(view, group, GroupKind::FieldExpiry, keys::parse_field_expiry)?;
+    for (first, head) in fields_due.symmetric_difference(&indexed).take(10) {
+        wrong.push(format!("first deadline {first} of {}: in the index or at the hash alone", head.escape_ascii()));
+    }
+    let is_spread = |place: &Place| audited.get(place).is_some_and(|head| head.spread);
+    for (db, key) in elements.keys().filter(|place| !is_spread(place)).take(10) {
         wrong.push(format!("database {db}: elements without their head at {}", key.escape_ascii()));
     }
-    for (place, head) in &spread {
+    for (place, head) in &audited {
         let kinds = elements.remove(place).unwrap_or_default();
         let tell = |told: String| format!("database {}: {}: {told}", place.0, place.1.escape_ascii());
-        wrong.extend(spread_value(view, place, head, &kinds)?.into_iter().take(10).map(tell));
+        wrong.extend(value(view, place, head, &kinds)?.into_iter().take(10).map(tell));
     }
     Ok(wrong)
 }
 
-/// What is wrong with a value that has records beside its head; `kinds` says how many of each kind.
-fn spread_value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMap<u8, u64>) -> Result<Vec<String>> {
+/// The entries of an index of deadlines: deadline and head record.
+fn index(
+    view: &dyn Read,
+    group: GroupId,
+    kind: GroupKind,
+    parse: fn(&[u8]) -> Result<(Millis, &[u8])>,
+) -> Result<BTreeSet<(Millis, Vec<u8>)>> {
+    let (mut indexed, mut damaged) = (BTreeSet::new(), None);
+    let (start, end) = keys::group_kind(group, kind);
+    view.scan(&start, &end, Order::Forward, &mut |record, _| {
+        match parse(record) {
+            Ok((deadline, head)) => drop(indexed.insert((deadline, head.to_vec()))),
+            Err(error) => damaged = Some(error),
+        }
+        ControlFlow::Continue(())
+    })?;
+    damaged.map_or(Ok(indexed), Err)
+}
+
+/// What is wrong with a hash, or a value that has records beside its head; `kinds` says how many of each kind.
+fn value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMap<u8, u64>) -> Result<Vec<String>> {
     let told = match head.kind {
-        Kind::Hash => elements::decode_count(&head.payload).map(|count| counted(count, ElementKind::Field, kinds)),
+        Kind::Hash => hash::audit(view, *db, key, head).map(|mut wrong| {
+            use ElementKind::{Deadline, Due, Field};
+            wrong.extend(only(if head.spread { &[Field, Deadline, Due] } else { &[] }, kinds));
+            wrong
+        }),
         Kind::Set => elements::decode_count(&head.payload).map(|count| counted(count, ElementKind::Member, kinds)),
         Kind::List => list::audit(view, *db, key, head).map(|mut wrong| {
             wrong.extend(only(&[ElementKind::Node], kinds));

@@ -69,10 +69,24 @@ impl Elements<'_> {
     /// The cursor is the checksum to go on from; elements with the same checksum come together, so one that exists
     /// during the whole iteration is reported at least once.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
+        self.scan_without(keys, cursor, count, &HashSet::default())
+    }
+
+    /// Like [`Elements::scan`], as if some of the elements were not there.
+    pub fn scan_without(
+        &self,
+        keys: &Keyspace<'_>,
+        cursor: u64,
+        count: u64,
+        without: &HashSet<Bytes>,
+    ) -> Result<Scanned> {
         let mut part = Scanned { cursor: 0, pairs: Vec::new() };
         let Ok(from) = u32::try_from(cursor) else { return Ok(part) };
         let mut last = None;
         self.visit(keys, from, None, &mut |hash, name, value| {
+            if without.contains(name) {
+                return ControlFlow::Continue(());
+            }
             if part.pairs.len() as u64 >= count && last != Some(hash) {
                 part.cursor = u64::from(hash);
                 return ControlFlow::Break(());
@@ -88,16 +102,29 @@ impl Elements<'_> {
     /// most all of them come. Few are drawn one by one, at a cost that does not depend on `len`; for many the places
     /// are drawn and the elements walked.
     pub fn random(&self, keys: &mut Keyspace<'_>, len: u64, count: u64, repeat: bool) -> Result<Vec<Pair>> {
-        if len == 0 {
+        self.random_without(keys, len, &HashSet::default(), count, repeat)
+    }
+
+    /// Like [`Elements::random`], but some of the `len` elements never come. Drawing one by one pays while most may.
+    pub fn random_without(
+        &self,
+        keys: &mut Keyspace<'_>,
+        len: u64,
+        without: &HashSet<Bytes>,
+        count: u64,
+        repeat: bool,
+    ) -> Result<Vec<Pair>> {
+        let left = len.saturating_sub(without.len() as u64);
+        if left == 0 {
             return Ok(Vec::new());
         }
-        let is_few = count.saturating_mul(DRAW_COST) < len;
+        let is_few = count.saturating_mul(DRAW_COST) < left && left >= len / 2;
         match (is_few, repeat) {
-            (true, true) => (0..count).map(|_| self.draw(keys, len)).collect(),
+            (true, true) => (0..count).map(|_| self.draw(keys, len, without)).collect(),
             (true, false) => {
                 let (mut names, mut drawn) = (HashSet::default(), Vec::new());
                 while (drawn.len() as u64) < count {
-                    let pair = self.draw(keys, len)?;
+                    let pair = self.draw(keys, len, without)?;
                     if names.insert(pair.0.clone()) {
                         drawn.push(pair);
                     }
@@ -105,14 +132,14 @@ impl Elements<'_> {
                 Ok(drawn)
             }
             (false, _) => {
-                let ranks = ranks(keys.rng, len, count, repeat);
-                self.at_ranks(keys, ranks)
+                let ranks = ranks(keys.rng, left, count, repeat);
+                self.at_ranks(keys, ranks, without)
             }
         }
     }
 
-    /// One of `len` elements, each with the same chance.
-    fn draw(&self, keys: &mut Keyspace<'_>, len: u64) -> Result<Pair> {
+    /// One of `len` elements, each of those that may come with the same chance.
+    fn draw(&self, keys: &mut Keyspace<'_>, len: u64, without: &HashSet<Bytes>) -> Result<Pair> {
         let bits = (len / 8).max(1).ilog2().min(32);
         // A single bucket has exactly `len` elements.
         let places = if bits == 0 { len } else { PLACES };
@@ -126,7 +153,7 @@ impl Elements<'_> {
             } else {
                 found
             };
-            if let Some(pair) = found {
+            if let Some(pair) = found.filter(|(name, _)| !without.contains(name)) {
                 return Ok(pair);
             }
         }
@@ -149,12 +176,15 @@ impl Elements<'_> {
         Ok((taken, found))
     }
 
-    /// The elements at these ranks, in the order of the ranks given.
-    fn at_ranks(&self, keys: &Keyspace<'_>, ranks: Vec<u64>) -> Result<Vec<Pair>> {
+    /// The elements at these ranks among those that may come, in the order of the ranks given.
+    fn at_ranks(&self, keys: &Keyspace<'_>, ranks: Vec<u64>, without: &HashSet<Bytes>) -> Result<Vec<Pair>> {
         let mut drawn = vec![(Bytes::new(), Bytes::new()); ranks.len()];
         let wanted = in_order(ranks);
         let (mut rank, mut next) = (0, wanted.iter().peekable());
         self.visit(keys, 0, None, &mut |_, name, value| {
+            if without.contains(name) {
+                return ControlFlow::Continue(());
+            }
             let mut pair = None;
             while let Some((_, place)) = next.next_if(|(wanted, _)| *wanted == rank) {
                 drawn[*place] = pair.get_or_insert_with(|| copied(name, value)).clone();
@@ -252,7 +282,7 @@ mod tests {
         let mut seen = vec![0; len];
         world.keys(|keys| {
             for _ in 0..draws {
-                let (name, _) = MEMBERS.draw(keys, len as u64).unwrap();
+                let (name, _) = MEMBERS.draw(keys, len as u64, &HashSet::default()).unwrap();
                 seen[std::str::from_utf8(&name).unwrap().parse::<usize>().unwrap()] += 1;
             }
         });
@@ -303,7 +333,7 @@ mod tests {
             (0..200).for_each(|number| keys.store.put(crafted(number).into(), Bytes::new()));
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..5_000 {
-                seen.insert(MEMBERS.draw(keys, 200).unwrap().0);
+                seen.insert(MEMBERS.draw(keys, 200, &HashSet::default()).unwrap().0);
             }
             assert_eq!(seen.len(), 200);
         });

@@ -48,7 +48,8 @@ impl Keyspace<'_> {
         damaged.map_or(Ok(due), |error| Err(error.into()))
     }
 
-    /// Deletes dead keys, at most `limit`, and returns how many: the leader's background expiry.
+    /// Deletes dead keys and then dead fields, together at most `limit`, and returns how many: the leader's background
+    /// expiry.
     pub fn expire_due(&mut self, limit: usize) -> Result<usize> {
         let due = self.due_keys(limit)?;
         for (db, key) in &due {
@@ -57,7 +58,7 @@ impl Keyspace<'_> {
                 return Err(store::Error::Corrupt("the expiry index names a key that is not due".into()).into());
             }
         }
-        Ok(due.len())
+        Ok(due.len() + self.expire_due_fields(limit - due.len())?)
     }
 
     /// Moves a key's entry in the expiry index from one deadline to another, and counts it.
@@ -81,6 +82,11 @@ impl Keyspace<'_> {
 /// Database and key of an entry of the expiry index.
 fn parse(record: &[u8]) -> store::Result<(u8, &[u8])> {
     let (_, head) = keys::parse_expiry(record)?;
+    key_of(head)
+}
+
+/// Database and key of a head record that an index names.
+pub(super) fn key_of(head: &[u8]) -> store::Result<(u8, &[u8])> {
     match keys::parse_head(head) {
         Some(head) => Ok((head.db, head.key)),
         None => Err(store::Error::Corrupt("an entry of the expiry index names no key".into())),

@@ -8,10 +8,13 @@ use std::ops::ControlFlow;
 use bytes::{Bytes, BytesMut};
 
 use super::{Head, Keyspace, Result};
-use crate::base::Slot;
 use crate::base::limits::DATABASES;
-use crate::store::Order;
+use crate::base::{Millis, Slot};
 use crate::store::keys::{self, GroupKind};
+use crate::store::{self, Order};
+
+/// Reads an entry of an index of deadlines.
+type ParseDeadline = fn(&[u8]) -> store::Result<(Millis, &[u8])>;
 
 impl Keyspace<'_> {
     /// Copies a value with its deadline. `value` is what a lookup found at `from`, `before` what it found at `to`;
@@ -58,9 +61,15 @@ impl Keyspace<'_> {
                 let (start, end) = keys::elements_in(slot, db);
                 self.store.delete_range(start, end);
             }
-            self.remove_deadlines(db)?;
+            if self.counts.expires[usize::from(db)] > 0 {
+                self.remove_deadlines(db, GroupKind::Expiry, keys::parse_expiry)?;
+            }
+            if self.counts.field_expires[usize::from(db)] > 0 {
+                self.remove_deadlines(db, GroupKind::FieldExpiry, keys::parse_field_expiry)?;
+            }
             self.counts.keys[usize::from(db)] = 0;
             self.counts.expires[usize::from(db)] = 0;
+            self.counts.field_expires[usize::from(db)] = 0;
         }
         self.touch_database(db);
         Ok(())
@@ -71,8 +80,10 @@ impl Keyspace<'_> {
         if self.counts.keys.iter().any(|keys| *keys > 0) {
             let (start, end) = keys::slots(self.slots);
             self.store.delete_range(start, end);
-            let (start, end) = keys::group_kind(self.group, GroupKind::Expiry);
-            self.store.delete_range(start, end);
+            for index in [GroupKind::Expiry, GroupKind::FieldExpiry] {
+                let (start, end) = keys::group_kind(self.group, index);
+                self.store.delete_range(start, end);
+            }
             *self.counts = Default::default();
         }
         (0..DATABASES).for_each(|db| self.touch_database(db));
@@ -115,15 +126,12 @@ impl Keyspace<'_> {
         }
     }
 
-    /// Removes the entries of one database from the expiry index.
-    fn remove_deadlines(&mut self, db: u8) -> Result<()> {
-        if self.counts.expires[usize::from(db)] == 0 {
-            return Ok(());
-        }
-        let (start, end) = keys::group_kind(self.group, GroupKind::Expiry);
+    /// Removes the entries of one database from an index of deadlines.
+    fn remove_deadlines(&mut self, db: u8, index: GroupKind, parse: ParseDeadline) -> Result<()> {
+        let (start, end) = keys::group_kind(self.group, index);
         let mut entries = Vec::new();
         let mut damaged = None;
-        self.store.scan(&start, &end, Order::Forward, &mut |record, _| match keys::parse_expiry(record) {
+        self.store.scan(&start, &end, Order::Forward, &mut |record, _| match parse(record) {
             Ok((_, head)) => {
                 if keys::parse_head(head).is_some_and(|head| head.db == db) {
                     entries.push(Bytes::copy_from_slice(record));
@@ -146,7 +154,6 @@ impl Keyspace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Millis;
     use crate::data::hash::Hash;
     use crate::data::testing::World;
 

@@ -11,15 +11,15 @@ use crate::base::{Millis, Mutant};
 use crate::store::keys;
 
 impl Keyspace<'_> {
-    /// The living value of a key. On the leader a dead one is deleted on the way, by this entry; a local read may
-    /// answer [`Error::NeedsLog`] ([`Keyspace::is_alive`]).
+    /// The living value of a key. On the leader a dead one is deleted on the way, by this entry, and so are dead fields
+    /// of a hash ([`Keyspace::end_fields`]); a local read may answer [`Error::NeedsLog`] ([`Keyspace::is_alive`]).
     pub fn lookup(&mut self, db: u8, key: &[u8]) -> Result<Option<Head>> {
         let record = keys::head(db, key);
         let mut found = None;
         if let Some(value) = self.store.get(&record)? {
             let head = Head::decode(&value)?;
-            if self.is_alive(head.deadline)? {
-                found = Some(head);
+            if self.is_alive(head.end())? {
+                found = self.end_fields(db, key, head)?;
             } else if self.mode == Mode::Leader && !Mutant::EndsWithoutDeletion.is_in() {
                 self.remove(db, &Bytes::copy_from_slice(key), &head);
                 self.usage.ended();
@@ -52,6 +52,7 @@ impl Keyspace<'_> {
             Some(_) => {}
         }
         self.index_deadline(db, &record, before.and_then(|before| before.deadline), head.deadline);
+        self.index_fields(db, &record, before.and_then(|before| before.fields), head.fields);
         self.usage.touch(&record, self.moment.clock);
         self.store.put(record, head.encode());
         self.touch(db, key);
@@ -64,6 +65,7 @@ impl Keyspace<'_> {
             self.remove_elements(db, key);
         }
         self.index_deadline(db, &record, before.deadline, None);
+        self.index_fields(db, &record, before.fields, None);
         self.store.delete(record);
         self.counts.keys[usize::from(db)] -= 1;
         self.touch(db, key);

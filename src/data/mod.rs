@@ -1,8 +1,8 @@
 //! The keyspace: what a key, a deadline, a string, a hash, a list, a set, a sorted set and a stream are, as records
 //! over [`crate::store`]. Knows no clock (it is told the moment), no connection and no protocol.
 //!
-//! Invariant: the counts (keys per database, keys with a deadline) and the expiry index change in the same batch as
-//! the key they count.
+//! Invariant: the counts (keys per database, keys with a deadline, hashes with deadlines of fields) and the indexes of
+//! deadlines change in the same batch as the key they count.
 
 mod audit;
 pub mod bitfield;
@@ -11,6 +11,7 @@ mod counted;
 mod counts;
 pub mod elements;
 mod expiry;
+mod field_expiry;
 mod generic;
 pub mod geo;
 pub mod hash;
@@ -35,7 +36,7 @@ use crate::store;
 
 pub use audit::audit;
 pub use counts::Counts;
-pub use head::{Head, Kind, peek};
+pub use head::{FieldEnds, Head, Kind, peek};
 pub use usage::{Lookups, Manner, Usage};
 
 /// What time it is for one evaluation.

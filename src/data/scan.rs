@@ -209,8 +209,8 @@ impl Keyspace<'_> {
 
     /// The type of a head record, if its key is alive.
     fn living_kind(&self, record: &[u8]) -> Result<Option<Kind>> {
-        let (kind, deadline) = peek(record)?;
-        Ok(self.is_alive(deadline)?.then_some(kind))
+        let (kind, end) = peek(record)?;
+        Ok(self.is_alive(end)?.then_some(kind))
     }
 
     /// Where the next group's slots start; `None` if this group has the last ones.

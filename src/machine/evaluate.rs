@@ -15,7 +15,7 @@ use crate::group::entry::Entry;
 use crate::store::overlay::OverlayView;
 use crate::store::{Error, Write, keys};
 
-/// Due keys that one entry deletes, besides those that commands meet.
+/// Due keys and fields that one entry deletes, besides those that commands meet.
 const EXPIRED_PER_ENTRY_MAX: usize = 1_000;
 
 /// What became of a submission.
@@ -212,7 +212,7 @@ impl Machine {
         Ok(replies)
     }
 
-    /// Deletes due keys and idle sessions, once per tick.
+    /// Deletes due keys, due fields and idle sessions, once per tick.
     fn keep_house(&mut self, now: Now) -> Result<()> {
         if !std::mem::take(&mut self.housekeeping) {
             return Ok(());
@@ -222,7 +222,7 @@ impl Machine {
             self.idle.sweep(&mut view, self.group, now.mono)?;
         }
         let Content::Keys(slots) = self.content else { return Ok(()) };
-        if self.counts.expires.iter().all(|expires| *expires == 0) {
+        if self.counts.nothing_expires() {
             return Ok(());
         }
         self.with_stage(slots, |stage| {

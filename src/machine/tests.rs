@@ -2,6 +2,7 @@
 
 mod blocked;
 mod bounds;
+mod fields;
 mod scripts;
 
 use std::sync::Arc;

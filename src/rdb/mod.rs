@@ -1,4 +1,5 @@
-//! Redis's serialized values: what DUMP gives and RESTORE takes, in every form that a Redis up to 7.2 has written.
+//! Redis's serialized values: what DUMP gives and RESTORE takes, in every form that a Redis up to 7.2 has written, and
+//! the two that 7.4 added for hashes whose fields have deadlines.
 //!
 //! ```text
 //! 1 byte     type and form ([`read`] lists them)
@@ -12,7 +13,7 @@
 //!
 //! Invariant: a payload comes from a client, with a checksum that anybody can compute. No length in it is trusted
 //! further than there are bytes, nothing is reserved for a declared size, and what a payload unfolds to in memory is
-//! bounded ([`UNFOLDED_BYTES_MAX`]). Knows values, not keys: no record, no deadline.
+//! bounded ([`UNFOLDED_BYTES_MAX`]). Knows values, not keys: no record, no deadline of a key.
 
 mod crc64;
 mod input;
@@ -28,8 +29,12 @@ mod zipmap;
 
 use bytes::Bytes;
 
-/// The version that Redis 7.2 writes; later ones are refused.
+/// The version that Redis 7.2 writes.
 pub const VERSION: u16 = 11;
+/// The version that Redis 7.4 writes: only what 7.2 has no form for is written with it. Later ones are refused.
+pub const VERSION_OF_DEADLINES: u16 = 12;
+/// Deadlines of fields are below this, in milliseconds since the Unix epoch.
+const FIELD_DEADLINE_END: u64 = 1 << 48;
 /// What a payload may take in memory when it is taken apart, elements at their own size and this module's: a small
 /// payload may unfold to hundreds of times its length.
 pub const UNFOLDED_BYTES_MAX: usize = 256 << 20;
@@ -48,6 +53,8 @@ pub enum Object {
     Set(Vec<Bytes>),
     /// Distinct fields with their values.
     Hash(Vec<(Bytes, Bytes)>),
+    /// Distinct fields with their values and, in milliseconds since the Unix epoch, deadlines.
+    TimedHash(Vec<(Bytes, Bytes, Option<u64>)>),
     /// Distinct members with their scores, none of which is NaN.
     Zset(Vec<(Bytes, f64)>),
     /// Entries in order, and groups of consumers.
@@ -84,7 +91,7 @@ fn unsealed(payload: &Bytes, least: usize) -> Result<Bytes> {
     let body = checked.checked_sub(VERSION_BYTES).filter(|body| *body >= least).ok_or(Error::Footer)?;
     let version = u16::from_le_bytes([payload[body], payload[body + 1]]);
     let checksum = crc64::checksum(&payload[..checked]).to_le_bytes();
-    if version > VERSION || payload[checked..] != checksum {
+    if version > VERSION_OF_DEADLINES || payload[checked..] != checksum {
         return Err(Error::Footer);
     }
     Ok(payload.slice(..body))
@@ -123,8 +130,13 @@ pub fn dump(object: &Object, packed: bool) -> Bytes {
     dump_as(object, packed, VERSION)
 }
 
-/// A value for a Redis that reads this version of the format and none later, from 10 on.
+/// A value for a Redis that reads this version of the format and none later, from 10 on; a hash with deadlines takes
+/// the version that has a form for it.
 pub fn dump_as(object: &Object, packed: bool, version: u16) -> Bytes {
+    let version = match object {
+        Object::TimedHash(_) => version.max(VERSION_OF_DEADLINES),
+        _ => version,
+    };
     sealed(write::object(object, packed, version), version)
 }
 

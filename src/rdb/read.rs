@@ -1,4 +1,4 @@
-//! Payload to value: every type and form that a Redis up to 7.2 has written.
+//! Payload to value: every type and form that a Redis up to 7.2 has written, and hashes with deadlines of 7.4.
 //!
 //! ```text
 //! type                one by one        in one piece
@@ -7,6 +7,7 @@
 //! set                 2                 11 intset, 20 listpack
 //! sorted set          3 text, 5 binary  12 ziplist, 17 listpack
 //! hash                4                 9 zipmap, 13 ziplist, 16 listpack
+//! ... with deadlines  24                25 listpack
 //! stream                                15, 19, 21: pages in one piece each
 //! module              6, 7: no value here
 //! ```
@@ -17,8 +18,8 @@ use bytes::Bytes;
 
 use super::input::Input;
 use super::stream::{self, Form};
-use super::{Error, Object, Result, intset, listpack, ziplist, zipmap};
-use crate::base::HashSet;
+use super::{Error, FIELD_DEADLINE_END, Object, Result, intset, listpack, ziplist, zipmap};
+use crate::base::{HashSet, integer};
 
 /// Containers of a list's elements, in its latest form.
 const PLAIN: u64 = 1;
@@ -47,6 +48,15 @@ pub fn object(payload: Bytes) -> Result<Object> {
         15 => Object::Stream(stream::read(&mut input, Form::First)?),
         19 => Object::Stream(stream::read(&mut input, Form::Counted)?),
         21 => Object::Stream(stream::read(&mut input, Form::Active)?),
+        24 => {
+            let first = u64::from_le_bytes(input.array()?);
+            Object::TimedHash(input.many(|input| timed_field(input, first))?)
+        }
+        25 => {
+            // The earliest deadline is that of the fields anyway.
+            let _: [u8; 8] = input.array()?;
+            Object::TimedHash(timed(piece(&mut input, listpack::read)?)?)
+        }
         6 | 7 => return Err(Error::Unsupported),
         _ => return Err(Error::Damaged("an unknown type")),
     };
@@ -89,6 +99,34 @@ fn paired(words: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
     }
 }
 
+/// A field with its deadline in front, counted from the earliest one on, which is 1.
+fn timed_field(input: &mut Input, first: u64) -> Result<(Bytes, Bytes, Option<u64>)> {
+    let end = match input.length()? {
+        0 => None,
+        after => Some(first.checked_add(after - 1).ok_or(Error::Damaged("a deadline beyond all time"))?),
+    };
+    Ok((input.string()?, input.string()?, deadline(end)?))
+}
+
+/// Fields with values and deadlines, which are 0 for none.
+fn timed(words: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes, Option<u64>)>> {
+    let (fields, []) = words.as_chunks() else { return Err(Error::Damaged("a field without a deadline")) };
+    let field = |[name, value, end]: &[Bytes; 3]| {
+        let end = integer::parse(end).and_then(|end| u64::try_from(end).ok());
+        let end = end.ok_or(Error::Damaged("a deadline that is no number"))?;
+        Ok((name.clone(), value.clone(), deadline(Some(end).filter(|end| *end > 0))?))
+    };
+    fields.iter().map(field).collect()
+}
+
+fn deadline(end: Option<u64>) -> Result<Option<u64>> {
+    if end.is_some_and(|end| end >= FIELD_DEADLINE_END) {
+        Err(Error::Damaged("a deadline beyond all time"))
+    } else {
+        Ok(end)
+    }
+}
+
 fn scored(words: Vec<Bytes>) -> Result<Vec<(Bytes, f64)>> {
     paired(words)?.into_iter().map(|(member, score)| Ok((member, score_of(&score)?))).collect()
 }
@@ -115,6 +153,7 @@ fn check(object: &Object) -> Result<()> {
         Object::List(elements) => (elements.len(), elements.len()),
         Object::Set(members) => (members.len(), distinct(members.iter())),
         Object::Hash(pairs) => (pairs.len(), distinct(pairs.iter().map(|(field, _)| field))),
+        Object::TimedHash(fields) => (fields.len(), distinct(fields.iter().map(|(field, _, _)| field))),
         Object::Zset(members) => {
             if members.iter().any(|(_, score)| score.is_nan()) {
                 return Err(Error::Damaged("a score that is no number"));

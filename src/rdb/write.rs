@@ -1,7 +1,9 @@
-//! Value to payload, as Redis 7.2 writes it: small values in one piece, large ones element by element.
+//! Value to payload, as Redis 7.2 writes it (and 7.4 hashes with deadlines): small values in one piece, large ones element by element.
+
+use bytes::Bytes;
 
 use super::listpack::Builder;
-use super::output::{put_length, put_string};
+use super::output::{put_length, put_number, put_string};
 use super::stream::{self, Form};
 use super::{Object, intset};
 use crate::base::integer;
@@ -53,6 +55,7 @@ pub fn object(object: &Object, packed: bool, version: u16) -> Vec<u8> {
             put_length(&mut out, pairs.len());
             pairs.iter().flat_map(|(field, value)| [field, value]).for_each(|word| put_string(&mut out, word));
         }
+        Object::TimedHash(fields) => timed_hash(&mut out, fields, packed),
         Object::Zset(members) if packed => {
             out.push(17);
             let words = members.iter().flat_map(|(member, score)| [member.to_vec(), score_text(*score).into_bytes()]);
@@ -77,6 +80,29 @@ pub fn object(object: &Object, packed: bool, version: u16) -> Vec<u8> {
         }
     }
     out
+}
+
+/// A hash with deadlines, in the forms of Redis 7.4: the earliest deadline first, then each field with its own.
+fn timed_hash(out: &mut Vec<u8>, fields: &[(Bytes, Bytes, Option<u64>)], packed: bool) {
+    let first = fields.iter().filter_map(|(_, _, end)| *end).min().unwrap_or(0);
+    out.push(if packed { 25 } else { 24 });
+    out.extend_from_slice(&first.to_le_bytes());
+    if packed {
+        // Redis keeps these in order of time, those without a deadline last.
+        let mut fields: Vec<_> = fields.iter().collect();
+        fields.sort_by_key(|(_, _, end)| end.unwrap_or(u64::MAX));
+        let words = fields
+            .iter()
+            .flat_map(|(name, value, end)| [name.clone(), value.clone(), Bytes::from(end.unwrap_or(0).to_string())]);
+        return pack(out, words);
+    }
+    put_length(out, fields.len());
+    for (name, value, end) in fields {
+        // Counted from the earliest on, which is 1.
+        put_number(out, end.map_or(0, |end| end - first + 1));
+        put_string(out, name);
+        put_string(out, value);
+    }
 }
 
 /// Words as one listpack.

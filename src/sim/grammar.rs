@@ -231,6 +231,29 @@ pub const SYNTAX: &[&str] = &[
      [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]",
 ];
 
+/// Commands and options on keys that Redis 7.2 does not have: those of Redis 7.4, 8.0 and 8.4 and of Valkey 9.
+pub const BEYOND: &[&str] = &[
+    "DELEX string [IFEQ value|IFNE value|(IFDEQ|IFDNE) xxh3]",
+    "DELIFEQ string value",
+    "DIGEST string",
+    "HEXPIRE hash seconds [NX|XX|GT|LT] FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HEXPIREAT hash unix-seconds [NX|XX|GT|LT] FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HEXPIRETIME hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HGETDEL hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HGETEX hash [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|PERSIST] FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HPERSIST hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HPEXPIRE hash millis [NX|XX|GT|LT] FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HPEXPIREAT hash unix-millis [NX|XX|GT|LT] FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HPEXPIRETIME hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HPTTL hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "HSETEX hash [FNX|FXX] [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL] FIELDS \
+     (1 field value|2 field value field value)",
+    "HTTL hash FIELDS (1 field|2 field field|3 field field field|numfields field)",
+    "MSETEX (1 string value|2 string value string value|numkeys string value) [NX|XX] \
+     [EX seconds|PX millis|EXAT unix-seconds|PXAT unix-millis|KEEPTTL]",
+    "SET string value (IFEQ value|IFNE value|(IFDEQ|IFDNE) xxh3) [GET] [EX seconds|PX millis|KEEPTTL]",
+];
+
 /// What depends on who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
@@ -361,6 +384,7 @@ impl Grammar {
             "lexset" => self.word(&["{t}y1", "{t}y2"]),
             // Where keys are counted: no number that makes a key of another word.
             "numkeys" => self.word(&["0", "-1", "x", "", "9223372036854775807", "1"]),
+            "numfields" => self.word(&["0", "-1", "x", "2", "9223372036854775807", "1"]),
             "score" => self.word(SCORES),
             "bound" if self.rng.chance(1, 3) => {
                 self.word(&["-inf", "+inf", "(1", "(-1.5", "(inf", "(x", "(", " 1", "1 "])
@@ -408,6 +432,8 @@ impl Grammar {
             }
             "seconds" | "millis" => self.moment(name == "millis", false),
             "script" => self.word(SCRIPTS),
+            // Of two values, the empty one, and one of another length.
+            "xxh3" => self.word(&["2d06800538d394c2", "e6c632b61e964e1f", "ABCDEF0123456789", "0"]),
             // Never known: which scripts are depends on what was asked before, also of the server compared with.
             "digest" => self.word(&["ffffffffffffffffffffffffffffffffffffffff", "f", ""]),
             "unix-seconds" | "unix-millis" => self.moment(name == "unix-millis", true),
@@ -672,7 +698,11 @@ mod tests {
     use crate::command::{Handler, check, table};
 
     fn grammar(deadlines: Deadlines) -> Grammar {
-        Grammar::new(Rng::new(1), Dialect { databases: &["0", "1", "x"], deadlines }, SYNTAX.iter().copied())
+        Grammar::new(
+            Rng::new(1),
+            Dialect { databases: &["0", "1", "x"], deadlines },
+            SYNTAX.iter().chain(BEYOND).copied(),
+        )
     }
 
     #[test]

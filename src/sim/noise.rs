@@ -7,15 +7,15 @@
 //! both say the same, the reads saw the state between two blocks. [`check::replay`](super::check::replay) runs all
 //! of it again.
 //!
-//! `FLUSHALL` is left out, for it would empty the order, and `SPOP`, whose lot decides what follows; `TTL` and `PTTL`
-//! are only in blocks, where the time is known, and so are `XINFO` and `XPENDING`, which tell the age of what they show,
+//! `FLUSHALL` is left out, for it would empty the order, and `SPOP`, whose lot decides what follows; `TTL`, `PTTL`, `HTTL`
+//! and `HPTTL` are only in blocks, where the time is known, and so are `XINFO` and `XPENDING`, which tell the age of what they show,
 //! and `PFCOUNT`, which writes its estimate down.
 
 use bytes::Bytes;
 
 use super::check::{Request, Words};
 use super::clock::true_wall;
-use super::grammar::{Deadlines, Dialect, Grammar, SYNTAX};
+use super::grammar::{BEYOND, Deadlines, Dialect, Grammar, SYNTAX};
 use crate::base::{Millis, Nanos, Rng};
 use crate::command::{check, table};
 
@@ -47,14 +47,25 @@ impl Noise {
     pub fn new(rng: &mut Rng) -> Noise {
         let name = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
         let reads = |line: &str| {
-            let unlike_others =
-                ["TTL", "PTTL", "PFCOUNT", "XGROUP", "XINFO", "XPENDING", "EVAL_RO", "EVALSHA_RO", "FCALL_RO"];
+            let unlike_others = [
+                "TTL",
+                "PTTL",
+                "HTTL",
+                "HPTTL",
+                "PFCOUNT",
+                "XGROUP",
+                "XINFO",
+                "XPENDING",
+                "EVAL_RO",
+                "EVALSHA_RO",
+                "FCALL_RO",
+            ];
             table::lookup(name(line).as_bytes()).is_some_and(|spec| !spec.may_write())
                 && !unlike_others.contains(&&name(line)[..])
         };
         let is_timed = |line: &str| ["seconds", "millis", "TTL", "EXPIRETIME"].iter().any(|word| line.contains(word));
         let times = |line: &str| if is_timed(line) { TIMED_WEIGHT } else { 1 };
-        let lines = || SYNTAX.iter().flat_map(|line| std::iter::repeat_n(*line, times(line)));
+        let lines = || SYNTAX.iter().chain(BEYOND).flat_map(|line| std::iter::repeat_n(*line, times(line)));
         Noise {
             all: Grammar::new(
                 rng.fork(),

@@ -60,6 +60,10 @@ pub enum ElementKind {
     Pending = 9,
     /// The same, among those of its consumer.
     Owned = 10,
+    /// The deadline of a field of a hash. By checksum, like the fields themselves.
+    Deadline = 11,
+    /// A field of a hash among those with a deadline, by time. Ordered.
+    Due = 12,
 }
 
 /// What a group record is. The number is on disk.
@@ -84,6 +88,8 @@ pub enum GroupKind {
     Library = 8,
     /// The library of a function.
     Function = 9,
+    /// Hashes with deadlines of fields, in order of the earliest one.
+    FieldExpiry = 10,
 }
 
 /// A parsed head key.
@@ -307,25 +313,52 @@ pub fn counts(group: GroupId) -> Bytes {
 
 /// The entry of a key in the expiry index; `head` is its head record's key.
 pub fn expiry(group: GroupId, deadline: Millis, head: &[u8]) -> Bytes {
+    deadline_record(group, GroupKind::Expiry, deadline, head)
+}
+
+/// All entries of the expiry index with a deadline at or before `until`, earliest first.
+pub fn expiry_until(group: GroupId, until: Millis) -> Range {
+    deadlines_until(group, GroupKind::Expiry, until)
+}
+
+/// Reads a key of the expiry index: deadline and head record's key.
+pub fn parse_expiry(record: &[u8]) -> Result<(Millis, &[u8])> {
+    parse_deadline(record, GroupKind::Expiry)
+}
+
+/// The entry of a hash in the index of fields' deadlines: the earliest one, and its head record's key.
+pub fn field_expiry(group: GroupId, first: Millis, head: &[u8]) -> Bytes {
+    deadline_record(group, GroupKind::FieldExpiry, first, head)
+}
+
+/// All entries of the index of fields' deadlines at or before `until`, earliest first.
+pub fn field_expiry_until(group: GroupId, until: Millis) -> Range {
+    deadlines_until(group, GroupKind::FieldExpiry, until)
+}
+
+/// Reads a key of the index of fields' deadlines: the earliest one of a hash, and its head record's key.
+pub fn parse_field_expiry(record: &[u8]) -> Result<(Millis, &[u8])> {
+    parse_deadline(record, GroupKind::FieldExpiry)
+}
+
+fn deadline_record(group: GroupId, kind: GroupKind, deadline: Millis, head: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(19 + head.len());
-    put_group(&mut out, group, GroupKind::Expiry);
+    put_group(&mut out, group, kind);
     out.put_u64(deadline.0);
     out.put_slice(head);
     out.freeze()
 }
 
-/// All entries of the expiry index with a deadline at or before `until`, earliest first.
-pub fn expiry_until(group: GroupId, until: Millis) -> Range {
-    let (start, end) = group_kind(group, GroupKind::Expiry);
+fn deadlines_until(group: GroupId, kind: GroupKind, until: Millis) -> Range {
+    let (start, end) = group_kind(group, kind);
     match until.0.checked_add(1) {
-        Some(next) => (start, expiry(group, Millis(next), &[])),
+        Some(next) => (start, deadline_record(group, kind, Millis(next), &[])),
         None => (start, end),
     }
 }
 
-/// Reads a key of the expiry index: deadline and head record's key.
-pub fn parse_expiry(record: &[u8]) -> Result<(Millis, &[u8])> {
-    let (_, rest) = parse_group(record, GroupKind::Expiry)?;
+fn parse_deadline(record: &[u8], kind: GroupKind) -> Result<(Millis, &[u8])> {
+    let (_, rest) = parse_group(record, kind)?;
     match rest.split_first_chunk::<8>() {
         Some((deadline, head)) => Ok((Millis(u64::from_be_bytes(*deadline)), head)),
         None => Err(damaged(record)),
@@ -498,6 +531,8 @@ mod tests {
         for (kind, number) in kinds.into_iter().chain([ElementKind::Owned]).zip(6..) {
             assert_eq!(ordered(3, b"foo", kind, b"")[14], number);
         }
+        assert_eq!(element(3, b"foo", ElementKind::Deadline, b"bar")[14], 11);
+        assert_eq!(ordered(3, b"foo", ElementKind::Due, b"")[14], 12);
         let (start, end) = elements(3, b"foo");
         assert_eq!(&start[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo");
         assert_eq!(&end[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03fop");
@@ -511,6 +546,10 @@ mod tests {
         assert_eq!(
             &expiry(one, Millis(0x0102), b"head")[..],
             b"\xff\xff\0\0\0\0\0\0\0\x01\x03\0\0\0\0\0\0\x01\x02head"
+        );
+        assert_eq!(
+            &field_expiry(one, Millis(0x0102), b"head")[..],
+            b"\xff\xff\0\0\0\0\0\0\0\x01\x0a\0\0\0\0\0\0\x01\x02head"
         );
         assert_eq!(&session(one, SessionId(7))[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x04\0\0\0\0\0\0\0\x07");
         assert_eq!(
@@ -576,6 +615,12 @@ mod tests {
         assert_eq!(parse_fact(&fact(b"x")).unwrap(), b"x");
         assert!(parse_reply(&expiry_key).is_err());
         assert!(parse_expiry(b"\xff\xff").is_err());
+        let of_fields = field_expiry(group, Millis(77), &head(2, b"k"));
+        assert_eq!(parse_field_expiry(&of_fields).unwrap(), (Millis(77), &head(2, b"k")[..]));
+        assert!(parse_expiry(&of_fields).is_err() && parse_field_expiry(&expiry_key).is_err());
+        assert!(
+            field_expiry_until(group, Millis(76)).1 <= of_fields && of_fields < field_expiry_until(group, Millis(77)).1
+        );
     }
 
     #[test]

@@ -18,6 +18,31 @@ use crate::support::{Target, words};
 /// What Redis 7.2 has and 7.0 has not (release notes: #11713, #11758, #11483, #10536).
 const SINCE_7_2: &[&str] = &["waitaof", "client|setinfo", "client|no-touch", "cluster|myshardid"];
 
+/// What is beyond Redis 7.2: commands of 7.4, 8.0 and 8.4, and one of Valkey.
+const BEYOND_7_2: &[&str] = &[
+    "delex",
+    "delifeq",
+    "digest",
+    "hexpire",
+    "hexpireat",
+    "hexpiretime",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hpexpiretime",
+    "hpttl",
+    "hsetex",
+    "httl",
+    "msetex",
+];
+
+/// Whether the redis-server that is asked cannot know a command.
+fn is_newer(name: &str) -> bool {
+    SINCE_7_2.contains(&name) || BEYOND_7_2.contains(&name)
+}
+
 /// The facts of a command but its subcommands, and those.
 fn facts(reply: &Reply, found: &mut BTreeMap<String, Vec<String>>) {
     let Reply::Array(fields) = reply else { return };
@@ -77,7 +102,7 @@ fn command_info_is_that_of_redis() {
             // And ZRANK has a fourth word (#11235).
             Some(theirs) if name.ends_with("rank") && ours[0] == "Integer(-3)" => assert_eq!(ours[1..], theirs[1..]),
             Some(theirs) => panic!("{name}:\nRedis    {theirs:?}\nHoldfast {ours:?}"),
-            None => assert!(SINCE_7_2.contains(&name.as_str()), "Redis has no {name}"),
+            None => assert!(is_newer(name), "Redis has no {name}"),
         }
     }
 }
@@ -100,7 +125,7 @@ fn command_list_is_that_of_redis() {
     let mut redis = server.connect();
     let all = names(&ask(&words("COMMAND LIST")));
     let common = |names: BTreeSet<String>| -> BTreeSet<String> {
-        names.into_iter().filter(|name| all.contains(name) && !SINCE_7_2.contains(&name.as_str())).collect()
+        names.into_iter().filter(|name| all.contains(name) && !is_newer(name)).collect()
     };
     let categories = Categories::ALL.words().map(|category| format!("FILTERBY ACLCAT {category}"));
     let others =
@@ -178,12 +203,12 @@ fn command_docs_have_the_structure_of_redis() {
     let mut redis = server.connect();
     let mut wrong = Vec::new();
     for spec in table::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands)) {
-        if SINCE_7_2.contains(&spec.name) {
+        if is_newer(spec.name) {
             continue;
         }
         let question = words(&format!("COMMAND DOCS {}", spec.name));
         let told = |reply: Reply| reply.elements().get(1).map(structure).unwrap_or_default();
-        let (mut ours, theirs) = (told(ask(&question)), told(redis.call(&question)));
+        let (mut ours, mut theirs) = (told(ask(&question)), told(redis.call(&question)));
         if spec.name == "quit" {
             // Deprecated by 7.2 (#11439).
             assert_eq!(ours.remove("deprecated_since").as_deref(), Some("7.2.0"));
@@ -192,6 +217,12 @@ fn command_docs_have_the_structure_of_redis() {
         if let ("zrank" | "zrevrank", Some(arguments)) = (spec.name, ours.get_mut("arguments")) {
             // New in 7.2 (#11235).
             arguments.truncate(arguments.find(" {\"flags\"").expect("WITHSCORE is documented"));
+        }
+        if spec.name == "set" {
+            // IFEQ and its like are new in 8.4.
+            let arguments = ours.remove("arguments").unwrap_or_default();
+            assert!(arguments.contains("IFEQ") && arguments.contains("IFNE"), "{arguments}");
+            theirs.remove("arguments");
         }
         assert!(theirs.len() >= 2, "{}: {theirs:?}", spec.name);
         if ours != theirs {

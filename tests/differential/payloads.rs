@@ -48,6 +48,7 @@ fn in_one_order(mut object: Object) -> Object {
         Object::String(_) | Object::List(_) | Object::Stream(_) => {}
         Object::Set(members) => members.sort(),
         Object::Hash(pairs) => pairs.sort(),
+        Object::TimedHash(fields) => fields.sort(),
         Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
     }
     object

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use holdfast::base::{Millis, Rng};
-use holdfast::sim::grammar::{Deadlines, Dialect, Grammar, SYNTAX};
+use holdfast::sim::grammar::{BEYOND, Deadlines, Dialect, Grammar, SYNTAX};
 
 use crate::nodes::Nodes;
 use crate::resp::{Client, Reply};
@@ -18,7 +18,7 @@ const STREAMS: u64 = 300;
 fn stream(seed: u64) -> Vec<u8> {
     let mut rng = Rng::new(seed);
     let dialect = Dialect { databases: &["0", "1", "16", "x"], deadlines: Deadlines::Near };
-    let mut grammar = Grammar::new(rng.fork(), dialect, SYNTAX.iter().copied());
+    let mut grammar = Grammar::new(rng.fork(), dialect, SYNTAX.iter().chain(BEYOND).copied());
     let mut bytes = Vec::new();
     for _ in 0..rng.range(1, 8) {
         match rng.below(8) {

@@ -1,7 +1,7 @@
 //! Strings.
 
 use crate::command::spec::{KeySpec, Spec};
-use crate::command::{counter, string};
+use crate::command::{conditional, counter, string};
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("append", 3, "write denyoom fast", "string")
@@ -19,6 +19,24 @@ pub(super) const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one("RW access update", 1)])
         .doc("string", "1.0.0", "O(1)", "Subtracts a number from the integer at a key; a missing key counts as 0.")
         .arguments("key:key@0 decrement:integer"),
+    Spec::new("delex", -2, "write fast", "string")
+        .runs(conditional::delex)
+        .keys(&[KeySpec::one("RW delete variable_flags", 1)])
+        .doc("string", "8.4.0", "O(1)", "Deletes a key, on a condition about its string if there is one.")
+        .arguments(
+            "key:key@0 condition?<ifeq-value:string/IFEQ ifne-value:string/IFNE ifdeq-digest:string/IFDEQ \
+             ifdne-digest:string/IFDNE>",
+        ),
+    Spec::new("delifeq", 3, "write", "string")
+        .runs(conditional::delifeq)
+        .keys(&[KeySpec::one("RM access delete", 1)])
+        .doc("string", "9.0.0", "O(1)", "Deletes a key if its string is this one; a command of Valkey.")
+        .arguments("key:key@0 value:string"),
+    Spec::new("digest", 2, "readonly fast", "string")
+        .runs(conditional::digest)
+        .keys(&[KeySpec::one("RO access", 1)])
+        .doc("string", "8.4.0", "O(N)", "Returns the XXH3 digest of the string at a key, in hexadecimal digits.")
+        .arguments("key:key@0"),
     Spec::new("get", 2, "readonly fast", "string")
         .runs(string::get)
         .keys(&[KeySpec::one("RO access", 1)])
@@ -84,6 +102,21 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
         .doc("string", "1.0.1", "O(N)", "Sets several keys to strings, all at once.")
         .arguments("key_value*(key:key@0 value:string)"),
+    Spec::new("msetex", -4, "write denyoom", "string")
+        .runs(conditional::msetex)
+        .keys(&[KeySpec::counted("OW update", 1).every(2)])
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+        .doc(
+            "string",
+            "8.4.0",
+            "O(N)",
+            "Sets several keys to strings with one expiry, all at once, if none or all of them exist.",
+        )
+        .arguments(
+            "numkeys:integer data*(key:key@0 value:string) condition?<nx/NX xx/XX> \
+             expiration?<seconds:integer/EX milliseconds:integer/PX unix-time-seconds:unix-time/EXAT \
+             unix-time-milliseconds:unix-time/PXAT keepttl/KEEPTTL>",
+        ),
     Spec::new("msetnx", -3, "write denyoom", "string")
         .runs(string::msetnx)
         .keys(&[KeySpec::range("OW insert", 1, -1, 2)])
@@ -105,7 +138,8 @@ pub(super) const ROWS: &[Spec] = &[
             "Sets a key to a string, whatever it held; conditions and an expiry are optional.",
         )
         .arguments(
-            "key:key@0 value:string condition?~2.6.12<nx/NX xx/XX> get/GET?~6.2.0 \
+            "key:key@0 value:string condition?~2.6.12<nx/NX xx/XX ifeq-value:string/IFEQ~8.4.0 \
+             ifne-value:string/IFNE~8.4.0 ifdeq-digest:string/IFDEQ~8.4.0 ifdne-digest:string/IFDNE~8.4.0> get/GET?~6.2.0 \
              expiration?<seconds:integer/EX~2.6.12 milliseconds:integer/PX~2.6.12 \
              unix-time-seconds:unix-time/EXAT~6.2.0 unix-time-milliseconds:unix-time/PXAT~6.2.0 \
              keepttl/KEEPTTL~6.0.0>",
@@ -115,6 +149,7 @@ pub(super) const ROWS: &[Spec] = &[
             ("6.0.0", "Option KEEPTTL."),
             ("6.2.0", "Options GET, EXAT and PXAT."),
             ("7.0.0", "NX together with GET."),
+            ("8.4.0", "Options IFEQ, IFNE, IFDEQ and IFDNE."),
         ]),
     Spec::new("setex", 4, "write denyoom", "string")
         .runs(string::setex)

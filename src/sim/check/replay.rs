@@ -154,12 +154,13 @@ impl Shadow {
         self.engine.write(&batch).map_err(|error| Violation::new(PROMISE, vec![error.to_string()]))
     }
 
-    /// The reads of a probe saw the state between two blocks; when a key may have ended in between, nobody can say.
+    /// The reads of a probe saw the state between two blocks; when a key or a field may have ended in between, nobody can
+    /// say.
     fn check_probe(&mut self, db: u8, step: &[Operation], after: Millis, before: Millis) -> Result<(), Violation> {
         self.begin();
         let counts = self.counts.clone();
-        let due = self.keys(Millis(before.0.min(u64::MAX - 1)), |keys| keys.due_keys(usize::MAX).map(|due| due.len()));
-        let due_already = self.keys(after, |keys| keys.due_keys(usize::MAX).map(|due| due.len()));
+        let due = self.keys(Millis(before.0.min(u64::MAX - 1)), dead);
+        let due_already = self.keys(after, dead);
         let certain = matches!((due, due_already), (Ok(due), Ok(already)) if due == already);
         for operation in step.iter().filter(|_| certain) {
             if let (Request::Command(words), Outcome::Replies(replies)) = (&operation.request, &operation.outcome)
@@ -275,6 +276,11 @@ impl Shadow {
         self.counts = counts;
         living.map_err(|error| Violation::new(PROMISE, vec![error.to_string()]))
     }
+}
+
+/// How many keys and fields have ended and are still stored.
+fn dead(keys: &mut Keyspace<'_>) -> crate::data::Result<(usize, usize)> {
+    Ok((keys.due_keys(usize::MAX)?.len(), keys.dead_fields()?))
 }
 
 /// Whether `OBJECT` is asked for what a node remembers of lookups.
