@@ -226,9 +226,9 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
 }
 
 /// What a call does to a key, where that depends on its options: SET reads only with GET.
-fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
+pub(super) fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
     match spec.name {
-        "set" if call[3..].iter().any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
+        "set" if call.iter().skip(3).any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
         "set" => KeyFlags::of("OW update"),
         "bitfield" if bitfield::only_reads(call) => KeyFlags::of("RO access"),
         "bitfield" => KeyFlags::of("RW access update"),

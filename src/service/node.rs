@@ -8,11 +8,15 @@ use bytes::BytesMut;
 
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
+use crate::command::acl::{Answer, Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::script::Running;
 
 /// A reply that will come.
 pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What becomes of a change of users, or how asking for it ended.
+pub type PendingUsers = Pin<Box<dyn Future<Output = Result<Answer, Outcome>> + Send>>;
 
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,16 @@ pub trait Node: Send + Sync + 'static {
     /// Ends within the request deadline (2.5 s).
     fn submit(&self, group: GroupId, units: Vec<Unit>) -> Pending;
 
+    /// The users as they are applied here.
+    fn users(&self) -> Arc<Users>;
+
+    /// Their revision, for a look that costs nothing.
+    fn users_revision(&self) -> u64;
+
+    /// Has the meta group change users. Once it is done, [`Node::users`] shows it here; other nodes show it as soon as
+    /// they have applied it.
+    fn change_users(&self, change: Change) -> PendingUsers;
+
     /// Wall clock.
     fn now(&self) -> Millis;
 
@@ -61,6 +75,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// 64 uniform bits, for what is random here: the run's id, which group RANDOMKEY asks.
     fn random(&self) -> u64;
+
+    /// 64 bits that nobody can guess, whatever else the node told.
+    fn secret(&self) -> u64;
 
     /// Sections and fields that only the node knows (memory, keyspace, raft, storage, L1), for INFO and metrics.
     /// A field that INFO has already (`Memory`/`used_memory`, `Keyspace`/`db0`) is replaced by the fact, others are
