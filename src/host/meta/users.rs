@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn damaged_records_are_an_error() {
-        for (name, value) in [(REVISION, &b"\x02"[..]), (b"user/a", b"\x01\0\0\0\x01"), (b"user/a", b"")] {
+        for (name, value) in
+            [(REVISION, &b"\x02"[..]), (&b"user/a"[..], &b"\x01\0\0\0\x01"[..]), (&b"user/a"[..], &b""[..])]
+        {
             let (engine, mut overlay) = (MemoryEngine::new(), Overlay::default());
             overlay.begin(1);
             let mut state = OverlayView::new(&engine, &mut overlay);
