@@ -95,7 +95,6 @@ const RULES: &[&str] = &[
     "(%)",
     "(+nosuch)",
     "(+get",
-    "(",
     ")",
     "((+get))",
     "clearselectors",
@@ -168,6 +167,10 @@ fn rules_mean_what_they_mean_to_redis() {
         let mut story: Vec<Vec<&str>> = Vec::new();
         for _ in 0..rng.range(1, 5) {
             let rules: Vec<&str> = (0..rng.range(1, 4)).map(|_| *rng.pick(RULES)).collect();
+            if rules.iter().filter(|rule| **rule == "(+get").count() > 1 {
+                // 7.0 forgets a selector that another one opens in.
+                continue;
+            }
             story.push(rules.clone());
             let theirs = ask(&mut redis, &[&["ACL", "SETUSER", "u"], &rules[..]].concat());
             let ours = take(&mut user, &rules);
