@@ -172,7 +172,7 @@ fn rules_mean_what_they_mean_to_redis() {
                 continue;
             }
             story.push(rules.clone());
-            let theirs = ask(&mut redis, &[&["ACL", "SETUSER", "u"], &rules[..]].concat());
+            let theirs = ask(&mut redis, &[&["ACL", "SETUSER", "u"][..], &rules].concat());
             let ours = take(&mut user, &rules);
             assert_eq!(ours, theirs, "user {number}: {story:?}");
         }
@@ -202,7 +202,7 @@ fn rules_mean_what_they_mean_to_redis() {
                 let args = words(call);
                 let spec = check(&args).expect("a call");
                 let theirs =
-                    ask(&mut redis, &[&["ACL", "DRYRUN", "u"], &call.split(' ').collect::<Vec<_>>()[..]].concat());
+                    ask(&mut redis, &[&["ACL", "DRYRUN", "u"][..], &call.split(' ').collect::<Vec<_>>()[..]].concat());
                 let ours = match user.rights().check(spec, &args) {
                     Ok(()) => Reply::Simple("OK".into()),
                     Err(reason) => {

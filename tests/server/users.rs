@@ -57,12 +57,13 @@ fn users_are_those_of_the_cluster() {
     // One of the three leads, the others forward.
     for n in 0..3 {
         let mut alice = connect(&nodes, n);
-        for (call, reply) in [
-            (&["AUTH", "alice", "pw"][..], ok()),
+        let dialogue: [(&[&str], Reply); 4] = [
+            (&["AUTH", "alice", "pw"], ok()),
             (&["SET", "a", "1"], ok()),
             (&["SET", "x", "1"], error("NOPERM No permissions to access a key")),
             (&["EVAL", "return redis.call('SET', 'ab', '1')", "0"], ok()),
-        ] {
+        ];
+        for (call, reply) in dialogue {
             assert_eq!(alice.call(call).expect("a reply"), reply, "{call:?} at node {}", n + 1);
         }
         let script = "return redis.pcall('SET', 'x', '1').err";
