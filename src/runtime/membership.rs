@@ -122,10 +122,11 @@ impl Core {
             Ok(None) => {}
             Ok(Some(kept)) => {
                 let users = kept.users();
-                let revision = users.revision;
-                // Whoever sees the revision finds the users.
-                self.membership.users.send_replace(Arc::new(users));
-                self.membership.users_revision.store(revision, Ordering::Release);
+                // Together: whoever sees the revision finds the users, and whoever waited for them sees the revision.
+                self.membership.users.send_modify(|shown| {
+                    self.membership.users_revision.store(users.revision, Ordering::Release);
+                    *shown = Arc::new(users);
+                });
             }
             Err(why) => self.die(&format!("the users of the meta group: {why}")),
         }
