@@ -7,7 +7,7 @@ use super::batch::failure;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, wrong_words};
 use super::{Service, commands};
-use crate::base::limits::GENERATED_BITS_MAX;
+use crate::base::limits::{GENERATED_BITS_MAX, USER_BYTES_MAX};
 use crate::command::acl::{self, Answer, Change, DEFAULT, Refusal, Selector, User, hide_password};
 use crate::command::spec::Categories;
 use crate::command::{check, lookup};
@@ -16,6 +16,8 @@ use crate::resp::Value;
 const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL \
                        SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) \
                        in order to store users in the Redis configuration.";
+
+const TOO_LONG: &str = "ERR the rules of the user are too long";
 
 impl Service {
     /// `ACL subcommand ...`, but for what changes users.
@@ -84,6 +86,9 @@ impl Service {
 
     /// Has the cluster take rules upon a user. An error is the reply.
     pub(super) async fn change_user(&self, name: &Bytes, rules: &[Bytes]) -> Result<(), Value> {
+        if name.len() + rules.iter().map(Bytes::len).sum::<usize>() > USER_BYTES_MAX {
+            return Err(Value::error(TOO_LONG));
+        }
         let change = Change::Set {
             name: Bytes::copy_from_slice(name),
             otherwise: if *name == DEFAULT { self.own_default.words() } else { Vec::new() },
@@ -101,7 +106,7 @@ impl Service {
                 Value::error_with(&[head, rule, b"': ", mistake.text().as_bytes()])
             }
             Refusal::TooManyUsers => Value::error("ERR there are too many users"),
-            Refusal::TooLong => Value::error("ERR the rules of the user are too long"),
+            Refusal::TooLong => Value::error(TOO_LONG),
             Refusal::Unknown => Value::error("ERR the leader runs another version, which cannot change users"),
         })
     }

@@ -12,8 +12,8 @@ use crate::resp::Value;
 const SAME_MILLIS: u64 = 60_000;
 /// Among so many of the newest entries it is looked for.
 const LOOKED_AT: usize = 10;
-/// A longer object is cut: an entry is a line for people.
-const OBJECT_BYTES_MAX: usize = 1024;
+/// A longer word of a client is cut: an entry is a line for people, and whoever is denied something may say anything.
+const WORD_BYTES_MAX: usize = 1024;
 
 /// What was denied, as the log names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,10 @@ struct State {
 impl AclLog {
     /// Notes a denial; at most `length_max` entries are kept.
     pub fn record(&self, mut denial: Denial, client: String, now: Millis, length_max: usize) {
-        denial.object = Bytes::copy_from_slice(&denial.object[..denial.object.len().min(OBJECT_BYTES_MAX)]);
+        for word in [&mut denial.object, &mut denial.user] {
+            // A copy: a slice would keep all that was read with it.
+            *word = Bytes::copy_from_slice(&word[..word.len().min(WORD_BYTES_MAX)]);
+        }
         let mut state = self.state.lock();
         let is_same = |entry: &Entry| entry.denial == denial && now.0.abs_diff(entry.updated.0) <= SAME_MILLIS;
         let same = state.entries.iter().take(LOOKED_AT).position(is_same);
@@ -135,10 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_cut() {
+    fn words_of_clients_are_cut() {
         let log = AclLog::default();
-        let long = Denial { object: vec![b'x'; 1 << 20].into(), ..denial("") };
-        log.record(long, String::new(), Millis(0), 3);
-        assert_eq!(shown(&log)[0].0.len(), OBJECT_BYTES_MAX);
+        let long = Bytes::from(vec![b'x'; 1 << 20]);
+        log.record(Denial { object: long.clone(), user: long, ..denial("") }, String::new(), Millis(0), 3);
+        let state = log.state.lock();
+        let denial = &state.entries[0].denial;
+        assert_eq!((denial.object.len(), denial.user.len()), (WORD_BYTES_MAX, WORD_BYTES_MAX));
     }
 }

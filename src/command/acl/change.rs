@@ -21,13 +21,9 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BufMut, Bytes};
 
 use super::{DEFAULT, Mistake, User};
+use crate::base::limits::{USER_BYTES_MAX, USERS_MAX};
 
 const VERSION: u8 = 1;
-
-/// Users of a cluster.
-pub const USERS_MAX: usize = 10_000;
-/// Bytes of a user's name and words, and of the rules of one change.
-pub const USER_BYTES_MAX: usize = 64 << 10;
 
 /// What somebody wants the users to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
