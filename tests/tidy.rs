@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cluster", &["base"]),
     ("group", &["base", "store", "cluster"]),
     ("machine", &["base", "resp", "store", "data", "command", "group"]),
-    ("host", &["base", "store", "cluster", "group", "machine"]),
+    // What rules make of a user is decided where facts are.
+    ("host", &["base", "store", "command", "cluster", "group", "machine"]),
     ("service", &["base", "resp", "command", "cluster", "machine"]),
     ("front", &["base", "resp", "service", "cluster"]),
     (

@@ -52,6 +52,13 @@ pub const UNCOMMITTED_BYTES_MAX: u64 = 512 << 20;
 /// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
 pub const WATCHED_KEYS_MAX: usize = 100_000;
 
+/// Users of a cluster.
+pub const USERS_MAX: usize = 10_000;
+/// Bytes of a user's name and rules, and of the rules of one change.
+pub const USER_BYTES_MAX: usize = 64 << 10;
+/// Bits of a password that ACL GENPASS makes, Redis's own bound.
+pub const GENERATED_BITS_MAX: i64 = 4096;
+
 const _: () = assert!(SMALL_ENTRIES_IN_FLIGHT_MAX <= ENTRIES_IN_FLIGHT_MAX);
 const _: () = assert!(ENTRY_BYTES_WORTHWHILE < ENTRY_BYTES_TARGET);
 const _: () = assert!(ENTRY_BYTES_TARGET < BULK_BYTES_MAX);

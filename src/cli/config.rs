@@ -34,7 +34,7 @@ pub fn run(flags: Flags) -> Result<ExitCode, String> {
         let value = match row.kind {
             Kind::Integer(..) | Kind::Ratio(..) => value.clone(),
             // A password is in effect without being shown: this output ends up in tickets.
-            _ if *path == "clients.password" && !value.is_empty() => "\"(set)\"".to_owned(),
+            _ if matches!(*path, "clients.password" | "clients.users") && !value.is_empty() => "\"(set)\"".to_owned(),
             _ => format!("{value:?}"),
         };
         let origin = match origin {

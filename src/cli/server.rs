@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 
 use crate::base::NodeId;
+use crate::command::acl::{self, User};
 use crate::runtime;
 use crate::settings::{self, CachePolicy, LogFormat, ReadMode, Settings, Sources};
 
@@ -98,6 +100,7 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     config.advertise_http = Some(settings.advertise_http.clone()).filter(|address| !address.is_empty());
     config.clients_max = settings.clients_max;
     config.password = Some(settings.password.clone()).filter(|password| !password.is_empty());
+    config.users = first_users(&settings.users)?;
     config.idle_timeout = settings.idle_timeout;
     config.query_buffer_bytes = settings.query_buffer_bytes;
     config.output_buffer_bytes = settings.output_buffer_bytes;
@@ -134,6 +137,33 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     Ok(config)
 }
 
+/// The users of `clients.users`, passwords hidden. Each line is a name and rules, behind the word `user` if it is copied
+/// from an ACL LIST.
+fn first_users(text: &str) -> runtime::Result<Vec<(Bytes, Vec<Bytes>)>> {
+    let mut users: Vec<(Bytes, Vec<Bytes>)> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<Bytes> = line.split_whitespace().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        let (name, rules) = match words.as_slice() {
+            [] => continue,
+            [user, name, rules @ ..] if &user[..] == b"user" => (name, rules),
+            [name, rules @ ..] => (name, rules),
+        };
+        // Neither rules nor the line are told: they hold passwords.
+        let wrong =
+            |why: &str| runtime::Error::Config(format!("clients.users: user {}: {why}", String::from_utf8_lossy(name)));
+        let rules = acl::merge_selectors(rules).map_err(|_| wrong("a selector is not closed"))?;
+        let hidden: Vec<Bytes> = rules.iter().map(acl::hide_password).collect();
+        User::new(name.clone())
+            .apply(&hidden)
+            .map_err(|(at, mistake)| wrong(&format!("rule {}: {}", at + 1, mistake.text())))?;
+        if users.iter().any(|(known, _)| known == name) {
+            return Err(wrong("named twice"));
+        }
+        users.push((name.clone(), hidden));
+    }
+    Ok(users)
+}
+
 fn resolve(setting: &str, text: &str) -> runtime::Result<SocketAddr> {
     let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     first.ok_or_else(|| runtime::Error::Config(format!("{setting}: no address is known for \"{text}\"")))
@@ -160,6 +190,24 @@ mod tests {
     fn config(environment: Vec<(String, String)>) -> String {
         let settings = settings::load(&Sources { environment, ..Sources::default() }).expect("valid settings").settings;
         format!("{:?}", node_config(&settings).expect("a configuration"))
+    }
+
+    #[test]
+    fn first_users_are_checked_and_mistakes_do_not_tell_passwords() {
+        let users = first_users("\n user alice on >secret (+get ~x) \nbob\n").expect("two users");
+        assert_eq!(
+            users.iter().map(|(name, rules)| (&name[..], rules.len())).collect::<Vec<_>>(),
+            [(&b"alice"[..], 3), (&b"bob"[..], 0)]
+        );
+        assert!(users[0].1[1].starts_with(b"#2bb80d53"));
+        for (wrong, why) in [
+            ("alice >secret +nosuch", "rule 2"),
+            ("alice >secret (+get", "not closed"),
+            ("alice >secret\nalice on", "twice"),
+        ] {
+            let told = first_users(wrong).expect_err(wrong).to_string();
+            assert!(told.contains("alice") && told.contains(why) && !told.contains("secret"), "{told}");
+        }
     }
 
     #[test]

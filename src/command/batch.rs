@@ -3,8 +3,11 @@
 //! Replies are bytes in the protocol of the connection, encoded once on the leader; a front that forwarded a
 //! unit copies them. The same encoding is used between nodes and for stored replies.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::acl::Rights;
 use crate::base::{SessionId, Term};
 use crate::resp::Protocol;
 
@@ -19,12 +22,15 @@ pub struct Call {
     pub touches: bool,
     /// Name and arguments; never empty.
     pub args: Vec<Bytes>,
+    /// What a script's own commands are held against; `None` if they may be anything. Whoever makes the call has held
+    /// the call itself against it already.
+    pub rights: Option<Arc<Rights>>,
 }
 
 impl Call {
     /// A call of a connection that asked for nothing special.
     pub fn new(db: u8, protocol: Protocol, args: Vec<Bytes>) -> Call {
-        Call { db, protocol, touches: true, args }
+        Call { db, protocol, touches: true, args, rights: None }
     }
 }
 

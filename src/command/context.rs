@@ -1,7 +1,10 @@
 //! What a handler works with: the keyspace, the database its connection selected, the protocol of its reply.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::acl::Rights;
 use super::error::{Failure, Result};
 use super::script::Scripts;
 use crate::base::Millis;
@@ -18,6 +21,8 @@ pub struct Context<'a, 'k> {
     pub protocol: Protocol,
     /// Whether lookups move the access clocks of keys.
     pub touches: bool,
+    /// What a script's own commands are held against; `None` if they may be anything.
+    pub rights: Option<&'a Arc<Rights>>,
     /// What runs scripts: a machine has it, nobody else.
     pub scripts: Option<&'a mut Scripts>,
 }

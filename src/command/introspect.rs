@@ -226,16 +226,11 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
 }
 
 /// What a call does to a key, where that depends on its options: SET reads only with GET, DELEX with a condition.
-fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
+pub(super) fn precise(spec: &Spec, flags: KeyFlags, call: &[Bytes]) -> KeyFlags {
+    let has = |option: &str| call.iter().skip(3).any(|word| is(word, option));
     match spec.name {
-        "set" if call[3..].iter().any(|word| is(word, "get")) => KeyFlags::of("RW access update"),
-        "set"
-            if call[3..]
-                .iter()
-                .any(|word| ["ifeq", "ifne", "ifdeq", "ifdne"].iter().any(|option| is(word, option))) =>
-        {
-            KeyFlags::of("RW update")
-        }
+        "set" if has("get") => KeyFlags::of("RW access update"),
+        "set" if ["ifeq", "ifne", "ifdeq", "ifdne"].into_iter().any(has) => KeyFlags::of("RW update"),
         "set" => KeyFlags::of("OW update"),
         "delex" if call.len() == 2 => KeyFlags::of("RM delete"),
         "delex" => KeyFlags::of("RW delete"),

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a call that `check` refuses never reaches a handler, so handlers may rely on their arity.
 
+pub mod acl;
 pub mod args;
 pub mod batch;
 mod bitfield;
@@ -103,7 +104,8 @@ pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call
     keys.manner = spec.manner();
     // TOUCH means what it says, whoever sends it.
     keys.manner.touches &= call.touches || spec.name == "touch";
-    let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: call.touches, scripts };
+    let rights = call.rights.as_ref();
+    let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: call.touches, rights, scripts };
     run(&mut context, &call.args).or_else(Failure::into_reply)
 }
 

@@ -310,6 +310,11 @@ impl Spec {
         self.is_write() || (self.own_categories.has(SCRIPTS) && !self.flags.has(READS))
     }
 
+    /// Whether it runs commands that its words do not show.
+    pub fn runs_scripts(&self) -> bool {
+        matches!(self.name, "eval" | "eval_ro" | "evalsha" | "evalsha_ro" | "fcall" | "fcall_ro")
+    }
+
     /// The last part of the name: what a client writes as the second word of a subcommand.
     pub fn word(&self) -> &'static str {
         self.name.split_once('|').map_or(self.name, |(_, word)| word)

@@ -10,7 +10,8 @@
 //!           4 | remembered u8 | call     one command that may wait
 //!           5 | session | below | count | number...   which of a session's still wait
 //!           6 | session | count | number...           whose time is over
-//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing) | count, at least 1 | bytes...
+//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing; + 64: with rights) | count, at least 1 | bytes...
+//!           with rights also: bytes (whose) | count | bytes... (the rules of a script's own commands)
 //! watch     db u8 | bytes | term | sequence
 //!
 //! replies   version u8 = 1 | count | reply...
@@ -27,8 +28,11 @@
 //! Numbers without a width are LEB128. Invariant: what is decoded was all there: a count only says when to stop and
 //! reserves no memory, and no byte may be left over.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::acl::Rights;
 use super::batch::{Call, Unit, UnitReply, Watch};
 use crate::base::{SessionId, Term, limits};
 use crate::resp::Protocol;
@@ -54,6 +58,8 @@ const NOTED: u8 = 6;
 
 /// Bit of a call's protocol: the call leaves the access clocks of keys alone.
 const UNTOUCHING: u8 = 0x80;
+/// Bit of a call's protocol: the rights of a script's own commands follow.
+const RESTRICTED: u8 = 0x40;
 
 /// Bytes that are no units or no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -193,7 +199,10 @@ pub fn decode_replies(data: &Bytes) -> Result<Vec<UnitReply>> {
 
 /// About the bytes a unit takes in a queue or a frame, its bookkeeping included.
 pub fn weight(unit: &Unit) -> usize {
-    let call = |call: &Call| 8 + call.args.iter().map(|arg| arg.len() + 8).sum::<usize>();
+    let rights = |rights: &Arc<Rights>| rights.words().iter().map(|word| word.len() + 8).sum::<usize>();
+    let call = |call: &Call| {
+        8 + call.args.iter().map(|arg| arg.len() + 8).sum::<usize>() + call.rights.as_ref().map_or(0, rights)
+    };
     match unit {
         Unit::Call(one) => call(one),
         Unit::Atomic { watches, calls } => {
@@ -246,8 +255,14 @@ fn put_call(out: &mut BytesMut, call: &Call) {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
     };
-    out.put_u8(if call.touches { protocol } else { protocol | UNTOUCHING });
+    let touches = if call.touches { 0 } else { UNTOUCHING };
+    let restricted = if call.rights.is_some() { RESTRICTED } else { 0 };
+    out.put_u8(protocol | touches | restricted);
     put_all_bytes(out, &call.args);
+    if let Some(rights) = &call.rights {
+        put_bytes(out, &rights.user);
+        put_all_bytes(out, &rights.words());
+    }
 }
 
 struct Reader {
@@ -319,17 +334,25 @@ impl Reader {
     fn call(&mut self) -> Result<Call> {
         let db = self.db()?;
         let byte = self.byte()?;
-        let protocol = match byte & !UNTOUCHING {
+        let protocol = match byte & !(UNTOUCHING | RESTRICTED) {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
             _ => return Err(Malformed("an unknown protocol")),
         };
         let args = self.many(Reader::bytes)?;
         if args.is_empty() {
-            Err(Malformed("a call without a name"))
-        } else {
-            Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args })
+            return Err(Malformed("a call without a name"));
         }
+        let rights = if byte & RESTRICTED == 0 { None } else { Some(Arc::new(self.rights()?)) };
+        Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args, rights })
+    }
+
+    /// Copies, as they outlive the frame in which they came.
+    fn rights(&mut self) -> Result<Rights> {
+        let copy = |bytes: Bytes| Bytes::copy_from_slice(&bytes);
+        let user = copy(self.bytes()?);
+        let words = self.many(|from| from.bytes().map(copy))?;
+        Rights::from_words(user, &words).ok_or(Malformed("rights that are none"))
     }
 
     fn watch(&mut self) -> Result<Watch> {
@@ -371,6 +394,11 @@ mod tests {
         ]
     }
 
+    fn rights(words: &[&'static str]) -> Rights {
+        let words: Vec<Bytes> = words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
+        Rights::from_words("alice".into(), &words).expect("rules")
+    }
+
     #[test]
     fn the_bytes_are_golden() {
         let golden: &[u8] =
@@ -380,6 +408,9 @@ mod tests {
         assert_eq!(decode_units(&Bytes::from_static(golden)), Ok(units()));
         let untouching = Unit::Call(Call { touches: false, ..call(&["GET", "k"]) });
         assert_eq!(&encode_units(&[untouching])[..], b"\x01\x01\x00\x03\x83\x02\x03GET\x01k");
+        let restricted = Unit::Call(Call { rights: Some(Arc::new(rights(&["~k"]))), ..call(&["EVAL"]) });
+        let golden: &[u8] = b"\x01\x01\x00\x03\x43\x01\x04EVAL\x05alice\x03\x02~k\x0dresetchannels\x05-@all";
+        assert_eq!(&encode_units(&[restricted])[..], golden);
         let golden: &[u8] =
             b"\x01\x07\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d\x05\x01\x030-1\x06";
         assert_eq!(&encode_replies(&replies())[..], golden);
@@ -438,6 +469,9 @@ mod tests {
             protocol: *rng.pick(&[Protocol::Resp2, Protocol::Resp3]),
             touches: rng.chance(1, 2),
             args: (0..rng.range(1, 4)).map(|_| bytes(rng)).collect(),
+            rights: rng
+                .chance(1, 4)
+                .then(|| Arc::new(rights(&["~a*", "%R~b", "-@all", "+get", "(", "&x", "+@all", ")"]))),
         };
         let numbers = |rng: &mut Rng| (0..rng.below(4)).map(|_| rng.next()).collect();
         match rng.below(7) {

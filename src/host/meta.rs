@@ -1,5 +1,5 @@
-//! What the meta group knows: the cluster's id, its nodes, its groups. And how a cluster begins: every node computes
-//! the same facts from the same `--initial-cluster` list, without a word between them.
+//! What the meta group knows: the cluster's id, its nodes, its groups, its [`users`]. And how a cluster begins: every node
+//! computes the same facts from the same `--initial-cluster` list, without a word between them.
 //!
 //! Facts are records of the meta group's state ([`keys::fact`]), changed by ordinary mutations in ordinary entries: the
 //! machine that applies them needs no knowledge of them. Values start with a version byte; numbers are big-endian.
@@ -9,6 +9,7 @@
 
 mod change;
 mod registrar;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::{NodeId, limits};
 use crate::data::Thresholds;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub clients_max: usize,
     /// `requirepass`: what AUTH must say; `None` for none.
     pub password: Option<String>,
+    /// The first users of a cluster that never had any: names and rules.
+    pub users: Vec<(Bytes, Vec<Bytes>)>,
     /// How long a client may say nothing; zero for ever.
     pub idle_timeout: Duration,
     /// Bytes of one client's request that may wait to become complete.
@@ -151,6 +155,7 @@ impl Config {
             advertise_http: None,
             clients_max: limits::CLIENTS_MAX,
             password: None,
+            users: Vec::new(),
             idle_timeout: Duration::ZERO,
             query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
             output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,

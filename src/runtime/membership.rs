@@ -6,20 +6,27 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::core::Core;
 use super::{Config, clock};
 use crate::base::{GroupId, NodeId};
+use crate::command::acl::{self, Users};
 use crate::command::batch::{Unit, UnitReply};
+use crate::host::meta::users::{self, KeptUsers};
 use crate::host::meta::{Change, Decision, Facts, Node, Registrar};
+use crate::service::Service;
 use crate::service::node::Outcome;
 
 /// How often a node looks whether the facts still say what they should, though nothing told it to.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the asker for a change of users waits until this node has applied what was decided.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The facts as this node knows them.
 pub struct Membership {
@@ -27,6 +34,10 @@ pub struct Membership {
     beginning: Arc<Facts>,
     applied: RwLock<Option<Arc<Facts>>>,
     changed: Notify,
+    /// Those that are applied, for whoever looks at them and for whoever waits for a change.
+    users: watch::Sender<Arc<Users>>,
+    /// Their revision, for whoever only asks whether there are others.
+    users_revision: AtomicU64,
 }
 
 /// Where a node listens, with the ports that the system chose.
@@ -41,8 +52,9 @@ pub struct Listeners {
 }
 
 impl Membership {
-    /// `own` is how this node is reached, `beginning` what the meta group begins with, `applied` what its state holds.
-    pub fn new(own: Node, mut beginning: Facts, applied: Option<Facts>) -> Membership {
+    /// `own` is how this node is reached, `beginning` what the meta group begins with, `applied` and `users` what its state
+    /// holds.
+    pub fn new(own: Node, mut beginning: Facts, applied: Option<Facts>, users: Users) -> Membership {
         // Whoever proposes the beginning need not register as well.
         beginning.nodes.iter_mut().filter(|node| node.id == own.id).for_each(|node| *node = own.clone());
         Membership {
@@ -50,7 +62,24 @@ impl Membership {
             beginning: Arc::new(beginning),
             applied: RwLock::new(applied.map(Arc::new)),
             changed: Notify::new(),
+            users_revision: AtomicU64::new(users.revision),
+            users: watch::Sender::new(Arc::new(users)),
         }
+    }
+
+    /// The users that are applied.
+    pub fn users(&self) -> Arc<Users> {
+        self.users.borrow().clone()
+    }
+
+    /// Their revision.
+    pub fn users_revision(&self) -> u64 {
+        self.users_revision.load(Ordering::Acquire)
+    }
+
+    /// Hears of every change of users.
+    pub fn watch_users(&self) -> watch::Receiver<Arc<Users>> {
+        self.users.subscribe()
     }
 
     /// The facts: those that are applied, or what they will begin with.
@@ -66,6 +95,7 @@ impl Membership {
 impl Core {
     /// The meta group applied something: called on its machine's thread, after the engine shows it.
     pub fn meta_applied(&self) {
+        self.users_applied();
         let facts = match Facts::read(self.engine.as_ref()) {
             Ok(facts) => facts,
             Err(why) => self.die(&format!("the facts of the meta group: {why}")),
@@ -80,6 +110,26 @@ impl Core {
         *self.membership.applied.write() = Some(Arc::new(facts));
         self.know_members();
         self.membership.changed.notify_one();
+    }
+
+    fn users_applied(&self) {
+        let state = self.engine.as_ref();
+        let read = || {
+            let changed = users::revision(state)? != self.membership.users_revision();
+            changed.then(|| KeptUsers::read(state)).transpose()
+        };
+        match read() {
+            Ok(None) => {}
+            Ok(Some(kept)) => {
+                let users = kept.users();
+                // Together: whoever sees the revision finds the users, and whoever waited for them sees the revision.
+                self.membership.users.send_modify(|shown| {
+                    self.membership.users_revision.store(users.revision, Ordering::Release);
+                    *shown = Arc::new(users);
+                });
+            }
+            Err(why) => self.die(&format!("the users of the meta group: {why}")),
+        }
     }
 
     /// Takes the facts as they are now into what is made of them: where peers are dialled, the map.
@@ -111,9 +161,54 @@ pub async fn keep_registered(core: Arc<Core>) {
 async fn ask(core: &Arc<Core>, change: &Change) {
     let outcome = core.forwarding.submit(core, GroupId::META, vec![Unit::Change(change.encode())], None).await;
     match decision(outcome.unwrap_or(Outcome::Unknown)) {
-        Ok(Decision::Accepted) => tracing::debug!(?change, "the meta group knows"),
+        Ok(Decision::Accepted | Decision::Users(_)) => tracing::debug!(?change, "the meta group knows"),
         Ok(Decision::Refused(why)) => tracing::warn!(why, ?change, "the meta group refused a change of this node"),
         Err(outcome) => tracing::debug!(?outcome, "a change of the meta group is asked for again"),
+    }
+}
+
+/// Takes a change of users the same road, and waits until this node shows it.
+pub async fn change_users(core: Arc<Core>, change: acl::Change) -> Result<acl::Answer, Outcome> {
+    if !core.replayed() {
+        return Err(Outcome::Loading);
+    }
+    let change = Unit::Change(Change::Users(change).encode());
+    let outcome = core.forwarding.submit(&core, GroupId::META, vec![change], None).await;
+    let answer = match decision(outcome.unwrap_or(Outcome::Unknown))? {
+        Decision::Users(answer) => answer,
+        Decision::Accepted | Decision::Refused(_) => acl::Answer::Refused(acl::Refusal::Unknown),
+    };
+    if let acl::Answer::Done { revision, .. } = answer {
+        let mut users = core.membership.watch_users();
+        // If it takes longer, the change is made all the same, and this node is behind in everything.
+        let _ = tokio::time::timeout(SHOWN_WITHIN, users.wait_for(|users| users.revision >= revision)).await;
+    }
+    Ok(answer)
+}
+
+/// Has a cluster that never had users begin with those of the settings. The leader of the meta group does it.
+pub async fn bring_users(core: Arc<Core>) {
+    let users = &core.config.users;
+    while !users.is_empty() && core.membership.users_revision() == 0 {
+        if core.leads(GroupId::META) && core.membership.applied().is_some() {
+            match change_users(core.clone(), acl::Change::Begin(users.clone())).await {
+                Ok(acl::Answer::Done { .. }) => return,
+                Ok(acl::Answer::Refused(why)) => {
+                    tracing::error!(?why, "the users of the settings are refused");
+                    return;
+                }
+                Err(outcome) => tracing::debug!(?outcome, "the users of the settings are brought again"),
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Tells the service of every change of users, for as long as the runtime lives.
+pub async fn follow_users(core: Arc<Core>, service: Arc<Service>) {
+    let mut users = core.membership.watch_users();
+    while users.changed().await.is_ok() {
+        service.users_changed();
     }
 }
 

@@ -7,18 +7,19 @@ use bytes::BytesMut;
 use parking_lot::{Mutex, RwLock};
 use tracing::Span;
 
-use super::clock;
 use super::core::{Core, Group};
 use super::telemetry::SPANS;
+use super::{clock, membership};
 use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
 use crate::cluster::Map;
 use crate::command;
+use crate::command::acl::{Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::script::Running;
 use crate::data::{Moment, Thresholds};
 
 use crate::machine::{Facts, InMemory, Local, read_local};
-use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending};
+use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers};
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -206,6 +207,23 @@ impl Node for RuntimeNode {
         // The sender goes away only with the process, when nobody can say any more what became of it.
         let outcome = Box::pin(async move { answer.await.unwrap_or(Outcome::Unknown) });
         Blocking { outcome, hurry: Box::new(hurry) }
+    }
+
+    fn users(&self) -> Arc<Users> {
+        self.core.membership.users()
+    }
+
+    fn users_revision(&self) -> u64 {
+        self.core.membership.users_revision()
+    }
+
+    fn change_users(&self, change: Change) -> PendingUsers {
+        Box::pin(membership::change_users(self.core.clone(), change))
+    }
+
+    fn secret(&self) -> u64 {
+        // The system's generator fails for no reason that a running process could meet.
+        clock::entropy().unwrap_or_else(|why| self.core.die(&format!("no random bits: {why}")))
     }
 
     fn now(&self) -> Millis {

@@ -28,6 +28,7 @@ use super::telemetry::Sampler;
 use super::views::Cell;
 use super::{Error, Result, clock, facts, log_writer, process, telemetry, threads, worker};
 use crate::base::{GroupId, LogIndex, Rng, SessionId, limits};
+use crate::command::acl::DEFAULT;
 use crate::host::{self, GroupStart, Host, meta};
 use crate::machine::{self, Machine, State};
 use crate::service::Service;
@@ -94,7 +95,8 @@ pub(super) fn start_on(
     let listeners = Listeners { resp: resp_address, http: http_address, peer: peer_address };
     let own = membership::advertised(&config, &directory.facts.members, listeners);
     let own_peer = own.peer.clone();
-    let membership = Membership::new(own, beginning, applied);
+    let users = meta::users::KeptUsers::read(stores.engine.as_ref()).map_err(|why| Error::Storage(why.to_string()))?;
+    let membership = Membership::new(own, beginning, applied, users.users());
     let cluster = membership.facts();
     let identity = Identity { cluster: cluster.cluster, node: config.node };
     tracing::info!(
@@ -186,6 +188,8 @@ pub(super) fn start_on(
 
     let node: Arc<dyn Node> = Arc::new(RuntimeNode::new(core.clone(), rng.fork()));
     let service = Service::new(node, service_options(&core.config, resp_address));
+    threads::spawn_task("first users", membership::bring_users(core.clone()));
+    threads::spawn_task("users", membership::follow_users(core.clone(), service.clone()));
     let text = {
         let core = core.clone();
         Arc::new(move || (METRICS_TYPE, facts::metrics(&core)))
@@ -344,6 +348,7 @@ fn service_options(config: &Config, resp: SocketAddr) -> service::Options {
     service::Options {
         clients_max: config.clients_max,
         password: config.password.clone(),
+        default_rules: config.users.iter().find(|(name, _)| *name == DEFAULT).map(|(_, rules)| rules.clone()),
         idle_timeout: config.idle_timeout,
         query_buffer_bytes: config.query_buffer_bytes,
         output_buffer_bytes: config.output_buffer_bytes,

@@ -21,6 +21,7 @@ use super::route::Routes;
 use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
+use super::users::denied_option;
 use crate::base::{GroupId, Nanos};
 use crate::command::batch::{Unit, UnitReply, Watch};
 use crate::command::{self, Flags, Handler, Spec, block};
@@ -156,6 +157,7 @@ impl Service {
         plan.now = self.node.monotonic();
         session.client.seen.store(plan.now.0, Relaxed);
         self.stats.take_rates(plan.now);
+        self.refresh_rights(session);
         while !session.closing && out.len() < REPLY_BYTES_TARGET {
             let Some(args) = requests.pop_front() else { break };
             let replies = session.replies;
@@ -202,9 +204,21 @@ impl Service {
             }
         };
         session.last_command = spec.name;
-        if !session.authenticated && self.config.has_password() && !spec.flags.has(BEFORE_AUTH) {
+        if !spec.flags.has(BEFORE_AUTH) && self.must_log_in(session) {
             self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
             return None;
+        }
+        if session.rights.is_some() {
+            if let Some(refusal) = self.denial(session, spec, &args) {
+                self.refuse(session, Some(spec), refusal, plan, out);
+                return None;
+            }
+            let rights = session.rights.as_ref().filter(|_| session.transaction.is_none());
+            if let Some(error) = rights.and_then(|rights| denied_option(rights, spec, &args)) {
+                self.write(session, &error, plan, out);
+                self.count(session, spec, plan, true);
+                return None;
+            }
         }
         if session.transaction.is_some() && !is_immediate(spec) {
             match self.queue(session, routes, spec, args) {
@@ -249,7 +263,10 @@ impl Service {
         plan: &mut Plan,
         out: &mut BytesMut,
     ) {
-        let call = session.call(args);
+        let mut call = session.call(args);
+        if session.rights.is_some() && spec.runs_scripts() {
+            call.rights.clone_from(&session.rights);
+        }
         if spec.flags.has(READS) && !plan.has_run(group) {
             let quiet = is_quiet(session);
             let answered = plan.write(out, |sink| {
@@ -327,7 +344,7 @@ impl Service {
                 if !plan.pieces.is_empty() && matches!(spec.name, "info" | "wait" | "hello" | "reset") {
                     self.flush(session, plan, out).await;
                 }
-                self.answer(session, spec, &args)
+                self.answer_word(session, spec, &args).await
             }
         };
         let failed = value.is_error();
@@ -367,7 +384,7 @@ impl Service {
                     // Counted when it was written.
                     continue;
                 }
-                What::Block(items) => match self.write_block(session, items, Vec::new(), piece.quiet, out) {
+                What::Block(items) => match self.write_block(session, items, Vec::new(), piece.quiet, out).await {
                     Ok(()) => piece.quiet = false,
                     Err(value) => value.encode(session.protocol, out),
                 },
@@ -388,7 +405,7 @@ impl Service {
                 },
                 What::Exec { run, items } => match next(&mut answers, run) {
                     Ok(UnitReply::Atomic(Some(replies))) => {
-                        match self.write_block(session, items, replies, piece.quiet, out) {
+                        match self.write_block(session, items, replies, piece.quiet, out).await {
                             Ok(()) => piece.quiet = false,
                             Err(value) => value.encode(session.protocol, out),
                         }

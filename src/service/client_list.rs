@@ -15,6 +15,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::base::{Millis, Nanos};
+use crate::command::acl::DEFAULT;
 
 /// What others may know of one connection.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub(super) struct Labels {
     pub name: Bytes,
     pub library: Bytes,
     pub library_version: Bytes,
+    /// As whom it logged in.
+    pub user: Bytes,
     pub last_command: &'static str,
 }
 
@@ -81,6 +84,7 @@ pub(super) struct Filter {
     pub local: Option<Bytes>,
     /// Whether the type is one that our clients can have.
     pub other_type: bool,
+    pub user: Option<Bytes>,
     /// Seconds since it came.
     pub age_min: Option<u64>,
 }
@@ -115,7 +119,7 @@ impl Clients {
             tracking: AtomicBool::new(false),
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
-            labels: Mutex::new(Labels::default()),
+            labels: Mutex::new(Labels { user: DEFAULT, ..Labels::default() }),
             blocked: AtomicU8::new(NOT_BLOCKED),
             ending: AtomicBool::new(false),
             waker: Mutex::new(None),
@@ -230,6 +234,7 @@ impl Client {
             && filter.id.is_none_or(|id| id == self.id)
             && filter.address.as_ref().is_none_or(|address| address == self.address.as_bytes())
             && filter.local.as_ref().is_none_or(|local| local == self.local.as_bytes())
+            && filter.user.as_ref().is_none_or(|user| *user == self.labels.lock().user)
             && filter.age_min.is_none_or(|age| now.since(self.created).as_secs() >= age)
     }
 
@@ -243,7 +248,7 @@ impl Client {
             line,
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={input} \
              qbuf-free=0 argv-mem=0 multi-mem=0 rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={} \
-             user=default redir={} resp={} lib-name={} lib-ver={}",
+             user={} redir={} resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.local,
@@ -255,6 +260,7 @@ impl Client {
             self.queued.load(Relaxed),
             input + output + std::mem::size_of::<Client>(),
             if labels.last_command.is_empty() { "NULL" } else { labels.last_command },
+            String::from_utf8_lossy(&labels.user),
             if self.tracking.load(Relaxed) { 0 } else { -1 },
             if self.resp3.load(Relaxed) { 3 } else { 2 },
             String::from_utf8_lossy(&labels.library),

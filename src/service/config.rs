@@ -4,7 +4,7 @@
 //! was checked. What the hot path needs of them lies in atomics beside the map.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +32,6 @@ pub(super) struct Config {
     bulk_bytes: AtomicUsize,
     /// Hard and soft bytes and soft seconds of `client-output-buffer-limit` for normal clients.
     output_limit: [AtomicU64; 3],
-    has_password: AtomicBool,
 }
 
 impl Config {
@@ -55,7 +54,6 @@ impl Config {
             query_buffer_bytes: AtomicUsize::new(0),
             bulk_bytes: AtomicUsize::new(0),
             output_limit: Default::default(),
-            has_password: AtomicBool::new(false),
         };
         config.refresh();
         config
@@ -97,18 +95,9 @@ impl Config {
         Limit { hard, soft, patience: Duration::from_secs(seconds) }
     }
 
-    /// Whether `requirepass` is set.
-    pub fn has_password(&self) -> bool {
-        self.has_password.load(Relaxed)
-    }
-
-    /// Whether this is the password. Takes as long for every wrong one of the same length.
-    pub fn is_password(&self, given: &[u8]) -> bool {
-        let values = self.values.read();
-        let wanted: &[u8] = values.get("requirepass").map_or(&[], |value| value);
-        let difference =
-            wanted.iter().zip(given).fold(wanted.len() ^ given.len(), |sum, (a, b)| sum | usize::from(a ^ b));
-        difference == 0
+    /// `acllog-max-len`.
+    pub fn acl_log_entries_max(&self) -> usize {
+        std::str::from_utf8(&self.get("acllog-max-len")).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// The value of a parameter; empty for one that does not exist.
@@ -142,9 +131,8 @@ impl Config {
         Value::Map(pairs)
     }
 
-    /// CONFIG SET of pairs of name and value: the parameters that were changed, by their canonical names, or the
-    /// error.
-    pub fn set(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, String)>, Value> {
+    /// CONFIG SET of pairs of name and value: what is to be changed, by canonical names, or the error.
+    pub fn checked(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, Bytes)>, Value> {
         let failed = |name: &Bytes, reason: &str| {
             let (head, middle) = (b"ERR CONFIG SET failed (possibly related to argument '", b"') - ");
             Value::error_with(&[head, name, middle, reason.as_bytes()])
@@ -180,13 +168,18 @@ impl Config {
             let value = check(kind, value, &self.get(canonical)).map_err(|reason| failed(&spelled(), &reason))?;
             changes.push((canonical, value));
         }
+        Ok(changes)
+    }
+
+    /// Makes changes that were checked; returns them as texts.
+    pub fn commit(&self, changes: Vec<(&'static str, Bytes)>) -> Vec<(&'static str, String)> {
         let mut values = self.values.write();
         for (name, value) in &changes {
             values.insert(name, value.clone());
         }
         drop(values);
         self.refresh();
-        Ok(changes.into_iter().map(|(name, value)| (name, text(&value))).collect())
+        changes.into_iter().map(|(name, value)| (name, text(&value))).collect()
     }
 
     /// Copies what the hot path needs.
@@ -202,7 +195,6 @@ impl Config {
         for (cell, number) in self.output_limit.iter().zip([limit.hard, limit.soft, limit.patience.as_secs()]) {
             cell.store(number, Relaxed);
         }
-        self.has_password.store(!self.get("requirepass").is_empty(), Relaxed);
     }
 }
 
@@ -306,7 +298,9 @@ mod tests {
     }
 
     fn set(config: &Config, words: &[&'static str]) -> Result<Vec<(&'static str, String)>, Value> {
-        config.set(&words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect::<Vec<_>>())
+        let changes =
+            config.checked(&words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect::<Vec<_>>())?;
+        Ok(config.commit(changes))
     }
 
     #[test]
@@ -385,16 +379,5 @@ mod tests {
             assert_eq!(events(given.as_bytes()), Ok(shown.to_string()));
         }
         set(&config, &["save", ""]).unwrap();
-    }
-
-    #[test]
-    fn passwords_compare_whole() {
-        let config = config();
-        assert!(!config.has_password());
-        set(&config, &["requirepass", "secret"]).unwrap();
-        assert!(config.has_password());
-        for (given, right) in [("secret", true), ("secre", false), ("secrets", false), ("", false), ("Secret", false)] {
-            assert_eq!(config.is_password(given.as_bytes()), right);
-        }
     }
 }

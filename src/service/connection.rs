@@ -2,6 +2,7 @@
 //!
 //! Source of texts and order of checks: Redis 7.2's documented behaviour, compared with a redis-server.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use super::session::{Replies, Session};
 use super::tracking;
 use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, wrong_words};
 use crate::base::limits;
+use crate::command::Spec;
+use crate::command::acl::{DEFAULT, User};
 use crate::resp::{Protocol, Value};
 
 const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
@@ -73,7 +76,7 @@ impl Service {
             Err(refusal) => return refusal,
         };
         if let Some((user, password)) = hello.login
-            && !self.log_in(session, user, password)
+            && !self.log_in(session, &args[0], user, password)
         {
             return Value::error(WRONG_PASSWORD);
         }
@@ -101,34 +104,30 @@ impl Service {
     /// The protocol that a HELLO of an authenticated client will choose, if it succeeds.
     pub(super) fn foresee_hello(&self, args: &[Bytes]) -> Option<Protocol> {
         let hello = Hello::parse(args).ok()?;
-        let welcome = hello.login.is_none_or(|(user, password)| self.is_login(user, password));
+        let welcome = hello.login.is_none_or(|(user, password)| self.admitted(user, password).is_some());
         hello.protocol.filter(|_| welcome)
     }
 
-    /// Without a password every one opens the door, but only the default user exists.
-    fn is_login(&self, user: &[u8], password: &[u8]) -> bool {
-        user == b"default" && (!self.config.has_password() || self.config.is_password(password))
+    /// The user that a word of a block will make of the connection, if it is such a word and succeeds.
+    pub(super) fn foresee_user(&self, spec: &Spec, args: &[Bytes]) -> Option<Arc<User>> {
+        let (user, password) = match (spec.name, args) {
+            ("auth", [_, password]) => (&DEFAULT, password),
+            ("auth", [_, user, password]) => (user, password),
+            ("hello", _) => Hello::parse(args).ok()?.login?,
+            _ => return None,
+        };
+        self.admitted(user, password)
     }
 
     /// `AUTH [user] password`
     pub(super) fn auth(&self, session: &mut Session, args: &[Bytes]) -> Value {
         let (user, password) = match args {
-            [_, _] if !self.config.has_password() => return Value::error(NO_PASSWORD),
-            [_, password] => (&Bytes::from_static(b"default"), password),
+            [_, _] if self.default_user().takes_any_password() => return Value::error(NO_PASSWORD),
+            [_, password] => (&DEFAULT, password),
             [_, user, password] => (user, password),
             _ => return syntax_error(),
         };
-        if self.log_in(session, user, password) { Value::OK } else { Value::error(WRONG_PASSWORD) }
-    }
-
-    fn log_in(&self, session: &mut Session, user: &[u8], password: &[u8]) -> bool {
-        let right = self.is_login(user, password);
-        if right {
-            session.authenticated = true;
-        } else {
-            self.stats.denied_logins.fetch_add(1, Relaxed);
-        }
-        right
+        if self.log_in(session, &args[0], user, password) { Value::OK } else { Value::error(WRONG_PASSWORD) }
     }
 
     /// `SELECT db`
@@ -145,7 +144,7 @@ impl Service {
 
     /// `RESET`
     pub(super) fn reset(&self, session: &mut Session) -> Value {
-        session.reset(!self.config.has_password());
+        session.reset(&self.default_user());
         Value::Simple("RESET".into())
     }
 
@@ -266,7 +265,7 @@ impl Service {
                     Some(ours) => filter.other_type = !ours,
                     None => return Value::error_with(&[b"ERR Unknown client type '", value, b"'"]),
                 },
-                b"user" if value.as_ref() == b"default" => {}
+                b"user" if self.user(value).is_some() => filter.user = Some(value.clone()),
                 b"user" => return Value::error_with(&[b"ERR No such user '", value, b"'"]),
                 b"skipme" if is(value, "yes") => skip_me = true,
                 b"skipme" if is(value, "no") => skip_me = false,

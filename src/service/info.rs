@@ -167,6 +167,9 @@ impl Service {
             ("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.load(Relaxed).to_string()),
             ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed).to_string()),
             ("acl_access_denied_auth", stats.denied_logins.load(Relaxed).to_string()),
+            ("acl_access_denied_cmd", stats.denied_commands.load(Relaxed).to_string()),
+            ("acl_access_denied_key", stats.denied_keys.load(Relaxed).to_string()),
+            ("acl_access_denied_channel", stats.denied_channels.load(Relaxed).to_string()),
         ];
         let mut fields = constants(STATS);
         for field in &mut fields {

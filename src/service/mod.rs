@@ -2,12 +2,15 @@
 //! admin words. Knows no socket and no Raft.
 //!
 //! Reading order: [`session`] (what a connection is), [`batch`] (what becomes of its requests), `route`, `spread` and
-//! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), then the words that are answered here:
-//! `connection`, `server`, `config`, `info`, `cluster`, and the same counters as `metrics`. [`node`] is what all of it stands on.
+//! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), `users` (who a
+//! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
+//! `info`, `cluster`, and the same counters as `metrics`. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
 
+mod acl;
+mod acl_log;
 mod batch;
 mod block;
 mod client_list;
@@ -28,11 +31,14 @@ mod spread;
 mod stats;
 mod tracking;
 mod transaction;
+mod users;
 mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 pub use crate::command::REDIS_VERSION;
 pub use batch::Flow;
@@ -40,11 +46,13 @@ pub use client_list::{Client, Clients};
 pub use session::Session;
 pub use stats::{Stats, Totals};
 
+use self::acl_log::AclLog;
 use self::config::Config;
 use self::node::Node;
 use self::output_limits::Limits;
 use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
+use crate::command::acl::{DEFAULT, User};
 use crate::command::{Spec, table};
 use crate::resp::Bounds;
 
@@ -53,8 +61,10 @@ use crate::resp::Bounds;
 pub struct Options {
     /// Clients at a time (`maxclients`).
     pub clients_max: usize,
-    /// What AUTH must say (`requirepass`); `None` for no password.
+    /// The default user's password until the cluster's users say otherwise (`requirepass`); `None` for no password.
     pub password: Option<String>,
+    /// The rules of the default user in place of a password, until then; none for nothing.
+    pub default_rules: Option<Vec<Bytes>>,
     /// How long a client may say nothing, zero for ever (`timeout`).
     pub idle_timeout: Duration,
     /// Bytes of one client's request, or transaction, that may wait to become complete
@@ -93,6 +103,9 @@ pub struct Service {
     config: Config,
     stats: Stats,
     slow_log: SlowLog,
+    acl_log: AclLog,
+    /// The default user, until the cluster's facts say what it is.
+    own_default: Arc<User>,
     /// Monotonic moment of the start.
     started: Nanos,
     /// 40 hexadecimal digits, new at each start.
@@ -106,6 +119,7 @@ impl Default for Options {
         Options {
             clients_max: limits::CLIENTS_MAX,
             password: None,
+            default_rules: None,
             idle_timeout: Duration::ZERO,
             query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
             output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,
@@ -141,6 +155,8 @@ impl Service {
             stats: Stats::new(counters.len()),
             clients: Arc::default(),
             slow_log: SlowLog::default(),
+            acl_log: AclLog::default(),
+            own_default: Arc::new(own_default(&options)),
             node,
             options,
             config,
@@ -155,7 +171,9 @@ impl Service {
         match self.clients.add(address, local, self.config.clients_max(), since, now) {
             Some(client) => {
                 self.stats.connections.fetch_add(1, Relaxed);
-                Some(Session::new(self.clients.clone(), client, !self.config.has_password()))
+                // Users that change in between are noticed by the first batch.
+                let revision = self.node.users_revision();
+                Some(Session::new(self.clients.clone(), client, &self.default_user(), revision))
             }
             None => {
                 self.stats.rejected_connections.fetch_add(1, Relaxed);
@@ -214,6 +232,18 @@ impl Service {
 
     fn counter(&self, spec: &Spec) -> usize {
         self.counters.get(spec.name).copied().unwrap_or_default()
+    }
+}
+
+/// The default user as the settings have it. Rules that are none let nobody in.
+fn own_default(options: &Options) -> User {
+    let Some(rules) = &options.default_rules else {
+        return User::default_with(options.password.as_ref().map(String::as_bytes));
+    };
+    let mut user = User::new(DEFAULT);
+    match user.apply(rules) {
+        Ok(()) => user,
+        Err(_) => User::new(DEFAULT),
     }
 }
 

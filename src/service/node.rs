@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
+use crate::command::acl::{Answer, Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::script::Running;
 
@@ -27,6 +28,8 @@ impl std::fmt::Debug for Blocking {
         f.debug_struct("Blocking").finish_non_exhaustive()
     }
 }
+/// What becomes of a change of users, or how asking for it ended.
+pub type PendingUsers = Pin<Box<dyn Future<Output = Result<Answer, Outcome>> + Send>>;
 
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,15 @@ pub trait Node: Send + Sync + 'static {
     fn block(&self, group: GroupId, call: Call) -> Blocking {
         Blocking { outcome: self.submit(group, vec![Unit::Call(call)]), hurry: Box::new(|| {}) }
     }
+    /// The users as they are applied here.
+    fn users(&self) -> Arc<Users>;
+
+    /// Their revision, for a look that costs nothing.
+    fn users_revision(&self) -> u64;
+
+    /// Has the meta group change users. Once it is done, [`Node::users`] shows it here; other nodes show it as soon as
+    /// they have applied it.
+    fn change_users(&self, change: Change) -> PendingUsers;
 
     /// Wall clock.
     fn now(&self) -> Millis;
@@ -81,6 +93,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// 64 uniform bits, for what is random here: the run's id, which group RANDOMKEY asks.
     fn random(&self) -> u64;
+
+    /// 64 bits that nobody can guess, whatever else the node told.
+    fn secret(&self) -> u64;
 
     /// Sections and fields that only the node knows (memory, keyspace, raft, storage, L1), for INFO and metrics.
     /// A field that INFO has already (`Memory`/`used_memory`, `Keyspace`/`db0`) is replaced by the fact, others are

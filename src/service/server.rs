@@ -4,13 +4,26 @@ use bytes::Bytes;
 
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
-use super::{Service, cluster, commands};
-use crate::command::spec::Categories;
+use super::{Service, cluster};
+use crate::command::acl::DEFAULT;
 use crate::command::{Spec, introspect};
 use crate::resp::Value;
 
 impl Service {
-    /// Answers a word of the session that was checked against the table.
+    /// Answers a word of the session that was checked against the table. Words that change facts of the cluster wait until
+    /// they are changed.
+    pub(super) async fn answer_word(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
+        let value = match spec.name {
+            "acl|setuser" => self.set_user(args).await,
+            "acl|deluser" => self.delete_users(args).await,
+            "config|set" => self.config_set(&args[2..]).await,
+            _ => return self.answer(session, spec, args),
+        };
+        self.refresh_rights(session);
+        value
+    }
+
+    /// Answers a word that needs nothing but this node.
     pub(super) fn answer(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
         let container = spec.name.split('|').next().unwrap_or(spec.name);
         match container {
@@ -58,7 +71,7 @@ impl Service {
             }
             "wait" => self.wait(args),
             "waitaof" => self.wait_aof(args),
-            "acl" => acl(args),
+            "acl" => self.acl(session, args),
             "module" => match args[1].to_ascii_lowercase().as_slice() {
                 b"list" => Value::Array(Vec::new()),
                 b"help" => help("MODULE", &["LIST", "    Loaded modules: none, always."]),
@@ -137,19 +150,33 @@ impl Service {
         map.groups.iter().filter(|group| group.slots.is_some()).map(|group| group.commit.get()).sum()
     }
 
+    /// `CONFIG SET parameter value ...`: of this node, but for `requirepass`, which is the password of the default user.
+    async fn config_set(&self, pairs: &[Bytes]) -> Value {
+        if pairs.len() % 2 == 1 {
+            return syntax_error();
+        }
+        let changes = match self.config.checked(pairs) {
+            Ok(changes) => changes,
+            Err(refusal) => return refusal,
+        };
+        if let Some((_, password)) = changes.iter().find(|(name, _)| *name == "requirepass") {
+            let rules = match &password[..] {
+                [] => vec![Bytes::from_static(b"nopass")],
+                password => vec![Bytes::from_static(b"resetpass"), [b">", password].concat().into()],
+            };
+            if let Err(refusal) = self.change_user(&DEFAULT, &rules).await {
+                return refusal;
+            }
+        }
+        for (parameter, value) in self.config.commit(changes) {
+            self.node.configure(parameter, &value);
+        }
+        Value::OK
+    }
+
     fn config_word(&self, args: &[Bytes]) -> Value {
         match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
             (b"get", patterns) => self.config.matching(patterns),
-            (b"set", pairs) if pairs.len() % 2 == 1 => Value::error("ERR syntax error"),
-            (b"set", pairs) => match self.config.set(pairs) {
-                Ok(changes) => {
-                    for (parameter, value) in changes {
-                        self.node.configure(parameter, &value);
-                    }
-                    Value::OK
-                }
-                Err(refusal) => refusal,
-            },
             (b"resetstat", []) => {
                 self.stats.reset();
                 self.node.reset_counters();
@@ -255,33 +282,5 @@ fn script_debug(mode: &[u8]) -> Value {
         mode if is(mode, "no") => Value::OK,
         mode if is(mode, "yes") || is(mode, "sync") => Value::error("ERR scripts cannot be debugged here"),
         _ => Value::error("ERR Use SCRIPT DEBUG YES/SYNC/NO"),
-    }
-}
-
-/// `ACL subcommand ...`: there is one user, who may do everything.
-fn acl(args: &[Bytes]) -> Value {
-    match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-        (b"whoami", []) => Value::bulk("default"),
-        (b"users", []) => Value::Array(vec![Value::bulk("default")]),
-        (b"cat", []) => Value::Array(Categories::ALL.words().map(Value::bulk).collect()),
-        (b"cat", [name]) => match Categories::parse(name) {
-            Some(category) => {
-                let specs = commands().filter(|spec| spec.subcommands.is_empty() && spec.categories().has(category));
-                Value::Array(specs.map(|spec| Value::bulk(spec.name)).collect())
-            }
-            None => Value::error_with(&[b"ERR Unknown category '", name, b"'"]),
-        },
-        (b"help", _) => help(
-            "ACL",
-            &[
-                "CAT [<category>]",
-                "    Categories of commands, or the commands of one.",
-                "USERS",
-                "    Names of users.",
-                "WHOAMI",
-                "    The user of this connection.",
-            ],
-        ),
-        _ => wrong_words(args),
     }
 }

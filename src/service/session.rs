@@ -13,6 +13,7 @@ use super::block::Wait;
 use super::client_list::{Client, Clients};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
+use crate::command::acl::{Rights, User};
 use crate::resp::Protocol;
 
 /// The state of one connection.
@@ -24,6 +25,12 @@ pub struct Session {
     pub(super) db: u8,
     pub(super) protocol: Protocol,
     pub(super) authenticated: bool,
+    /// Name of the user whose connection it is.
+    pub(super) user: Bytes,
+    /// What that user may do; `None` if it may do everything.
+    pub(super) rights: Option<Arc<Rights>>,
+    /// The users from which that was looked up.
+    pub(super) users_revision: u64,
     pub(super) replies: Replies,
     /// Between MULTI and EXEC.
     pub(super) transaction: Option<Transaction>,
@@ -50,13 +57,16 @@ pub(super) enum Replies {
 }
 
 impl Session {
-    pub(super) fn new(clients: Arc<Clients>, client: Arc<Client>, authenticated: bool) -> Session {
-        Session {
+    pub(super) fn new(clients: Arc<Clients>, client: Arc<Client>, user: &User, users_revision: u64) -> Session {
+        let mut session = Session {
             clients,
             client,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated,
+            authenticated: user.is_open(),
+            user: user.name().clone(),
+            rights: None,
+            users_revision,
             replies: Replies::On,
             transaction: None,
             watched: Watched::default(),
@@ -64,7 +74,9 @@ impl Session {
             closing: false,
             last_command: "",
             plan: Plan::default(),
-        }
+        };
+        session.set_rights(user);
+        session
     }
 
     /// Whether the client gave the password, where one is required.
@@ -77,9 +89,22 @@ impl Session {
         self.protocol
     }
 
+    /// It is a user's from now on, who gave a password where one is needed.
+    pub(super) fn become_user(&mut self, user: &User) {
+        self.authenticated = true;
+        self.user = user.name().clone();
+        self.client.labels.lock().user = self.user.clone();
+        self.set_rights(user);
+    }
+
+    pub(super) fn set_rights(&mut self, user: &User) {
+        self.rights = (!user.rights().is_all()).then(|| user.rights().clone());
+    }
+
     /// A call as this connection makes it now.
     pub(super) fn call(&self, args: Vec<Bytes>) -> Call {
-        Call { db: self.db, protocol: self.protocol, touches: !self.client.no_touch.load(Relaxed), args }
+        let touches = !self.client.no_touch.load(Relaxed);
+        Call { db: self.db, protocol: self.protocol, touches, args, rights: None }
     }
 
     pub(super) fn set_db(&mut self, db: u8) {
@@ -103,14 +128,15 @@ impl Session {
     }
 
     /// RESET: as if it had just connected, but for what the client's library told about itself.
-    pub(super) fn reset(&mut self, authenticated: bool) {
+    pub(super) fn reset(&mut self, user: &User) {
         self.set_db(0);
         self.set_protocol(Protocol::Resp2);
         self.set_name(b"");
         self.set_transaction(None);
         self.watched.clear();
         self.replies = Replies::On;
-        self.authenticated = authenticated;
+        self.become_user(user);
+        self.authenticated = user.is_open();
         self.client.no_evict.store(false, Relaxed);
         self.client.no_touch.store(false, Relaxed);
         self.client.tracking.store(false, Relaxed);

@@ -80,13 +80,15 @@ impl Entry {
     }
 }
 
-/// Words of a connection without passwords: what follows HELLO's AUTH, and new values of secret parameters.
+/// Words of a connection without passwords: what follows HELLO's AUTH, new values of secret parameters, rules of a user.
 pub(super) fn without_secrets(args: &[Bytes]) -> Vec<Bytes> {
     let is_word = |at: usize, word: &str| args.get(at).is_some_and(|arg| is(arg, word));
     let secret = |at: usize| {
         let hello = is_word(0, "hello") && (1..=2).any(|back| at >= 2 + back && is_word(at - back, "auth"));
         let parameter = at >= 3 && at % 2 == 1 && (is_word(at - 1, "requirepass") || is_word(at - 1, "masterauth"));
-        hello || (is_word(0, "config") && is_word(1, "set") && parameter)
+        // As Redis does: who it is about, and none of the rules.
+        let user = at >= 3 && is_word(0, "acl") && is_word(1, "setuser");
+        hello || user || (is_word(0, "config") && is_word(1, "set") && parameter)
     };
     let show = |(at, arg): (usize, &Bytes)| if secret(at) { Bytes::from_static(b"(redacted)") } else { arg.clone() };
     args.iter().enumerate().map(show).collect()
@@ -129,6 +131,8 @@ mod tests {
             ("CONFIG SET timeout 5 RequirePass pw", "CONFIG SET timeout 5 RequirePass (redacted)"),
             ("CONFIG GET requirepass", "CONFIG GET requirepass"),
             ("client setname auth", "client setname auth"),
+            ("acl SetUser bob on >pw", "acl SetUser bob (redacted) (redacted)"),
+            ("acl getuser bob", "acl getuser bob"),
         ] {
             assert_eq!(show(said), kept);
         }

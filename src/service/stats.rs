@@ -35,6 +35,12 @@ pub struct Stats {
     pub query_limit_disconnections: AtomicU64,
     /// AUTH and HELLO with a wrong password.
     pub denied_logins: AtomicU64,
+    /// Commands that a user may not run.
+    pub denied_commands: AtomicU64,
+    /// Commands with a key that a user may not use so.
+    pub denied_keys: AtomicU64,
+    /// Commands with a channel that a user may not use.
+    pub denied_channels: AtomicU64,
 }
 
 /// One command's counters.
@@ -111,6 +117,9 @@ impl Stats {
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
             denied_logins: AtomicU64::new(0),
+            denied_commands: AtomicU64::new(0),
+            denied_keys: AtomicU64::new(0),
+            denied_channels: AtomicU64::new(0),
         }
     }
 
@@ -242,6 +251,9 @@ impl Stats {
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
             &self.denied_logins,
+            &self.denied_commands,
+            &self.denied_keys,
+            &self.denied_channels,
         ] {
             counter.store(0, Relaxed);
         }

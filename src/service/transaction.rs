@@ -54,6 +54,8 @@ pub(super) enum Item {
     Call,
     /// The session.
     Session(&'static Spec, Vec<Bytes>),
+    /// Nothing runs: the user lost the right to it since it was queued.
+    Refused(Value),
 }
 
 impl Watched {
@@ -190,8 +192,12 @@ impl Service {
         let mut items = Vec::with_capacity(transaction.queued.len());
         let mut calls = Vec::with_capacity(transaction.queued.len());
         let mut has_words = false;
+        let mut rights = session.rights.clone();
         for Queued { spec, args } in transaction.queued {
-            if matches!(spec.handler, Handler::Session) {
+            let refusal = rights.as_ref().and_then(|rights| self.late_denial(session, rights, spec, &args));
+            if let Some(refusal) = refusal {
+                items.push(Item::Refused(refusal));
+            } else if matches!(spec.handler, Handler::Session) {
                 // What follows in the block sees the database, protocol and manner that the word will have chosen.
                 match (spec.name, &args[1..]) {
                     ("select", [number]) => {
@@ -202,10 +208,14 @@ impl Service {
                     ("hello", _) => protocol = self.foresee_hello(&args).unwrap_or(protocol),
                     _ => {}
                 }
+                if let Some(user) = self.foresee_user(spec, &args) {
+                    rights = (!user.rights().is_all()).then(|| user.rights().clone());
+                }
                 has_words = true;
                 items.push(Item::Session(spec, args));
             } else {
-                calls.push(Call { db, protocol, touches, args });
+                let rights = rights.clone().filter(|_| spec.runs_scripts());
+                calls.push(Call { db, protocol, touches, args, rights });
                 items.push(Item::Call);
             }
         }
@@ -224,7 +234,7 @@ impl Service {
 
     /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order. As in
     /// Redis, a CLIENT REPLY in the block counts from its place on, also in the middle of this array.
-    pub(super) fn write_block(
+    pub(super) async fn write_block(
         &self,
         session: &mut Session,
         items: Vec<Item>,
@@ -248,8 +258,16 @@ impl Service {
                         out.extend_from_slice(&reply);
                     }
                 }
+                Item::Refused(value) => {
+                    if let Value::Error(line) = &value {
+                        self.stats.error(line);
+                    }
+                    if !quiet {
+                        value.encode(session.protocol, out);
+                    }
+                }
                 Item::Session(spec, args) => {
-                    let value = self.answer(session, spec, &args);
+                    let value = self.answer_word(session, spec, &args).await;
                     let mut unheard = false;
                     if spec.name == "client|reply" && !value.is_error() {
                         // SKIP is for the command after the block, and like OFF it has no answer of its own.

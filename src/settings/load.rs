@@ -268,6 +268,7 @@ fn typed(values: &[(&'static str, String, Origin)]) -> Result<Settings, String> 
         cluster_token: text("cluster.token")?.to_owned(),
         clients_max: size("clients.max")?,
         password: text("clients.password")?.to_owned(),
+        users: text("clients.users")?.to_owned(),
         idle_timeout: Duration::from_secs(number("clients.idle_timeout_s")?),
         request_deadline: Duration::from_millis(number("clients.request_deadline_ms")?),
         query_buffer_bytes: size("clients.query_buffer_bytes")?,

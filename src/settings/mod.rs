@@ -67,6 +67,8 @@ pub struct Settings {
     pub clients_max: usize,
     /// `clients.password`, empty for none.
     pub password: String,
+    /// `clients.users`: a line for each.
+    pub users: String,
     /// `clients.idle_timeout_s`, zero for never.
     pub idle_timeout: Duration,
     /// `clients.request_deadline_ms`

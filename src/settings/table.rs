@@ -92,7 +92,20 @@ pub const ROWS: &[Row] = &[
         "Part of the cluster's identity: clusters with equal node lists and different tokens refuse each other.",
     ),
     row("clients.max", Kind::Integer(1, 1_000_000), "10000", "connections", "Connections of Redis clients at a time."),
-    row("clients.password", Kind::Text, "", "", "Password that AUTH asks for. Empty: none."),
+    row(
+        "clients.password",
+        Kind::Text,
+        "",
+        "",
+        "Password of the user default, which AUTH asks for. Empty: none. Only read until the cluster's users say what default is: after a CONFIG SET requirepass or an ACL SETUSER default.",
+    ),
+    row(
+        "clients.users",
+        Kind::Text,
+        "",
+        "",
+        "The first users, one on each line, with the rules of ACL SETUSER: \"alice on >password ~app:* +@all -@dangerous\". Only read while the cluster never had users; later ones are made with ACL SETUSER. A line for default replaces clients.password. The same on each node.",
+    ),
     row(
         "clients.idle_timeout_s",
         Kind::Integer(0, 86_400 * 365),

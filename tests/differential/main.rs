@@ -36,11 +36,14 @@
 //! | XSETID not below what was deleted (#11444) | both sides go on without the stream | `stream.txt` |
 //! | XREADGROUP and XREAD are named where ids are missing (#11799, #12238) | excused in `compare.rs` | `stream.txt` |
 //! | words of scripts: as few digits as tell doubles apart (#10587) | no script here has such a word | `command/script/tests.rs` |
-//! | NaN, ACL LOG and tracking | not there yet | |
+//! | ACL shows rules as they were given; its error lines name the user (#11224, #11160) | `acl.rs` compares what they mean | `src/command/acl`, `tests/service/acl.rs` |
+//! | entries of ACL LOG have numbers and times (#11477) | ACL LOG is not drawn | `tests/service/acl.rs` |
+//! | NaN and tracking | not there yet | |
 //!
 //! WATCH is told of every change here, also of those that Redis keeps from it: of groups of a stream, and of XSETID.
 //! After one of these nobody watches anything any more (`compare.rs`).
 
+mod acl;
 mod compare;
 mod facts;
 #[path = "../support/nodes.rs"]

@@ -19,3 +19,4 @@ mod resp;
 mod secrets;
 mod settings;
 mod telemetry;
+mod users;

@@ -25,6 +25,7 @@ fn client(address: &str) -> Client {
 /// Everything that carries a value, sound and unsound.
 fn speak(client: &mut Client) {
     let large = format!("{VALUE}-").repeat(20_000);
+    let rule = format!(">{PASSWORD}");
     let calls: &[&[&str]] = &[
         &["SET", "{t}k", VALUE],
         &["SET", "{t}large", &large],
@@ -46,6 +47,10 @@ fn speak(client: &mut Client) {
         &["NOSUCH", VALUE],
         &["CONFIG", "SET", "requirepass", PASSWORD],
         &["CONFIG", "SET", VALUE, VALUE],
+        &["ACL", "SETUSER", "somebody", "on", &rule],
+        &["ACL", "SETUSER", "somebody", &rule, VALUE],
+        &["AUTH", "somebody", PASSWORD],
+        &["AUTH", "default", PASSWORD],
         &["AUTH", VALUE],
         &["HELLO", "2", "AUTH", "default", PASSWORD],
         &["MULTI"],

@@ -1,5 +1,6 @@
 //! Service and fronts over a node that is a table: sessions word for word, listeners over sockets.
 
+mod acl;
 mod clients;
 mod fronts;
 #[path = "../support/ports.rs"]

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term};
 use holdfast::cluster::{GroupInfo, Map, NodeInfo};
+use holdfast::command::acl::{self, Answer, Change, Users};
 use holdfast::command::batch::{Call, Unit, UnitReply};
 use holdfast::command::{self, Scripts};
 use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
-use holdfast::service::node::{FastRead, Node, Outcome, Pending};
+use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers};
 use holdfast::service::{Flow, Options, Service, Session};
 use holdfast::store::Records;
 
@@ -97,6 +98,8 @@ pub struct TableNode {
     /// Local reads that were answered.
     pub reads: AtomicU64,
     rng: Mutex<Rng>,
+    /// Words of users by name, and how many changes there were.
+    kept: Mutex<(u64, BTreeMap<Bytes, Vec<Bytes>>)>,
 }
 
 impl TableNode {
@@ -122,6 +125,7 @@ impl TableNode {
             submissions: Mutex::default(),
             reads: AtomicU64::new(0),
             rng: Mutex::new(Rng::new(42)),
+            kept: Mutex::default(),
         })
     }
 }
@@ -184,6 +188,41 @@ impl Node for TableNode {
         let now = self.clock.load(Relaxed);
         let replies = units.into_iter().map(|unit| group.run(unit, now)).collect();
         Box::pin(std::future::ready(Outcome::Replies(replies)))
+    }
+
+    fn users(&self) -> Arc<Users> {
+        let (revision, words) = self.kept.lock().unwrap().clone();
+        Arc::new(Users::new(revision, words))
+    }
+
+    fn users_revision(&self) -> u64 {
+        self.kept.lock().unwrap().0
+    }
+
+    fn change_users(&self, change: Change) -> PendingUsers {
+        if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+            return Box::pin(std::future::ready(Err(failure)));
+        }
+        let change = Change::decode(&change.encode()).expect("what was encoded");
+        let mut kept = self.kept.lock().unwrap();
+        let answer = match acl::decide(&change, &kept.1) {
+            Ok((records, count)) => {
+                kept.0 += u64::from(!records.is_empty());
+                for (name, words) in records {
+                    match words {
+                        Some(words) => kept.1.insert(name, words),
+                        None => kept.1.remove(&name),
+                    };
+                }
+                Answer::Done { revision: kept.0, count }
+            }
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    fn secret(&self) -> u64 {
+        self.random()
     }
 
     fn now(&self) -> Millis {

@@ -73,7 +73,8 @@ pub fn open(lua: &Lua, run: &Arc<Run>) -> Result<Table> {
     register(lua, &redis, "breakpoint", |_, _| Ok(false))?;
     register(lua, &redis, "debug", |_, _| Ok(()))?;
     register(lua, &redis, "replicate_commands", |_, _| Ok(true))?;
-    register(lua, &redis, "acl_check_cmd", |lua, arguments| {
+    let own = run.clone();
+    register(lua, &redis, "acl_check_cmd", move |lua, arguments| {
         let mut words = Vec::with_capacity(arguments.count());
         for value in arguments.values() {
             match word(lua, value)? {
@@ -84,12 +85,14 @@ pub fn open(lua: &Lua, run: &Arc<Run>) -> Result<Table> {
         let Some(name) = words.first() else {
             return raise(lua, "Please specify at least one argument for this redis lib call");
         };
-        let known = table::lookup(name).is_some_and(|spec| match words.get(1) {
-            Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word).is_some(),
-            _ => true,
+        let known = table::lookup(name).and_then(|spec| match words.get(1) {
+            Some(word) if !spec.subcommands.is_empty() => spec.subcommand(word),
+            _ => Some(spec),
         });
-        // The one user there is may do everything.
-        if known { Ok(true) } else { raise(lua, "Invalid command passed to redis.acl_check_cmd()") }
+        match known {
+            Some(spec) => Ok(own.rights().is_none_or(|rights| rights.check(spec, &words).is_ok())),
+            None => raise(lua, "Invalid command passed to redis.acl_check_cmd()"),
+        }
     })?;
     Ok(redis)
 }

@@ -1,6 +1,7 @@
 //! EVAL, EVALSHA, their read-only forms, and SCRIPT: words in, a reply out, over the keyspace of the unit.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,6 +9,7 @@ use super::interpreter::{Host, Task};
 use super::state::Run;
 use super::{records, sha1, shebang};
 use crate::base::Slot;
+use crate::command::acl::Rights;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
@@ -109,10 +111,12 @@ fn run(
     let (keys, arguments) = args[3..].split_at(keys);
     let task = Task { script: (digest, source), keys, arguments, protocol: context.protocol };
     let run = scripts.run.clone();
+    run.set_rights(context.rights.cloned());
     let mut evaluation = Evaluation {
         keys: context.keys,
         db: context.db,
         touches: context.touches,
+        rights: context.rights,
         reads: reads || flags.no_writes,
         run: &run,
         failed: None,
@@ -129,6 +133,8 @@ pub(super) struct Evaluation<'a, 'k> {
     pub keys: &'a mut Keyspace<'k>,
     pub db: u8,
     pub touches: bool,
+    /// What its commands are held against.
+    pub rights: Option<&'a Arc<Rights>>,
     /// It may not write.
     pub reads: bool,
     pub run: &'a Run,
@@ -151,6 +157,16 @@ impl Host for Evaluation<'_, '_> {
             let line = format!("ERR {} command is not allowed with BLOCK option from scripts", spec.name);
             return Value::error(line);
         }
+        if let Some(rights) = self.rights {
+            if let Err(denied) = rights.check(spec, &args) {
+                let message = rights.message(denied, spec, &args, false);
+                return Value::error_with(&[b"NOPERM ACL failure in script: ", &message]);
+            }
+            if let Some(option) = rights.denied_option(spec, &args) {
+                let line = format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
+                return Value::error(line);
+            }
+        }
         if self.reads && spec.may_write() {
             return Value::error("ERR Write commands are not allowed from read-only scripts.");
         }
@@ -164,7 +180,7 @@ impl Host for Evaluation<'_, '_> {
         if spec.may_write() && !self.run.writes() {
             return Value::error(ABORTED);
         }
-        let call = Call { db: self.db, protocol, touches: self.touches, args };
+        let call = Call { db: self.db, protocol, touches: self.touches, args, rights: None };
         execute_with(self.keys, None, &call).unwrap_or_else(|error| {
             self.failed = Some(error);
             self.run.stop();

@@ -58,10 +58,12 @@ fn call(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Va
         protocol: context.protocol,
     };
     let run = scripts.run.clone();
+    run.set_rights(context.rights.cloned());
     let mut evaluation = Evaluation {
         keys: context.keys,
         db: context.db,
         touches: context.touches,
+        rights: context.rights,
         reads: no_writes,
         run: &run,
         failed: None,

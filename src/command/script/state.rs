@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::random::Random;
+use crate::command::acl::Rights;
 use crate::resp::Value;
 
 /// Seconds that `os.clock` counts per look of the hook: it counts work, because a script sees no time pass.
@@ -29,6 +30,8 @@ pub struct Run {
     number: AtomicU64,
     /// Coroutines that run inside of each other.
     nested: AtomicU64,
+    /// Those of whoever called the script, if they are not all; for questions only: commands are held against the call's.
+    rights: Mutex<Option<Arc<Rights>>>,
     /// Words of the command that the script is about to run.
     words: Mutex<Vec<Bytes>>,
 }
@@ -95,6 +98,16 @@ impl Run {
     /// `redis.setresp`
     pub fn set_resp3(&self, resp3: bool) {
         self.resp3.store(resp3, Relaxed);
+    }
+
+    /// Whoever calls the script has these rights, or all.
+    pub fn set_rights(&self, rights: Option<Arc<Rights>>) {
+        *self.rights.lock() = rights;
+    }
+
+    /// The rights of whoever called the script; `None` for all.
+    pub fn rights(&self) -> Option<Arc<Rights>> {
+        self.rights.lock().clone()
     }
 
     /// Another word of a command.

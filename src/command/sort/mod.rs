@@ -15,13 +15,14 @@ use self::pattern::Pattern;
 use super::args::{self, Options};
 use super::context::Context;
 use super::error::{CROSS_SLOT, Failure, Result};
+use super::spec::Spec;
 use crate::base::Slot;
 use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::data::list::{End, List};
 use crate::data::set::Set;
 use crate::data::zset::Zset;
 use crate::data::{Error, Kind};
-use crate::resp::Value;
+use crate::resp::{Value, c_string};
 use crate::store::Order;
 
 /// What one value of a result counts beside its bytes: a call names many patterns, and each has an answer for every
@@ -89,6 +90,29 @@ pub(super) fn destination<T: AsRef<[u8]>>(args: &[T]) -> Option<usize> {
         };
     }
     found
+}
+
+/// The option with which a call first reads keys that its words do not name: `GET`, or `BY` with a star. `None` if it
+/// reads none of them, or is wrong before it comes to that.
+pub(super) fn foreign_option<T: AsRef<[u8]>>(spec: &Spec, args: &[T]) -> Option<&'static str> {
+    if !matches!(spec.name, "sort" | "sort_ro") {
+        return None;
+    }
+    let mut at = 2;
+    while let Some(word) = args.get(at).map(AsRef::as_ref) {
+        let left = args.len() - at - 1;
+        let is_number = |at: usize| args.get(at).is_some_and(|word| args::parse_integer(word.as_ref()).is_some());
+        at += match word.to_ascii_lowercase().as_slice() {
+            b"asc" | b"desc" | b"alpha" => 1,
+            b"limit" if left >= 2 && is_number(at + 1) && is_number(at + 2) => 3,
+            b"store" if left >= 1 && spec.name == "sort" => 2,
+            b"by" if left >= 1 && !c_string(args[at + 1].as_ref()).contains(&b'*') => 2,
+            b"by" if left >= 1 => return Some("BY"),
+            b"get" if left >= 1 => return Some("GET"),
+            _ => return None,
+        };
+    }
+    None
 }
 
 impl<'a> Request<'a> {

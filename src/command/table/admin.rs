@@ -4,17 +4,61 @@ use crate::command::spec::Spec;
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("acl", -2, "", "")
-        .doc("server", "6.0.0", "Depends on the subcommand.", "Tells about users.")
+        .doc("server", "6.0.0", "Depends on the subcommand.", "Looks after users and what they may do.")
         .subcommands(&[
             Spec::new("acl|cat", -2, "noscript loading stale", "")
                 .doc("server", "6.0.0", "O(1)", "Lists categories of commands, or the commands of one.")
                 .arguments("category:string?"),
+            Spec::new("acl|deluser", -3, "admin noscript loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "6.0.0", "O(N)", "Removes users and closes their connections.")
+                .arguments("username:string*"),
+            Spec::new("acl|dryrun", -4, "admin noscript loading stale", "")
+                .doc("server", "7.0.0", "O(1)", "Tells whether a user may make a call, without making it.")
+                .arguments("username:string command:string arg:string?*"),
+            Spec::new("acl|genpass", -2, "noscript loading stale", "")
+                .doc("server", "6.0.0", "O(1)", "Makes a password that nobody can guess.")
+                .arguments("bits:integer?"),
+            Spec::new("acl|getuser", 3, "admin noscript loading stale", "")
+                .doc("server", "6.0.0", "O(N)", "Describes a user by its rules.")
+                .arguments("username:string")
+                .history(&[
+                    ("6.2.0", "Channel patterns."),
+                    ("7.0.0", "Selectors, and patterns of keys and channels as rules."),
+                ]),
             Spec::new("acl|help", 2, "loading stale", "").doc("server", "6.0.0", "O(1)", "Explains the subcommands."),
+            Spec::new("acl|list", 2, "admin noscript loading stale", "").doc(
+                "server",
+                "6.0.0",
+                "O(N)",
+                "Lists all users with their rules.",
+            ),
+            Spec::new("acl|load", 2, "admin noscript loading stale", "").doc(
+                "server",
+                "6.0.0",
+                "O(1)",
+                "Would read users from a file; the cluster keeps them instead.",
+            ),
+            Spec::new("acl|log", -2, "admin noscript loading stale", "")
+                .doc("server", "6.0.0", "O(N)", "Lists what was denied on this node lately, or forgets it.")
+                .arguments("operation?<count:integer reset/RESET>")
+                .history(&[("7.2.0", "Numbers and times of entries.")]),
+            Spec::new("acl|save", 2, "admin noscript loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "6.0.0", "O(1)", "Would write users to a file; the cluster keeps them instead."),
+            Spec::new("acl|setuser", -3, "admin noscript loading stale", "")
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .doc("server", "6.0.0", "O(N)", "Makes a user, or changes its rules.")
+                .arguments("username:string rule:string?*")
+                .history(&[
+                    ("6.2.0", "Channel patterns."),
+                    ("7.0.0", "Selectors, and key patterns for reading or writing."),
+                ]),
             Spec::new("acl|users", 2, "admin noscript loading stale", "").doc(
                 "server",
                 "6.0.0",
                 "O(N)",
-                "Lists the names of all users: there is one.",
+                "Lists the names of all users.",
             ),
             Spec::new("acl|whoami", 2, "noscript loading stale", "").doc(
                 "server",

@@ -3,9 +3,11 @@
 //! ```text
 //! change    version u8 = 1 | 0 | cluster u64 | count u32 | node... | count u32 | group...    the cluster begins
 //!           version u8 = 1 | 1 | node                                                       where a node is reached
+//!           version u8 = 1 | 2 | change of users, in the words of `command::acl`
 //! node, group    id u64 | length u32 | its record
 //! decision  version u8 = 1 | 0                  accepted
 //!           version u8 = 1 | 1 | text           refused
+//!           version u8 = 1 | 2 | answer about users, in the words of `command::acl`
 //! ```
 //!
 //! Invariants: a decision rests on the facts as all earlier changes leave them, applied or not, and on nothing else;
@@ -13,17 +15,20 @@
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Facts, Group, Node, versioned};
+use super::{Facts, Group, Node, users, versioned};
 use crate::base::{ClusterId, GroupId, NodeId};
+use crate::command::acl;
 use crate::store::{self, Write};
 
 const VERSION: u8 = 1;
 
 const BEGIN: u8 = 0;
 const REGISTER: u8 = 1;
+const USERS: u8 = 2;
 
 const ACCEPTED: u8 = 0;
 const REFUSED: u8 = 1;
+const ANSWERED: u8 = 2;
 
 /// What somebody wants the facts to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub enum Change {
     Begin(Facts),
     /// A node is reached at these addresses.
     Register(Node),
+    /// Users come, change or go.
+    Users(acl::Change),
 }
 
 /// What became of a change.
@@ -41,6 +48,8 @@ pub enum Decision {
     Accepted,
     /// They do not, and nothing was changed.
     Refused(String),
+    /// What became of a change of users.
+    Users(acl::Answer),
 }
 
 /// Decides about an encoded [`Change`]; the answer is an encoded [`Decision`].
@@ -74,6 +83,7 @@ impl Change {
                 }
                 None => Decision::Refused(format!("node {} is not in the cluster", node.id)),
             },
+            (Change::Users(change), _) => Decision::Users(users::decide(state, change)?),
         })
     }
 
@@ -93,6 +103,10 @@ impl Change {
                 out.put_u8(REGISTER);
                 put(&mut out, node.id.get(), &node.encode());
             }
+            Change::Users(change) => {
+                out.put_u8(USERS);
+                out.put_slice(&change.encode());
+            }
         }
         out.into()
     }
@@ -111,6 +125,7 @@ impl Change {
                 Change::Begin(Facts { cluster, nodes, groups })
             }
             REGISTER => Change::Register(node(&mut rest)?),
+            USERS => Change::Users(acl::Change::decode(std::mem::take(&mut rest))?),
             _ => return None,
         };
         rest.is_empty().then_some(change)
@@ -127,6 +142,10 @@ impl Decision {
                 out.put_u8(REFUSED);
                 out.put_slice(why.as_bytes());
             }
+            Decision::Users(answer) => {
+                out.put_u8(ANSWERED);
+                out.put_slice(&answer.encode());
+            }
         }
         out.into()
     }
@@ -135,6 +154,7 @@ impl Decision {
     pub fn decode(decision: &[u8]) -> Option<Decision> {
         match versioned(decision)? {
             [ACCEPTED] => Some(Decision::Accepted),
+            [ANSWERED, answer @ ..] => Some(Decision::Users(acl::Answer::decode(answer)?)),
             [REFUSED, why @ ..] => Some(Decision::Refused(String::from_utf8(why.to_vec()).ok()?)),
             _ => None,
         }
@@ -247,7 +267,8 @@ mod tests {
 
     #[test]
     fn changes_and_decisions_survive_the_wire_and_forged_ones_do_not() {
-        for change in [Change::Begin(beginning()), Change::Register(registered(1, "a:1"))] {
+        let users = Change::Users(acl::Change::Remove(vec!["a".into()]));
+        for change in [Change::Begin(beginning()), Change::Register(registered(1, "a:1")), users] {
             let bytes = change.encode();
             assert_eq!(Change::decode(&bytes), Some(change));
             for length in 0..bytes.len() {
@@ -255,7 +276,8 @@ mod tests {
             }
             assert_eq!(Change::decode(&[&bytes[..], b"\0"].concat()), None);
         }
-        for decision in [Decision::Accepted, Decision::Refused("no".into())] {
+        let answer = Decision::Users(acl::Answer::Done { revision: 3, count: 1 });
+        for decision in [Decision::Accepted, Decision::Refused("no".into()), answer] {
             assert_eq!(Decision::decode(&decision.encode()), Some(decision));
         }
         assert_eq!(Decision::decode(b"\x01\x02"), None);

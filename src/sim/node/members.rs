@@ -56,6 +56,7 @@ impl Node {
         shared.coverage.saw(match change {
             meta::Change::Begin(_) => "cluster begins",
             meta::Change::Register(_) => "registration",
+            meta::Change::Users(_) => "change of users",
         });
         self.submit(shared, super::requests::Caller::Registrar, GroupId::META, vec![Unit::Change(change.encode())]);
     }
