@@ -21,6 +21,7 @@ pub mod list;
 pub mod packed;
 pub mod scan;
 pub mod set;
+mod size;
 pub mod stream;
 pub mod string;
 #[cfg(test)]
