@@ -13,6 +13,7 @@ mod bitmap;
 mod cluster;
 pub mod context;
 mod counter;
+pub mod debug;
 mod dump;
 pub mod error;
 mod expiry;
@@ -25,6 +26,7 @@ mod hyperloglog;
 pub mod introspect;
 mod list;
 mod lolwut;
+mod memory;
 mod mistake;
 mod object;
 mod scan;
@@ -48,7 +50,7 @@ pub use context::Context;
 pub use error::{Error, Failure};
 pub use mistake::mistake;
 pub use script::Scripts;
-pub use spec::{Flags, Handler, Merge, Spec};
+pub use spec::{Flags, Handler, Merge, Spec, Verdict};
 pub use table::lookup;
 
 use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
@@ -73,7 +75,7 @@ pub fn check<T: AsRef<[u8]>>(args: &[T]) -> Result<&'static Spec, Value> {
         _ => container,
     };
     if spec.fits(args.len()) {
-        Ok(spec)
+        Ok(spec.part(args))
     } else {
         Err(Value::error(format!("ERR wrong number of arguments for '{}' command", spec.name)))
     }

@@ -37,6 +37,8 @@ pub struct Config {
     pub clients_max: usize,
     /// `requirepass`: what AUTH must say; `None` for none.
     pub password: Option<String>,
+    /// `enable-debug-command`: who may use DEBUG, `no`, `local` or `yes`.
+    pub debug_command: &'static str,
     /// How long a client may say nothing; zero for ever.
     pub idle_timeout: Duration,
     /// Bytes of one client's request that may wait to become complete.
@@ -151,6 +153,7 @@ impl Config {
             advertise_http: None,
             clients_max: limits::CLIENTS_MAX,
             password: None,
+            debug_command: "no",
             idle_timeout: Duration::ZERO,
             query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
             output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,

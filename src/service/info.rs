@@ -140,9 +140,11 @@ impl Service {
         for field in &mut fields {
             match field.0.as_str() {
                 "loading" => field.1 = u8::from(loading).to_string(),
-                "rdb_last_save_time" => field.1 = self.last_save().to_string(),
                 _ => {}
             }
+        }
+        for (name, value) in self.save_fields() {
+            fields.iter_mut().filter(|field| field.0 == name).for_each(|field| field.1.clone_from(&value));
         }
         fields
     }
@@ -316,7 +318,7 @@ const MEMORY: &[(&str, &str)] = &[
     ("lazyfreed_objects", "0"),
 ];
 
-/// The log and the state are always saved; nothing forks.
+/// Saves are those of the state; nothing forks.
 #[rustfmt::skip]
 const PERSISTENCE: &[(&str, &str)] = &[
     ("loading", "0"),

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::batch::Plan;
 use super::client_list::{Client, Clients};
+use super::monitor::{Feed, Watching};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
 use crate::resp::Protocol;
@@ -27,9 +29,15 @@ pub struct Session {
     /// Between MULTI and EXEC.
     pub(super) transaction: Option<Transaction>,
     pub(super) watched: Watched,
+    /// Since MONITOR.
+    pub(super) watching: Option<Watching>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
+    /// Whether the command at hand is part of a block that runs.
+    pub(super) in_block: bool,
+    /// How long the connection sleeps once the command at hand is answered, and that command (DEBUG SLEEP).
+    pub(super) nap: Option<(Duration, Vec<Bytes>)>,
     /// Room for the batch at hand, reused.
     pub(super) plan: Plan,
 }
@@ -57,8 +65,11 @@ impl Session {
             replies: Replies::On,
             transaction: None,
             watched: Watched::default(),
+            watching: None,
             closing: false,
             last_command: "",
+            in_block: false,
+            nap: None,
             plan: Plan::default(),
         }
     }
@@ -71,6 +82,11 @@ impl Session {
     /// The protocol of replies.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// What MONITOR shows it, if it asked for that.
+    pub fn feed(&self) -> Option<&Arc<Feed>> {
+        self.watching.as_ref().map(|watching| &watching.feed)
     }
 
     /// A call as this connection makes it now.
@@ -105,6 +121,7 @@ impl Session {
         self.set_name(b"");
         self.set_transaction(None);
         self.watched.clear();
+        self.watching = None;
         self.replies = Replies::On;
         self.authenticated = authenticated;
         self.client.no_evict.store(false, Relaxed);

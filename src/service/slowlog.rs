@@ -80,13 +80,14 @@ impl Entry {
     }
 }
 
-/// Words of a connection without passwords: what follows HELLO's AUTH, and new values of secret parameters.
+/// Words of a connection without passwords: what follows AUTH, or HELLO's, and new values of secret parameters.
 pub(super) fn without_secrets(args: &[Bytes]) -> Vec<Bytes> {
     let is_word = |at: usize, word: &str| args.get(at).is_some_and(|arg| is(arg, word));
     let secret = |at: usize| {
         let hello = is_word(0, "hello") && (1..=2).any(|back| at >= 2 + back && is_word(at - back, "auth"));
         let parameter = at >= 3 && at % 2 == 1 && (is_word(at - 1, "requirepass") || is_word(at - 1, "masterauth"));
-        hello || (is_word(0, "config") && is_word(1, "set") && parameter)
+        let auth = at >= 1 && is_word(0, "auth");
+        auth || hello || (is_word(0, "config") && is_word(1, "set") && parameter)
     };
     let show = |(at, arg): (usize, &Bytes)| if secret(at) { Bytes::from_static(b"(redacted)") } else { arg.clone() };
     args.iter().enumerate().map(show).collect()
@@ -126,6 +127,8 @@ mod tests {
         };
         for (said, kept) in [
             ("hello 3 AUTH default pw setname x", "hello 3 AUTH (redacted) (redacted) setname x"),
+            ("auth pw", "auth (redacted)"),
+            ("AUTH user pw", "AUTH (redacted) (redacted)"),
             ("CONFIG SET timeout 5 RequirePass pw", "CONFIG SET timeout 5 RequirePass (redacted)"),
             ("CONFIG GET requirepass", "CONFIG GET requirepass"),
             ("client setname auth", "client setname auth"),

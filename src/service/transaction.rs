@@ -56,6 +56,14 @@ pub(super) enum Item {
     Session(&'static Spec, Vec<Bytes>),
 }
 
+impl Transaction {
+    /// Whether something in it may change data.
+    pub fn may_write(&self) -> bool {
+        const MAY_REPLICATE: Flags = Flags::of("may_replicate");
+        self.queued.iter().any(|queued| queued.spec.may_write() || queued.spec.flags.has(MAY_REPLICATE))
+    }
+}
+
 impl Watched {
     pub fn clear(&mut self) {
         *self = Watched::default();
@@ -191,6 +199,7 @@ impl Service {
         let mut calls = Vec::with_capacity(transaction.queued.len());
         let mut has_words = false;
         for Queued { spec, args } in transaction.queued {
+            self.show(session, spec, db, &args);
             if matches!(spec.handler, Handler::Session) {
                 // What follows in the block sees the database, protocol and manner that the word will have chosen.
                 match (spec.name, &args[1..]) {
@@ -237,6 +246,7 @@ impl Service {
             return Err(Value::error(super::batch::UNKNOWN));
         }
         let mut replies = replies.into_iter();
+        session.in_block = true;
         if !quiet {
             put_length(out, b'*', items.len());
         }
@@ -262,6 +272,7 @@ impl Service {
                 }
             }
         }
+        session.in_block = false;
         Ok(())
     }
 }

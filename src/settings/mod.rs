@@ -67,6 +67,8 @@ pub struct Settings {
     pub clients_max: usize,
     /// `clients.password`, empty for none.
     pub password: String,
+    /// `clients.debug_command`: `no`, `local` or `yes`.
+    pub debug_command: &'static str,
     /// `clients.idle_timeout_s`, zero for never.
     pub idle_timeout: Duration,
     /// `clients.request_deadline_ms`

@@ -40,6 +40,9 @@ const fn row(path: &'static str, kind: Kind, default: &'static str, unit: &'stat
     Row { path, kind, default, unit, help }
 }
 
+/// What `clients.debug_command` may be.
+pub(super) const DEBUG_COMMAND: [&str; 3] = ["no", "local", "yes"];
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -93,6 +96,13 @@ pub const ROWS: &[Row] = &[
     ),
     row("clients.max", Kind::Integer(1, 1_000_000), "10000", "connections", "Connections of Redis clients at a time."),
     row("clients.password", Kind::Text, "", "", "Password that AUTH asks for. Empty: none."),
+    row(
+        "clients.debug_command",
+        Kind::Choice(&DEBUG_COMMAND),
+        "no",
+        "",
+        "Who may use DEBUG: nobody, clients from this machine (local), or everybody (yes). For test suites. Redis calls it enable-debug-command.",
+    ),
     row(
         "clients.idle_timeout_s",
         Kind::Integer(0, 86_400 * 365),

@@ -18,3 +18,4 @@ mod resp;
 mod secrets;
 mod settings;
 mod telemetry;
+mod words;

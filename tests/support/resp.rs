@@ -41,7 +41,8 @@ impl Client {
         self.reply()
     }
 
-    fn reply(&mut self) -> std::io::Result<Reply> {
+    /// Waits for the next answer, or for what comes by itself.
+    pub fn reply(&mut self) -> std::io::Result<Reply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());

@@ -13,7 +13,8 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(eval::eval)
         .keys(&[KEYS.notes("the script decides what it does to them")])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script.")
-        .arguments("script:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("script:string numkeys:integer key:key@0?* arg:string?*")
+        .differs("a script that runs long is never answered for with BUSY: other groups go on, its own waits"),
     Spec::new("eval_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval_ro)
         .keys(&[READ_KEYS.notes("the script decides which it reads")])
@@ -66,7 +67,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("function|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run on this node and have not written."),
+                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run on this node and have not written.")
+                .differs("ends what runs on the node that is asked"),
             Spec::new("function|list", -2, "noscript", "scripting")
                 .runs(function::function_list)
                 .tips(&["nondeterministic_output_order"])
@@ -92,7 +94,8 @@ pub(super) const ROWS: &[Spec] = &[
         .subcommands(&[
             Spec::new("script|debug", 3, "noscript", "scripting")
                 .doc("scripting", "3.2.0", "O(1)", "Chooses how scripts are debugged: not at all.")
-                .arguments("mode<yes/YES sync/SYNC no/NO>"),
+                .arguments("mode<yes/YES sync/SYNC no/NO>")
+                .differs("there is no debugger: only NO is accepted"),
             Spec::new("script|exists", -3, "noscript", "scripting")
                 .spreads(eval::script_exists, Merge::Least)
                 .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
@@ -112,7 +115,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("script|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run on this node and have not written."),
+                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run on this node and have not written.")
+                .differs("ends what runs on the node that is asked"),
             Spec::new("script|load", 3, "noscript stale", "scripting")
                 .spreads(eval::script_load, Merge::Same)
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
