@@ -161,10 +161,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .doc("server", "2.2.12", "O(N)", "Empties the slow log."),
         ]),
-    Spec::new("time", 1, "loading stale fast", "").tips(&["nondeterministic_output"]).doc(
-        "server",
-        "2.6.0",
-        "O(1)",
-        "Returns the time of the server in seconds and microseconds.",
-    ),
+    Spec::new("time", 1, "loading stale fast", "")
+        .tips(&["nondeterministic_output"])
+        .doc("server", "2.6.0", "O(1)", "Returns the time of the server in seconds and microseconds.")
+        .differs("in whole milliseconds"),
 ];
