@@ -101,6 +101,7 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     config.clients_max = settings.clients_max;
     config.password = Some(settings.password.clone()).filter(|password| !password.is_empty());
     config.users = first_users(&settings.users)?;
+    config.debug_command = settings.debug_command;
     config.idle_timeout = settings.idle_timeout;
     config.query_buffer_bytes = settings.query_buffer_bytes;
     config.output_buffer_bytes = settings.output_buffer_bytes;

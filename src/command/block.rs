@@ -189,7 +189,8 @@ pub fn settled(keys: &mut Keyspace<'_>, call: &Call) -> std::result::Result<Opti
         return Ok(None);
     }
     keys.manner = Manner::default();
-    let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: false, scripts: None };
+    let mut context =
+        Context { keys, db: call.db, protocol: call.protocol, touches: false, scripts: None, rights: None };
     match read::settled(&mut context, &call.args) {
         Ok(words) => Ok(words),
         Err(Failure::Abort(error)) => Err(error),

@@ -62,7 +62,7 @@ pub(super) fn dump(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
 }
 
 /// A whole value.
-fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Object> {
+pub(super) fn object(context: &mut Context<'_, '_>, key: &Bytes, head: &Head) -> Result<Object> {
     // It was found and counted already.
     context.keys.manner = Default::default();
     let (keys, db) = (&mut *context.keys, context.db);

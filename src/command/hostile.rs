@@ -269,7 +269,7 @@ fn covers(touched: &Touched, db: u8, key: &Bytes) -> bool {
 #[test]
 fn whatever_comes_is_answered_and_leaves_the_records_whole() {
     let specs: Vec<&'static Spec> = table::all()
-        .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+        .flat_map(|spec| std::iter::once(spec).chain(spec.subcommands).chain(spec.parts))
         .filter(|spec| matches!(spec.handler, Handler::Data(_) | Handler::Spread(..)))
         .collect();
     let mut silent = specs.iter().map(|spec| spec.name).collect();

@@ -72,7 +72,8 @@ fn info(spec: &Spec) -> Value {
     Value::Array(vec![
         Value::bulk(spec.name),
         Value::Integer(i64::from(spec.arity)),
-        Value::Set(simple(flags.words()).collect()),
+        // Redis keeps to itself that a command must be allowed first.
+        Value::Set(simple(flags.words().filter(|word| *word != "protected")).collect()),
         Value::Integer(first),
         Value::Integer(last),
         Value::Integer(step),
@@ -123,7 +124,8 @@ fn key_spec(key: &KeySpec) -> Value {
     let (begun_by, begin) = if key.keyword.is_empty() {
         ("index", vec![(text("index"), number(key.first as i64))])
     } else {
-        ("keyword", vec![(text("keyword"), text(key.keyword)), (text("startfrom"), number(key.first as i64))])
+        let from = if key.from_end { -(key.first as i64) } else { key.first as i64 };
+        ("keyword", vec![(text("keyword"), text(key.keyword)), (text("startfrom"), number(from))])
     };
     let (found_by, find) = if key.counted {
         ("keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", key.step as i64)])

@@ -16,6 +16,7 @@ mod cluster;
 mod conditional;
 pub mod context;
 mod counter;
+pub mod debug;
 mod dump;
 pub mod error;
 mod expiry;
@@ -29,6 +30,7 @@ mod hyperloglog;
 pub mod introspect;
 mod list;
 mod lolwut;
+mod memory;
 mod mistake;
 mod object;
 mod scan;
@@ -52,7 +54,7 @@ pub use context::Context;
 pub use error::{Error, Failure};
 pub use mistake::mistake;
 pub use script::Scripts;
-pub use spec::{Flags, Handler, Merge, Spec};
+pub use spec::{Flags, Handler, Merge, Spec, Verdict};
 pub use table::lookup;
 
 use crate::base::limits::{DATABASES, OUTPUT_BUFFER_BYTES_MAX};
@@ -77,7 +79,7 @@ pub fn check<T: AsRef<[u8]>>(args: &[T]) -> Result<&'static Spec, Value> {
         _ => container,
     };
     if spec.fits(args.len()) {
-        Ok(spec)
+        Ok(spec.part(args))
     } else {
         Err(Value::error(format!("ERR wrong number of arguments for '{}' command", spec.name)))
     }

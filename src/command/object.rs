@@ -21,7 +21,7 @@ pub(super) fn encoding(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
 }
 
 /// The name of a value's encoding in Redis's words.
-fn encoding_name(head: &Head, list_size: i64) -> Result<&'static str> {
+pub(super) fn encoding_name(head: &Head, list_size: i64) -> Result<&'static str> {
     Ok(match (head.kind, head.spread) {
         (Kind::String, _) if head.raw => "raw",
         (Kind::String, _) if args::parse_integer(&head.payload).is_some() => "int",
@@ -48,11 +48,14 @@ fn is_one_piece((count, bytes): (u64, u64), list_size: i64) -> bool {
 }
 
 pub(super) fn refcount(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    about(context, &args[2], |head| {
-        let number = if head.kind == Kind::String && !head.raw { args::parse_integer(&head.payload) } else { None };
-        let shared = number.is_some_and(|number| (0..SHARED_INTEGERS).contains(&number));
-        Ok(Value::Integer(if shared { SHARED_REFERENCES } else { 1 }))
-    })
+    about(context, &args[2], |head| Ok(Value::Integer(references(head))))
+}
+
+/// How many references Redis would say that a value has.
+pub(super) fn references(head: &Head) -> i64 {
+    let number = if head.kind == Kind::String && !head.raw { args::parse_integer(&head.payload) } else { None };
+    let shared = number.is_some_and(|number| (0..SHARED_INTEGERS).contains(&number));
+    if shared { SHARED_REFERENCES } else { 1 }
 }
 
 /// From the access clock of the node that answers: the leader's, which knows of every read and write since it leads.

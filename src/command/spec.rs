@@ -32,8 +32,25 @@ pub struct Spec {
     pub doc: Doc,
     /// Commands that share the first word; the container itself cannot be called then.
     pub subcommands: &'static [Spec],
+    /// Calls with some second word that are answered elsewhere than the others, although COMMAND knows but the one
+    /// command (DEBUG): they are named as subcommands are, and counted as the command.
+    pub parts: &'static [Spec],
+    /// How it compares with the command of Redis 7.2.
+    pub verdict: Verdict,
     /// Who answers.
     pub handler: Handler,
+}
+
+/// How a command compares with that of Redis 7.2 by this name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Replies and effects are Redis's.
+    #[default]
+    Same,
+    /// But for what this says.
+    Differs(&'static str),
+    /// It is answered by an error, for this reason.
+    Refused(&'static str),
 }
 
 /// The function behind a command: words with the name first, reply out.
@@ -63,6 +80,8 @@ pub enum Merge {
     Same,
     /// The least integer at each place of the arrays (SCRIPT EXISTS).
     Least,
+    /// The digest of all, from the parts that each has (DEBUG DIGEST).
+    Digest,
     /// The first reply that is not null, groups asked in random order (RANDOMKEY).
     Any,
     /// Only the group that owns the cursor's slot is asked; it names the next group's start itself (SCAN).
@@ -105,6 +124,8 @@ pub struct KeySpec {
     pub unknown: bool,
     /// The word in front of the key, or empty.
     pub keyword: &'static str,
+    /// Whether that word is looked for from the end on: `first` then counts from there.
+    pub from_end: bool,
     /// Position of the first key, or of their number; the name is 0.
     pub first: usize,
     /// Distance to the last key, or a negative position from the end.
@@ -236,6 +257,8 @@ impl Spec {
                 arguments: "",
             },
             subcommands: &[],
+            parts: &[],
+            verdict: Verdict::Same,
             handler: Handler::Session,
         }
     }
@@ -296,6 +319,21 @@ impl Spec {
         Spec { subcommands, ..self }
     }
 
+    /// What is not as in Redis: a sentence without its full stop.
+    pub const fn differs(self, how: &'static str) -> Spec {
+        Spec { verdict: Verdict::Differs(how), ..self }
+    }
+
+    /// Why it is not offered: a sentence without its full stop.
+    pub const fn refused(self, why: &'static str) -> Spec {
+        Spec { verdict: Verdict::Refused(why), ..self }
+    }
+
+    /// Calls that are answered elsewhere than the others.
+    pub const fn parts(self, parts: &'static [Spec]) -> Spec {
+        Spec { parts, ..self }
+    }
+
     /// Whether it may change data: it then always goes through the leader's machine.
     pub const fn is_write(&self) -> bool {
         // A constant: asked for every command, the word's bit is looked up while compiling.
@@ -331,6 +369,15 @@ impl Spec {
         self.subcommands.iter().find(|spec| spec.word().as_bytes().eq_ignore_ascii_case(word))
     }
 
+    /// The part of it that such a call is, or itself.
+    pub fn part<T: AsRef<[u8]>>(&'static self, args: &[T]) -> &'static Spec {
+        let is_it = |part: &&Spec| {
+            let word = args.get(1).map(T::as_ref).unwrap_or_default();
+            part.word().as_bytes().eq_ignore_ascii_case(word) && part.fits(args.len())
+        };
+        self.parts.iter().find(is_it).unwrap_or(self)
+    }
+
     /// All ACL categories: its own and what follows from the flags.
     pub const fn categories(&self) -> Categories {
         let mut all = self.own_categories;
@@ -359,8 +406,10 @@ impl Spec {
         let looks = matches!(
             self.name,
             "exists" | "type" | "ttl" | "pttl" | "expiretime" | "pexpiretime" | "keys" | "scan" | "randomkey"
-        ) || self.name.starts_with("object|");
-        let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize");
+        ) || self.name.starts_with("object|")
+            || self.name.starts_with("debug|")
+            || self.name == "memory|usage";
+        let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize") || self.name.starts_with("debug|");
         let reads = self.flags.has(READS)
             || matches!(
                 self.name,
@@ -388,7 +437,18 @@ impl KeySpec {
     /// From `first`, every `step`-th, up to `last`.
     pub const fn range(flags: &str, first: usize, last: i32, step: usize) -> KeySpec {
         let flags = KeyFlags::of(flags);
-        KeySpec { flags, counted: false, unknown: false, keyword: "", first, last, step, limit: 0, notes: "" }
+        KeySpec {
+            flags,
+            counted: false,
+            unknown: false,
+            keyword: "",
+            from_end: false,
+            first,
+            last,
+            step,
+            limit: 0,
+            notes: "",
+        }
     }
 
     /// One key at this position.
@@ -421,6 +481,11 @@ impl KeySpec {
         KeySpec { keyword, limit: 2, ..KeySpec::range(flags, from, -1, 1) }
     }
 
+    /// All words behind this one, which is looked for from a place before the last word on, towards the first.
+    pub const fn behind_last(flags: &str, keyword: &'static str, from_end: usize) -> KeySpec {
+        KeySpec { keyword, from_end: true, ..KeySpec::range(flags, from_end, -1, 1) }
+    }
+
     /// What only the command itself can find, behind this word if it is among those of the call.
     pub const fn unknown(flags: &str, keyword: &'static str) -> KeySpec {
         KeySpec { unknown: true, keyword, ..KeySpec::one(flags, 0) }
@@ -438,6 +503,10 @@ impl KeySpec {
         let (first, end) = if self.unknown {
             let stored = if self.keyword.is_empty() { None } else { sort::destination(args) };
             stored.map_or((0, 0), |at| (at, at + 1))
+        } else if self.from_end {
+            let is_it = |at: &usize| args[*at].as_ref().eq_ignore_ascii_case(self.keyword.as_bytes());
+            let found = (1..(words + 1).saturating_sub(self.first)).rev().find(is_it);
+            found.map_or((0, 0), |at| (at + 1, (words + 1).saturating_sub(distance)))
         } else if !self.keyword.is_empty() {
             // The last word has none behind it: it is not looked at.
             let places = self.first..words.saturating_sub(1);
@@ -491,6 +560,10 @@ mod tests {
         let stored = |args: &[&str]| KeySpec::after("OW", "STORE", 2).positions(args).collect::<Vec<_>>();
         assert_eq!(stored(&["x", "store", "a", "store", "b", "STORE", "c"]), [4]);
         assert_eq!(stored(&["x", "store", "a", "store"]), [] as [usize; 0]);
+        let last = |args: &[&str]| KeySpec::behind_last("RW", "KEYS", 2).positions(args).collect::<Vec<_>>();
+        assert_eq!(last(&["x", "keys", "a", "KEYS", "b", "c"]), [4, 5]);
+        assert_eq!(last(&["x", "a", "keys"]), [] as [usize; 0]);
+        assert_eq!(last(&["keys"]), [] as [usize; 0]);
         let half = |args: &[&str]| KeySpec::half_after("RO", "STREAMS", 1).positions(args).collect::<Vec<_>>();
         assert_eq!(half(&["x", "y", "streams", "a", "b", "1", "2"]), [3, 4]);
         assert_eq!(half(&["x", "streams", "a"]), [] as [usize; 0]);

@@ -364,6 +364,12 @@ pub fn size(head: &Head) -> Result<(u64, u64)> {
     Ok((count, bytes + 2 * count + 7))
 }
 
+/// How many elements of a spread list are in its tree, and how many bytes they have, from its head alone.
+pub(super) fn tree_size(head: &Head) -> Result<(u64, u64)> {
+    let parts = Parts::decode(0, &Bytes::new(), 2, &head.payload)?;
+    Ok((parts.tree.count(), parts.tree.bytes()))
+}
+
 /// What is wrong with the records of a spread list.
 pub(super) fn audit(view: &dyn Read, db: u8, key: &Bytes, head: &Head) -> Result<Vec<String>> {
     let parts = Parts::decode(db, key, 2, &head.payload)?;

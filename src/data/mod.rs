@@ -22,6 +22,7 @@ pub mod list;
 pub mod packed;
 pub mod scan;
 pub mod set;
+mod size;
 pub mod stream;
 pub mod string;
 #[cfg(test)]

@@ -81,9 +81,14 @@ pub struct Facts {
 impl Stream {
     /// The stream of a key, if there is one.
     pub fn find(keys: &mut Keyspace<'_>, db: u8, key: &Bytes) -> Result<Option<Stream>> {
-        let Some(head) = keys.lookup_kind(db, key, Kind::Stream)? else { return Ok(None) };
+        let found = keys.lookup_kind(db, key, Kind::Stream)?;
+        found.map(|head| Stream::of_head(db, key, head)).transpose()
+    }
+
+    /// The stream of a head that was found.
+    pub fn of_head(db: u8, key: &Bytes, head: Head) -> Result<Stream> {
         let facts = Facts::decode(&head.payload)?;
-        Ok(Some(Stream { place: Place { db, key: key.clone() }, head: Some(head), facts, is_changed: false }))
+        Ok(Stream { place: Place { db, key: key.clone() }, head: Some(head), facts, is_changed: false })
     }
 
     /// An empty one, which is there when it is saved.

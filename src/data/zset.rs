@@ -323,6 +323,12 @@ pub fn compare(one: (f64, &[u8]), other: (f64, &[u8])) -> Ordering {
     one.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal).then_with(|| one.1.cmp(other.1))
 }
 
+/// How many members a spread sorted set has, and how many bytes their entries in the tree, from its head alone.
+pub(super) fn tree_size(head: &Head) -> Result<(u64, u64)> {
+    let tree = tree(0, &Bytes::new(), 2).decode(&mut &head.payload[..])?;
+    Ok((tree.count(), tree.bytes()))
+}
+
 /// What is wrong with the records of a spread sorted set.
 pub(super) fn audit(view: &dyn Read, db: u8, key: &Bytes, head: &Head, records: u64) -> Result<Vec<String>> {
     let tree = tree(db, key, 2).decode(&mut &head.payload[..])?;

@@ -124,13 +124,18 @@ impl Connection {
                 self.service.stats().query_limit_disconnections.fetch_add(1, Relaxed);
                 return Ok(());
             }
+            let watches = self.session.feed().is_some();
             let deadline = match (authenticated, self.service.idle_timeout_seconds()) {
                 (false, _) => Some(self.handshake),
                 (true, 0) => None,
+                // Who watches (MONITOR) may say nothing for as long as it likes.
+                (true, _) if watches => None,
                 (true, seconds) => Some(Instant::now() + Duration::from_secs(seconds)),
             };
+            // Lines of MONITOR wait for nothing but the client.
+            self.send().await?;
             if !self.read(deadline).await? {
-                return Ok(());
+                return if self.is_overrun() { Err(self.too_many_unread()) } else { Ok(()) };
             }
         }
     }
@@ -182,17 +187,16 @@ impl Connection {
 
     /// Writes the replies out. Somebody who asks the connection to end need not wait for a client that reads nothing.
     async fn send(&mut self) -> io::Result<()> {
+        if let Some(feed) = self.session.feed() {
+            feed.take(&mut self.out);
+        }
         if self.out.is_empty() {
             return Ok(());
         }
         let bytes = self.out.len();
-        let too_many = || {
-            self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
-            io::Error::other("the client left more replies unread than it may")
-        };
         let limit = self.service.output_limit(bytes);
         if limit == OutputLimit::Exceeded {
-            return Err(too_many());
+            return Err(self.too_many_unread());
         }
         // A stranger gets one short answer at a time; who does not take it in time is not waited for.
         let handshake = (!self.session.is_authenticated()).then_some(self.handshake);
@@ -208,8 +212,10 @@ impl Connection {
         tokio::select! {
             biased;
             written = self.stream.write_all(&self.out) => written?,
-            _ = client.ended() => return Err(io::ErrorKind::ConnectionAborted.into()),
-            _ = patience => return Err(too_many()),
+            _ = client.ended() => {
+                return Err(if self.is_overrun() { self.too_many_unread() } else { io::ErrorKind::ConnectionAborted.into() });
+            }
+            _ = patience => return Err(self.too_many_unread()),
         }
         client.output_waiting.store(0, Relaxed);
         self.service.stats().sent(client.id, bytes);
@@ -220,6 +226,16 @@ impl Connection {
         Ok(())
     }
 
+    fn is_overrun(&self) -> bool {
+        self.session.feed().is_some_and(|feed| feed.is_overrun())
+    }
+
+    /// The client is disconnected for what it did not read.
+    fn too_many_unread(&self) -> io::Error {
+        self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
+        io::Error::other("the client left more replies unread than it may")
+    }
+
     /// Room for the next read.
     pub(super) fn make_room(&mut self) {
         if self.input.capacity() - self.input.len() < self.read_bytes / 4 {
@@ -228,16 +244,24 @@ impl Connection {
         }
     }
 
-    /// Waits for more input. False: the client closed, was asked to end, or took too long.
+    /// Waits for more input, or for lines of MONITOR. False: the client closed, was asked to end, or took too long.
     async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
         self.make_room();
         let room = self.input.capacity() - self.input.len();
         let client = self.session.client.clone();
+        let feed = self.session.feed().cloned();
+        let lines = async {
+            match &feed {
+                Some(feed) => feed.filled().await,
+                None => std::future::pending().await,
+            }
+        };
         let more = async {
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.input) => read,
-                _ = client.ended() => Ok(0),
+                read = self.stream.read_buf(&mut self.input) => read.map(Some),
+                _ = client.ended() => Ok(Some(0)),
+                () = lines => Ok(None),
             }
         };
         let read = match deadline {
@@ -247,6 +271,7 @@ impl Connection {
                 Err(_) => return Ok(false),
             },
         };
+        let Some(read) = read else { return Ok(true) };
         if read == room {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
         }

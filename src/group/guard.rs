@@ -2,7 +2,8 @@
 //! (a commit index beyond the log, an entry that does not follow the one before). Those stop here.
 //!
 //! Also here: messages that this design does not use. Proposals and read indexes are never forwarded between replicas
-//! (rule 7), local messages never come from outside.
+//! (rule 7), local messages never come from outside, and who asks to lead is not answered by the crate
+//! ([`super::transfer`]).
 
 use raft::eraftpb::{Message, MessageType};
 use raft::{RawNode, StateRole};

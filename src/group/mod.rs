@@ -463,6 +463,9 @@ impl Group {
             self.counters.bogus_messages += 1;
             return;
         }
+        if kind == MessageType::MsgTransferLeader {
+            return self.asked_to_hand_over(now, &message);
+        }
         // What could end in leadership starts from a clean slate: the crate requires that nothing of a follower's
         // Readies is left when it becomes leader, and our own order of messages relies on it.
         match guard::judge(&self.node, &message, self.settled()) {

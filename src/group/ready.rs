@@ -238,7 +238,7 @@ impl Group {
         }
     }
 
-    fn address(&mut self, now: Nanos, message: &Message) -> Option<Mail> {
+    pub(super) fn address(&mut self, now: Nanos, message: &Message) -> Option<Mail> {
         let node = *self.peers.get(&PeerId(message.to))?;
         let (applied, hash) = self.witness.latest();
         let mut facts = Header { applied, hash, ..Header::default() };

@@ -5,7 +5,12 @@
 //! let the crate bring the successor up to date and ask it to campaign. A machine that does not answer costs the
 //! successor an ordinary wait: after a few ticks the transfer goes on, without the promise in its message.
 
+//!
+//! A follower may ask for it (CLUSTER FAILOVER), with the crate's own kind of message. The crate never sees that message:
+//! its leader would begin at once, with the lease in its hands.
+
 use raft::StateRole;
+use raft::eraftpb::{Message, MessageType};
 
 use super::Group;
 use crate::base::{Mutant, Nanos, NodeId, Term};
@@ -53,6 +58,28 @@ impl Group {
         match progress.map(|(&peer, progress)| (progress.matched, std::cmp::Reverse(peer))).max() {
             Some((_, std::cmp::Reverse(peer))) => self.begin_transfer(now, peer),
             None => false,
+        }
+    }
+
+    /// Asks the leader, if one is known, to hand leadership to this replica.
+    pub fn ask_to_lead(&mut self, now: Nanos) {
+        let raft = &self.node.raft;
+        if raft.state != StateRole::Follower || raft.leader_id == 0 || self.stopped {
+            return;
+        }
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgTransferLeader);
+        (message.from, message.to, message.term) = (raft.id, raft.leader_id, raft.term);
+        if let Some(mail) = self.address(now, &message) {
+            self.out.mail.push(mail);
+        }
+    }
+
+    /// A replica asked to lead. Who leads another term, or does not, has nothing to hand over.
+    pub(super) fn asked_to_hand_over(&mut self, now: Nanos, message: &Message) {
+        let is_voter = self.membership.get_voters().contains(&message.from);
+        if message.term == self.node.raft.term && message.to == self.node.raft.id && is_voter {
+            self.begin_transfer(now, message.from);
         }
     }
 

@@ -74,6 +74,8 @@ pub enum Input {
     SnapshotInstalled { group: GroupId, snapshot: u64 },
     /// Hand leadership of a group to another node.
     TransferLeader { group: GroupId, to: NodeId },
+    /// Ask the leader of a group to hand leadership to this node.
+    AskToLead { group: GroupId },
     /// Hand over leadership of every group led here to whoever is most up to date (shutdown).
     TransferAll,
 }

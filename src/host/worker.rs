@@ -114,6 +114,7 @@ impl Host {
                 self.on(group, |group| group.snapshot_sent(now, snapshot, to_peer, delivered));
             }
             Input::SnapshotInstalled { group, snapshot } => self.on(group, |group| group.snapshot_installed(snapshot)),
+            Input::AskToLead { group } => self.on(group, |group| group.ask_to_lead(now)),
             Input::TransferLeader { group, to } => self.on(group, |group| {
                 group.transfer_to(now, to);
             }),

@@ -18,6 +18,7 @@ use super::{clock, machines, threads};
 use crate::base::{GroupId, LogIndex, Term};
 use crate::host::{Envelope, Input, RECEIVED_SNAPSHOTS, SnapshotEffect};
 use crate::machine;
+use crate::service::latency;
 use crate::store::snapshot::{FileSpool, Receiver, Sender, ranges};
 use crate::store::{Engine, Snapshot};
 
@@ -152,7 +153,8 @@ pub fn spawn_flusher(core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
             let due = clock::boottime().since(last) >= core.config.raft.flush_interval;
             let full = bytes >= core.config.raft.flush_log_bytes || core.engine.wants_flush();
             if full || (due && bytes > 0) {
-                flush(&core);
+                // A failure was told, and is tried again.
+                let _ = flush(&core);
                 last = clock::boottime();
             }
         }
@@ -160,23 +162,36 @@ pub fn spawn_flusher(core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
 }
 
 /// Flushes the state and tells the host how far each group's log may be cut.
-pub fn flush(core: &Core) {
+pub fn flush(core: &Core) -> machine::Result<()> {
     // Taken before: what is written to the log meanwhile may not be in this flush.
     let bytes = core.log_bytes.swap(0, Ordering::Relaxed);
     let started = clock::boottime();
-    let durable = match flush_state(core.engine.as_ref(), core.groups()) {
-        Ok(durable) => durable,
+    core.saves.lock().under_way += 1;
+    let flushed = flush_state(core.engine.as_ref(), core.groups());
+    let took: Duration = clock::boottime().since(started);
+    core.latency.note(latency::FLUSH, took, clock::wall());
+    let mut saves = core.saves.lock();
+    saves.under_way = saves.under_way.saturating_sub(1);
+    saves.failed = flushed.is_err();
+    match flushed {
+        Ok(durable) => {
+            (saves.last, saves.took) = (clock::wall(), Some(took));
+            saves.count += 1;
+            drop(saves);
+            for (group, index) in durable {
+                core.tell(Input::Flushed { group, index });
+            }
+            tracing::info!(log_bytes = bytes, ?took, "flushed the state");
+            Ok(())
+        }
         Err(why) => {
+            drop(saves);
             // Nothing is lost while the log keeps it; the log grows until the disk answers again.
             core.log_bytes.fetch_add(bytes, Ordering::Relaxed);
-            return tracing::error!(%why, "the state could not be flushed");
+            tracing::error!(%why, "the state could not be flushed");
+            Err(why)
         }
-    };
-    for (group, index) in durable {
-        core.tell(Input::Flushed { group, index });
     }
-    let took: Duration = clock::boottime().since(started);
-    tracing::info!(log_bytes = bytes, ?took, "flushed the state");
 }
 
 /// Waits until the state is durable; then says how far each group's is. Only this may have effects outside the

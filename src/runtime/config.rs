@@ -41,6 +41,8 @@ pub struct Config {
     pub password: Option<String>,
     /// The first users of a cluster that never had any: names and rules.
     pub users: Vec<(Bytes, Vec<Bytes>)>,
+    /// `enable-debug-command`: who may use DEBUG, `no`, `local` or `yes`.
+    pub debug_command: &'static str,
     /// How long a client may say nothing; zero for ever.
     pub idle_timeout: Duration,
     /// Bytes of one client's request that may wait to become complete.
@@ -156,6 +158,7 @@ impl Config {
             clients_max: limits::CLIENTS_MAX,
             password: None,
             users: Vec::new(),
+            debug_command: "no",
             idle_timeout: Duration::ZERO,
             query_buffer_bytes: limits::QUERY_BUFFER_BYTES_MAX,
             output_buffer_bytes: limits::OUTPUT_BUFFER_BYTES_MAX,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::background::Snapshots;
 use super::config::Config;
@@ -27,6 +28,8 @@ use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
+use crate::service::latency::Latency;
+use crate::service::node::{Saves, Shutdown};
 use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
 use crate::store::{Engine, Log};
@@ -75,6 +78,12 @@ pub struct Core {
     pub status: Mutex<Vec<GroupStatus>>,
     /// Log bytes written since the last flush of the state.
     pub log_bytes: AtomicU64,
+    /// Delays that were noticed.
+    pub latency: Arc<Latency>,
+    /// What became of flushes of the state.
+    pub saves: Mutex<Saves>,
+    /// How a client asked the process to end.
+    pub shutdown: watch::Sender<Option<Shutdown>>,
     /// Where arriving snapshots are put down.
     pub snapshot_directory: std::path::PathBuf,
     /// The groups with a replica here.

@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::{clock, threads};
 use crate::host::Persist;
+use crate::service::latency::{self, Latency};
 use crate::store::{Log, LogWrite};
 
 /// Starts the thread. `done` is told the number of the last durable write and how many bytes it made durable; the thread ends when the queue is closed
@@ -19,6 +20,7 @@ pub fn spawn(
     log: Arc<dyn Log>,
     queue: Arc<Queue<Persist>>,
     metrics: Arc<Metrics>,
+    latency: Arc<Latency>,
     done: impl Fn(u64, u64) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     threads::spawn("log", move || {
@@ -33,7 +35,9 @@ pub fn spawn(
             if let Err(why) = log.append(&writes) {
                 die(&why);
             }
-            metrics.log_write_seconds.observe(clock::boottime().since(started).as_secs_f64());
+            let took = clock::boottime().since(started);
+            latency.note(latency::FSYNC, took, clock::wall());
+            metrics.log_write_seconds.observe(took.as_secs_f64());
             metrics.log_write_groups.observe(writes.len() as f64);
             writes.clear();
             done(last, bytes);

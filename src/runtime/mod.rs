@@ -9,6 +9,7 @@
 //! (who makes all of it), [`membership`] (what the meta group knows). The rest are tools: [`clock`], [`ticks`], [`queue`], [`views`], [`directory`], [`metrics`],
 //! [`telemetry`].
 
+mod allocator;
 pub mod background;
 pub mod clock;
 pub mod config;

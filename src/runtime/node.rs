@@ -1,7 +1,9 @@
 //! The node as the service sees it: reads at once where that is linearizable, everything else to the forwarder.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use parking_lot::{Mutex, RwLock};
@@ -9,7 +11,7 @@ use tracing::Span;
 
 use super::core::{Core, Group};
 use super::telemetry::SPANS;
-use super::{clock, membership};
+use super::{background, clock, membership};
 use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
 use crate::cluster::Map;
 use crate::command;
@@ -17,9 +19,10 @@ use crate::command::acl::{Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::script::Running;
 use crate::data::{Moment, Thresholds};
-
+use crate::host::Input;
 use crate::machine::{Facts, InMemory, Local, read_local};
-use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers};
+use crate::service::latency::Latency;
+use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -234,6 +237,10 @@ impl Node for RuntimeNode {
         clock::boottime()
     }
 
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(time))
+    }
+
     fn random(&self) -> u64 {
         self.rng.lock().next()
     }
@@ -244,6 +251,45 @@ impl Node for RuntimeNode {
 
     fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         super::facts::checks(&self.core)
+    }
+
+    fn save(&self) -> Saving {
+        let core = self.core.clone();
+        let saved = self.core.tokio.spawn_blocking(move || background::flush(&core));
+        Box::pin(async move {
+            match saved.await {
+                Ok(saved) => saved.map_err(|why| why.to_string()),
+                Err(_) => Err("the node ends".into()),
+            }
+        })
+    }
+
+    fn saves(&self) -> Saves {
+        *self.core.saves.lock()
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        self.core.shutdown.send_replace(Some(how));
+    }
+
+    fn hand_over(&self, group: GroupId, to: NodeId) {
+        self.core.tell(Input::TransferLeader { group, to });
+    }
+
+    fn ask_to_lead(&self, group: GroupId) {
+        self.core.tell(Input::AskToLead { group });
+    }
+
+    fn latency(&self) -> Arc<Latency> {
+        self.core.latency.clone()
+    }
+
+    fn allocator_report(&self) -> String {
+        super::allocator::report()
+    }
+
+    fn purge_memory(&self) {
+        super::allocator::purge();
     }
 
     fn reset_counters(&self) {

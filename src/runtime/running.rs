@@ -14,6 +14,7 @@ use super::core::Core;
 use super::directory::Directory;
 use super::{Error, Result, background, clock, telemetry, worker};
 use crate::host::Input;
+use crate::service::node::Shutdown;
 
 /// How often a shutdown looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(2);
@@ -47,33 +48,40 @@ pub(super) struct Threads {
 }
 
 impl Running {
-    /// Waits for SIGTERM or SIGINT, then ends the node in order.
+    /// Waits for SIGTERM, SIGINT or a client's SHUTDOWN, then ends the node in order.
     pub fn wait(self) -> Result<()> {
-        let signalled = self.runtime.block_on(async {
+        let mut asked = self.core.shutdown.subscribe();
+        let (cause, how) = self.runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             Ok::<_, std::io::Error>(tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => ("SIGTERM", Shutdown::default()),
+                _ = interrupt.recv() => ("SIGINT", Shutdown::default()),
+                how = asked.wait_for(Option::is_some) => ("SHUTDOWN", how.ok().and_then(|how| *how).unwrap_or_default()),
             })
         })?;
-        tracing::info!(signal = signalled, "stopping");
-        self.shut_down()
+        tracing::info!(cause, "stopping");
+        self.end(how)
     }
 
     /// Hands over leadership, finishes what is in flight, flushes, and ends all threads.
     pub fn shut_down(self) -> Result<()> {
+        self.end(Shutdown::default())
+    }
+
+    fn end(self, how: Shutdown) -> Result<()> {
         let started = clock::boottime();
         let Running { core, threads, shutdown, fronts: (resp, http), runtime, mut telemetry, .. } = self;
         let patience = core.config.shutdown_timeout;
         runtime.block_on(async {
             // Clients are served until nothing is led here: what they ask meanwhile waits for the new leaders.
             let alone = core.peers.all().next().is_none();
-            if !alone {
+            let hands_over = !alone && how.hand_over;
+            if hands_over {
                 core.tell(Input::TransferAll);
             }
             let handed_over = async {
-                while !alone && core.leads_any() {
+                while hands_over && core.leads_any() {
                     tokio::time::sleep(LOOK).await;
                 }
             };
@@ -101,7 +109,10 @@ impl Running {
         threads.flusher.into_iter().try_for_each(join)?;
         telemetry.send_spans();
         runtime.shutdown_timeout(patience);
-        background::flush(&core);
+        if how.save {
+            // A failure was told; the log has everything.
+            let _ = background::flush(&core);
+        }
         tracing::info!(took = ?clock::boottime().since(started), "stopped");
         Ok(())
     }

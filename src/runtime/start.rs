@@ -32,7 +32,7 @@ use crate::command::acl::DEFAULT;
 use crate::host::{self, GroupStart, Host, meta};
 use crate::machine::{self, Machine, State};
 use crate::service::Service;
-use crate::service::node::Node;
+use crate::service::node::{Node, Saves};
 use crate::store::cached::{self, CachedEngine};
 use crate::store::generation::Generations;
 use crate::store::rocks::{self, LogOptions, RocksEngine, RocksLog, StateOptions};
@@ -145,6 +145,9 @@ pub(super) fn start_on(
         seeds: AtomicU64::new(rng.next()),
         // What is replayed now is in no flushed state: the flusher's next turn has something to do.
         log_bytes: AtomicU64::new(u64::from(parts.is_behind)),
+        latency: Arc::default(),
+        saves: Mutex::new(Saves { last: clock::wall(), ..Saves::default() }),
+        shutdown: watch::channel(None).0,
         snapshot_directory: directory.snapshots(),
         local: parts.groups,
         map: RwLock::new(Arc::new(cluster.map(config.node))),
@@ -161,7 +164,8 @@ pub(super) fn start_on(
             core.worker.push_unbounded(worker::Event::Persisted(number));
         }
     };
-    threads.log = Some(log_writer::spawn(stores.log.clone(), core.log_queue.clone(), metrics, done)?);
+    threads.log =
+        Some(log_writer::spawn(stores.log.clone(), core.log_queue.clone(), metrics, core.latency.clone(), done)?);
     threads.machines = machines::spawn(&core, parts.machines)?;
     threads.worker = Some(worker::spawn(core.clone(), host, core.config.raft.tick)?);
     threads.flusher = Some(background::spawn_flusher(core.clone())?);
@@ -356,6 +360,7 @@ fn service_options(config: &Config, resp: SocketAddr) -> service::Options {
         bind: resp.ip().to_string(),
         port: resp.port(),
         executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        debug_command: config.debug_command,
         sizes: config.thresholds.parameters().to_vec(),
     }
 }

@@ -16,8 +16,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::Service;
 use super::block::Held;
+use super::debug::is_reload;
 use super::node::{FastRead, Outcome, Pending};
 use super::route::Routes;
+use super::saves::{Farewell, farewell};
 use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
@@ -38,7 +40,11 @@ const REPLY_BYTES_TARGET: usize = 1 << 20;
 const READS: Flags = Flags::of("readonly");
 const WAITS: Flags = Flags::of("blocking");
 const BEFORE_AUTH: Flags = Flags::of("no_auth");
+const PROTECTED: Flags = Flags::of("protected");
 const NEVER_SLOW: Flags = Flags::of("skip_slowlog");
+const ON_KEYS: Flags = Flags::of("write readonly may_replicate");
+/// A connection that monitors is a replica to Redis.
+const WATCHES_ONLY: &str = "ERR Replica can't interact with the keyspace";
 const NOAUTH: &str = "NOAUTH Authentication required.";
 
 /// What the front does next.
@@ -159,6 +165,20 @@ impl Service {
         self.stats.take_rates(plan.now);
         self.refresh_rights(session);
         while !session.closing && out.len() < REPLY_BYTES_TARGET {
+            if self.pause.is_on()
+                && let Some(left) = requests.front().and_then(|args| self.paused(session, args))
+            {
+                // What is answered already shall not wait.
+                if !plan.pieces.is_empty() || !out.is_empty() {
+                    break;
+                }
+                self.wait_out(session.client.clone(), left).await;
+                plan.now = self.node.monotonic();
+                if session.client.is_ending() {
+                    break;
+                }
+                continue;
+            }
             let Some(args) = requests.pop_front() else { break };
             let replies = session.replies;
             session.replies = match replies {
@@ -166,15 +186,24 @@ impl Service {
                 Replies::Skip => Replies::On,
                 other => other,
             };
-            let Some(held) = self.handle(session, &routes, args, &mut plan, out).await else { continue };
-            if out.is_empty() && plan.pieces.is_empty() {
-                self.begin_wait(session, held);
-            } else {
-                // Its turn comes when everything before it is answered, and sent.
-                session.replies = replies;
-                requests.push_front(held.args);
+            let held = self.handle(session, &routes, args, &mut plan, out).await;
+            if let Some(held) = held {
+                if out.is_empty() && plan.pieces.is_empty() {
+                    self.begin_wait(session, held);
+                } else {
+                    // Its turn comes when everything before it is answered, and sent.
+                    session.replies = replies;
+                    requests.push_front(held.args);
+                }
+                break;
             }
-            break;
+            if let Some((nap, args)) = session.nap.take() {
+                // What came before shall not wait for it.
+                self.flush(session, &mut plan, out).await;
+                self.sleep(session.client.clone(), nap).await;
+                plan.now = self.node.monotonic();
+                self.note_if_slow(session, &args, nap);
+            }
         }
         self.flush(session, &mut plan, out).await;
         session.client.labels.lock().last_command = session.last_command;
@@ -204,6 +233,12 @@ impl Service {
             }
         };
         session.last_command = spec.name;
+        if spec.flags.has(PROTECTED)
+            && let Some(refusal) = self.protected(session, spec)
+        {
+            self.refuse(session, Some(spec), Value::error(refusal), plan, out);
+            return None;
+        }
         if !spec.flags.has(BEFORE_AUTH) && self.must_log_in(session) {
             self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
             return None;
@@ -220,6 +255,10 @@ impl Service {
                 return None;
             }
         }
+        if session.watching.is_some() && spec.flags.has(ON_KEYS) {
+            self.refuse(session, Some(spec), Value::error(WATCHES_ONLY), plan, out);
+            return None;
+        }
         if session.transaction.is_some() && !is_immediate(spec) {
             match self.queue(session, routes, spec, args) {
                 Ok(()) => self.write(session, &Value::Simple("QUEUED".into()), plan, out),
@@ -227,16 +266,28 @@ impl Service {
             }
             return None;
         }
+        let patience = match spec.flags.has(WAITS) {
+            true => block::patience(spec.name, &args, self.node.now()),
+            false => None,
+        };
+        let is_watched = self.is_watched();
+        // One that waits is shown when it begins to.
+        if is_watched && patience.is_none() && !matches!(spec.handler, Handler::Session) {
+            self.show(session, spec, session.db, &args);
+        }
         match spec.handler {
+            Handler::Session if is_watched => {
+                // Behind it, as in Redis: a block's calls come before EXEC, and SELECT shows the new database.
+                let shown = args.clone();
+                self.handle_word(session, routes, spec, args, plan, out).await;
+                self.show(session, spec, session.db, &shown);
+            }
             Handler::Session => self.handle_word(session, routes, spec, args, plan, out).await,
             Handler::Data(_) => match routes.of_call(spec, &args) {
-                Ok(group) => {
-                    let waits = spec.flags.has(WAITS);
-                    match waits.then(|| block::patience(spec.name, &args, self.node.now())).flatten() {
-                        Some(patience) => return Some(Held { spec, group, patience, args }),
-                        None => self.handle_call(session, group, spec, args, plan, out),
-                    }
-                }
+                Ok(group) => match patience {
+                    Some(patience) => return Some(Held { spec, group, patience, args }),
+                    None => self.handle_call(session, group, spec, args, plan, out),
+                },
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
             },
             Handler::Spread(_, merge) => match routes.only() {
@@ -337,6 +388,30 @@ impl Service {
                     return;
                 }
                 Err(value) => value,
+            },
+            "monitor" => match self.monitor(session) {
+                Some(value) => value,
+                None => return,
+            },
+            "save" => {
+                self.flush(session, plan, out).await;
+                self.save().await
+            }
+            "debug" if is_reload(&args) => {
+                self.flush(session, plan, out).await;
+                self.save().await
+            }
+            "shutdown" => match farewell(&args) {
+                Ok(Farewell::Begin(how)) => {
+                    self.flush(session, plan, out).await;
+                    self.node.shut_down(how);
+                    // No answer but the end of the connection, as in Redis.
+                    session.client.ended().await;
+                    session.closing = true;
+                    return;
+                }
+                Ok(Farewell::Abort) => Value::error("ERR No shutdown in progress."),
+                Err(refusal) => refusal,
             },
             _ => {
                 // What these show or promise depends on what came before them on this connection; and what came before
@@ -475,6 +550,11 @@ impl Service {
     }
 
     fn note_if_slow(&self, session: &Session, args: &[Bytes], took: Duration) {
+        if self.latency.notices(took) {
+            const FAST: Flags = Flags::of("fast");
+            let is_fast = command::check(args).is_ok_and(|spec| spec.flags.has(FAST));
+            self.latency.note(if is_fast { "fast-command" } else { "command" }, took, self.node.now());
+        }
         let threshold = self.config.slow_micros();
         let micros = took.as_micros() as u64;
         if u64::try_from(threshold).is_ok_and(|threshold| micros >= threshold) {

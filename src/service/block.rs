@@ -44,6 +44,9 @@ impl Service {
             Patience::Unlimited => None,
             Patience::Until(timeout) => Some(self.node.monotonic() + timeout),
         };
+        if self.is_watched() {
+            self.show(session, spec, session.db, &args);
+        }
         session.client.set_blocked(true);
         let blocking = self.node.block(group, session.call(args));
         session.wait = Some(Wait { blocking, until, spec, group });

@@ -39,6 +39,8 @@ pub struct Client {
     pub(super) watching: AtomicBool,
     pub(super) no_evict: AtomicBool,
     pub(super) no_touch: AtomicBool,
+    /// MONITOR.
+    pub(super) monitor: AtomicBool,
     /// CLIENT TRACKING ON, in mode OPTIN.
     pub(super) tracking: AtomicBool,
     /// Bytes of input that wait to become a request, bytes of replies that wait to be sent.
@@ -116,6 +118,7 @@ impl Clients {
             watching: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            monitor: AtomicBool::new(false),
             tracking: AtomicBool::new(false),
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
@@ -269,10 +272,11 @@ impl Client {
         line
     }
 
-    /// Redis's letters: b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
+    /// Redis's letters: O monitor, b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
     fn flags(&self) -> String {
         let mut flags = String::new();
         for (set, letter) in [
+            (self.monitor.load(Relaxed), 'O'),
             (self.is_blocked(), 'b'),
             (self.queued.load(Relaxed) >= 0, 'x'),
             (self.tracking.load(Relaxed), 't'),

@@ -45,11 +45,11 @@ impl Service {
                 None => Value::error_with(&[b"ERR Unknown node ", name]),
             },
             (b"links", []) => Value::Array(Vec::new()),
+            (b"failover", words) if words.len() <= 1 => self.cluster_failover(words),
             (b"help", _) => help("CLUSTER", HELP),
             (
-                b"addslots" | b"addslotsrange" | b"bumpepoch" | b"delslots" | b"delslotsrange" | b"failover"
-                | b"flushslots" | b"forget" | b"meet" | b"replicate" | b"reset" | b"saveconfig" | b"set-config-epoch"
-                | b"setslot",
+                b"addslots" | b"addslotsrange" | b"bumpepoch" | b"delslots" | b"delslotsrange" | b"flushslots"
+                | b"forget" | b"meet" | b"replicate" | b"reset" | b"saveconfig" | b"set-config-epoch" | b"setslot",
                 _,
             ) => Value::error(MANAGED),
             _ => wrong_words(args),
@@ -84,7 +84,7 @@ fn my_shard(map: &Map, node: NodeId) -> GroupId {
 
 /// Host and port where clients reach a node, if it told. The host is empty where it does not know its own: clients take
 /// the one that they are connected to, as with Redis.
-fn address(node: &NodeInfo) -> Option<(&str, u16)> {
+pub(super) fn address(node: &NodeInfo) -> Option<(&str, u16)> {
     let (host, port) = node.resp.as_deref()?.rsplit_once(':')?;
     Some((host.trim_matches(['[', ']']), port.parse().ok()?))
 }
@@ -191,13 +191,13 @@ fn shards(map: &Map, me: NodeId, loading: bool) -> Value {
 }
 
 /// The node that a node which leads nothing replicates.
-fn master_of(map: &Map, node: NodeId) -> Option<NodeId> {
+pub(super) fn master_of(map: &Map, node: NodeId) -> Option<NodeId> {
     let followed = || partitions(map).filter(|group| group.members.contains(&node)).find_map(|group| group.leader);
     if led(map, node).next().is_some() { None } else { followed() }
 }
 
 /// The groups with slots that a node leads.
-fn led(map: &Map, node: NodeId) -> impl Iterator<Item = &GroupInfo> {
+pub(super) fn led(map: &Map, node: NodeId) -> impl Iterator<Item = &GroupInfo> {
     partitions(map).filter(move |group| group.leader == Some(node))
 }
 
@@ -291,6 +291,8 @@ fn info(map: &Map, me: NodeId) -> String {
 const HELP: &[&str] = &[
     "COUNTKEYSINSLOT <slot>",
     "    How many keys of the selected database are in a slot.",
+    "FAILOVER [FORCE|TAKEOVER]",
+    "    Ask the node that this one counts as its master to hand over what it leads.",
     "GETKEYSINSLOT <slot> <count>",
     "    Some of them.",
     "INFO",

@@ -201,15 +201,9 @@ impl Service {
             (b"trackinginfo", []) => tracking::info(session),
             (b"caching", [mode]) => tracking::caching(session, mode),
             (b"tracking", [mode, options @ ..]) => tracking::tracking(session, mode, options),
-            (b"pause", [_, mode]) if !is(mode, "write") && !is(mode, "all") => {
-                Value::error("ERR CLIENT PAUSE mode must be WRITE or ALL")
-            }
-            (b"pause", [timeout] | [timeout, _]) => match integer(timeout) {
-                Some(millis) if millis >= 0 => Value::error("ERR pausing clients is not supported"),
-                Some(_) => Value::error("ERR timeout is negative"),
-                None => Value::error("ERR timeout is not an integer or out of range"),
-            },
-            (b"unpause", []) => Value::OK,
+            (b"pause", words) if (1..=2).contains(&words.len()) => self.pause_clients(words),
+            (b"unpause", []) => self.unpause_clients(),
+            (b"maint_notifications", words) => maintenance(words),
             (b"help", _) => help("CLIENT", HELP),
             _ => wrong_words(args),
         }
@@ -269,9 +263,10 @@ impl Service {
                 b"user" => return Value::error_with(&[b"ERR No such user '", value, b"'"]),
                 b"skipme" if is(value, "yes") => skip_me = true,
                 b"skipme" if is(value, "no") => skip_me = false,
-                b"maxage" => match integer(value).and_then(|age| u64::try_from(age).ok()).filter(|age| *age > 0) {
-                    Some(age) => filter.age_min = Some(age),
-                    None => return Value::error("ERR maxage should be greater than 0"),
+                b"maxage" => match integer(value).map(u64::try_from) {
+                    Some(Ok(age)) if age > 0 => filter.age_min = Some(age),
+                    Some(_) => return Value::error("ERR maxage should be greater than 0"),
+                    None => return Value::error("ERR maxage is not an integer or out of range"),
                 },
                 _ => return syntax_error(),
             }
@@ -307,6 +302,21 @@ fn is_our_type(word: &[u8]) -> Option<bool> {
     }
 }
 
+/// `CLIENT MAINT_NOTIFICATIONS ON|OFF [MOVING-ENDPOINT-TYPE type]`: newer libraries ask to be told when a server is about to
+/// move. There is never anything to tell: a connection stays where it is while leaders change behind it.
+fn maintenance(words: &[Bytes]) -> Value {
+    const TYPES: [&str; 5] = ["internal-ip", "internal-fqdn", "external-ip", "external-fqdn", "none"];
+    let is_switch = |word: &Bytes| is(word, "on") || is(word, "off");
+    let is_known = |kind: &Bytes| TYPES.iter().any(|known| is(kind, known));
+    match words {
+        [switch] if is_switch(switch) => Value::OK,
+        [switch, option, kind] if is_switch(switch) && is(option, "moving-endpoint-type") && is_known(kind) => {
+            Value::OK
+        }
+        _ => syntax_error(),
+    }
+}
+
 /// `CLIENT SETINFO LIB-NAME name` and `LIB-VER version`
 fn set_info(session: &Session, option: &Bytes, value: &Bytes) -> Value {
     let mut labels = session.client.labels.lock();
@@ -333,14 +343,20 @@ const HELP: &[&str] = &[
     "    End connections.",
     "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID id [id ...]]",
     "    One line about each connection.",
+    "MAINT_NOTIFICATIONS (ON|OFF) [MOVING-ENDPOINT-TYPE type]",
+    "    Accepted: connections outlive changes of leaders, so there is nothing to tell.",
     "NO-EVICT (ON|OFF)",
     "    Shown by LIST; no client is evicted here.",
     "NO-TOUCH (ON|OFF)",
     "    Whether the connection's commands leave the idle times of keys alone.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Let the connections of this node wait before their next command, for so many milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Whether replies are sent.",
     "SETINFO (LIB-NAME|LIB-VER) <value>",
     "    What the library calls itself.",
     "SETNAME <name>",
     "    Name this connection.",
+    "UNPAUSE",
+    "    End a pause.",
 ];

@@ -137,12 +137,9 @@ impl Service {
         let mut fields = constants(PERSISTENCE);
         // Clients such as ioredis wait for `loading:0`.
         let loading = self.is_loading();
-        for field in &mut fields {
-            match field.0.as_str() {
-                "loading" => field.1 = u8::from(loading).to_string(),
-                "rdb_last_save_time" => field.1 = self.last_save().to_string(),
-                _ => {}
-            }
+        let loading = [("loading", u8::from(loading).to_string())];
+        for (name, value) in loading.into_iter().chain(self.save_fields()) {
+            fields.iter_mut().filter(|field| field.0 == name).for_each(|field| field.1.clone_from(&value));
         }
         fields
     }
@@ -319,7 +316,7 @@ const MEMORY: &[(&str, &str)] = &[
     ("lazyfreed_objects", "0"),
 ];
 
-/// The log and the state are always saved; nothing forks.
+/// Saves are those of the state; nothing forks.
 #[rustfmt::skip]
 const PERSISTENCE: &[(&str, &str)] = &[
     ("loading", "0"),

@@ -17,16 +17,25 @@ mod client_list;
 mod cluster;
 mod config;
 mod connection;
+mod debug;
+mod failover;
 pub mod forward;
 mod info;
+pub mod latency;
+mod memory;
 mod metrics;
+mod monitor;
 pub mod node;
 mod output_limits;
 mod parameters;
+mod pause;
+mod refused;
 mod route;
+mod saves;
 mod server;
 pub mod session;
 mod slowlog;
+mod sparkline;
 mod spread;
 mod stats;
 mod tracking;
@@ -48,8 +57,11 @@ pub use stats::{Stats, Totals};
 
 use self::acl_log::AclLog;
 use self::config::Config;
+use self::latency::Latency;
+use self::monitor::Monitors;
 use self::node::Node;
 use self::output_limits::Limits;
+use self::pause::Pause;
 use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::acl::{DEFAULT, User};
@@ -80,6 +92,8 @@ pub struct Options {
     pub port: u16,
     /// Path of the program, for INFO.
     pub executable: String,
+    /// Who may use DEBUG (`enable-debug-command`): `no`, `local` or `yes`.
+    pub debug_command: &'static str,
     /// Parameters of small values at start (`hash-max-listpack-entries` and its like).
     pub sizes: Vec<(&'static str, i64)>,
 }
@@ -106,8 +120,13 @@ pub struct Service {
     acl_log: AclLog,
     /// The default user, until the cluster's facts say what it is.
     own_default: Arc<User>,
+    latency: Arc<Latency>,
+    pause: Pause,
+    monitors: Arc<Monitors>,
     /// Monotonic moment of the start.
     started: Nanos,
+    /// Bytes in memory when the service began.
+    memory_at_start: u64,
     /// 40 hexadecimal digits, new at each start.
     run_id: String,
     /// Place of each command's counters, by its name.
@@ -127,6 +146,7 @@ impl Default for Options {
             bind: "127.0.0.1".into(),
             port: 6379,
             executable: String::new(),
+            debug_command: "no",
             sizes: Vec::new(),
         }
     }
@@ -135,8 +155,10 @@ impl Default for Options {
 impl Service {
     /// A service on a node.
     pub fn new(node: Arc<dyn Node>, options: Options) -> Arc<Service> {
-        let counters: HashMap<&'static str, usize> =
-            commands().enumerate().map(|(index, spec)| (spec.name, index)).collect();
+        let counters: HashMap<&'static str, usize> = commands()
+            .enumerate()
+            .flat_map(|(index, spec)| std::iter::once(spec).chain(spec.parts).map(move |spec| (spec.name, index)))
+            .collect();
         let mut values = vec![
             ("maxclients", options.clients_max.to_string()),
             ("requirepass", options.password.clone().unwrap_or_default()),
@@ -146,17 +168,22 @@ impl Service {
             ("proto-max-bulk-len", options.bulk_bytes.to_string()),
             ("port", options.port.to_string()),
             ("bind", options.bind.clone()),
+            ("enable-debug-command", options.debug_command.into()),
         ];
         values.extend(options.sizes.iter().map(|(name, size)| (*name, size.to_string())));
         let config = Config::new(&values);
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),
+            memory_at_start: memory::used(node.as_ref()),
             stats: Stats::new(counters.len()),
             clients: Arc::default(),
             slow_log: SlowLog::default(),
             acl_log: AclLog::default(),
             own_default: Arc::new(own_default(&options)),
+            latency: node.latency(),
+            pause: Pause::default(),
+            monitors: Arc::default(),
             node,
             options,
             config,

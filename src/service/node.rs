@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::latency::Latency;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::acl::{Answer, Change, Users};
@@ -55,6 +57,39 @@ pub enum FastRead {
     Submit,
 }
 
+/// The end of a save: whether the state is durable as it was when the save began.
+pub type Saving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What became of saves since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saves {
+    /// Wall clock at the end of the last good one, or of the start.
+    pub last: Millis,
+    /// How long that took, if there was one.
+    pub took: Option<Duration>,
+    /// Good ones.
+    pub count: u64,
+    /// Whether the last one failed.
+    pub failed: bool,
+    /// Under way now.
+    pub under_way: u64,
+}
+
+/// How to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Wait until others lead what is led here.
+    pub hand_over: bool,
+    /// Make the state durable at the end, so that the next start replays little.
+    pub save: bool,
+}
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        Shutdown { hand_over: true, save: true }
+    }
+}
+
 /// The node under the service.
 pub trait Node: Send + Sync + 'static {
     /// This node.
@@ -91,6 +126,9 @@ pub trait Node: Send + Sync + 'static {
     /// Monotonic clock: durations, idle times.
     fn monotonic(&self) -> Nanos;
 
+    /// Waits for so long.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
     /// 64 uniform bits, for what is random here: the run's id, which group RANDOMKEY asks.
     fn random(&self) -> u64;
 
@@ -112,6 +150,35 @@ pub trait Node: Send + Sync + 'static {
 
     /// The scripts that run on this node now, for SCRIPT KILL.
     fn running(&self) -> Arc<Running> {
+        Arc::default()
+    }
+
+    /// Makes the state of this node durable, which a start would otherwise make anew from the log. It begins at once,
+    /// whether or not anybody waits for its end.
+    fn save(&self) -> Saving;
+
+    /// What became of saves, whoever asked for them.
+    fn saves(&self) -> Saves;
+
+    /// Begins to end the process in order, as SIGTERM does.
+    fn shut_down(&self, how: Shutdown);
+
+    /// Hands leadership of a group that is led here to a node.
+    fn hand_over(&self, group: GroupId, to: NodeId);
+
+    /// Asks the leader of a group that has a replica here to hand leadership to this node.
+    fn ask_to_lead(&self, group: GroupId);
+
+    /// What the allocator tells of itself, for people; empty where there is none that does.
+    fn allocator_report(&self) -> String {
+        String::new()
+    }
+
+    /// Gives back memory that the allocator keeps unused.
+    fn purge_memory(&self) {}
+
+    /// Where delays are noted, those of the node itself among them. Asked for once.
+    fn latency(&self) -> Arc<Latency> {
         Arc::default()
     }
 

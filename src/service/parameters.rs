@@ -39,7 +39,7 @@ const BYTES: Kind = Memory(0, i64::MAX as u64);
 const SMALL: Kind = Integer(0, i32::MAX as i64);
 
 /// Name, kind and value at start, sorted by name. The settings overwrite what they know (`maxclients`, `timeout`,
-/// `requirepass`, the limits of buffers and bulks, `hash-max-listpack-*`, addresses).
+/// `requirepass`, `enable-debug-command`, the limits of buffers and bulks, `hash-max-listpack-*`, addresses).
 #[rustfmt::skip]
 pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("acl-pubsub-default", Held, "resetchannels"),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
-use super::{Service, cluster};
+use super::{Service, cluster, refused};
 use crate::command::acl::DEFAULT;
 use crate::command::{Spec, introspect};
 use crate::resp::Value;
@@ -58,7 +58,11 @@ impl Service {
             "config" => self.config_word(args),
             "info" => Value::Verbatim("txt", self.info(&args[1..]).into()),
             "lastsave" => Value::Integer(self.last_save()),
+            "debug" => self.debug(session, args),
             "latency" => self.latency(args),
+            "memory" => self.memory(args),
+            // Only a block comes here with it.
+            "monitor" => self.monitor(session).unwrap_or(Value::OK),
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
             "function" => self.node.running().kill(true),
@@ -77,15 +81,12 @@ impl Service {
                 b"help" => help("MODULE", &["LIST", "    Loaded modules: none, always."]),
                 _ => wrong_words(args),
             },
-            // What they promise holds already: what is acknowledged is on the disks of a majority.
-            "save" => Value::OK,
-            "bgsave" if args.len() == 1 || (args.len() == 2 && is(&args[1], "schedule")) => {
-                Value::Simple("Background saving started".into())
+            "bgsave" => self.save_in_background(session, args),
+            "bgrewriteaof" => self.rewrite_in_background(session),
+            "failover" => self.failover(args),
+            "replicaof" | "slaveof" | "psync" | "sync" | "replconf" | "migrate" | "swapdb" => {
+                refused::answer(container, args)
             }
-            "bgsave" => syntax_error(),
-            "bgrewriteaof" => Value::Simple("Background append only file rewriting started".into()),
-            "replicaof" | "slaveof" if is(&args[1], "no") && is(&args[2], "one") => Value::OK,
-            "replicaof" | "slaveof" => Value::error("ERR replicas are managed by holdfast itself"),
             _ => Value::error(format!("ERR the '{}' command is not supported yet", spec.name)),
         }
     }
@@ -100,11 +101,6 @@ impl Service {
     /// Whether the log is still being replayed.
     pub(super) fn is_loading(&self) -> bool {
         self.node.checks().iter().any(|(name, check)| *name == "replayed" && check.is_err())
-    }
-
-    /// Seconds since the epoch up to which everything acknowledged is on disk: now, always.
-    pub(super) fn last_save(&self) -> i64 {
-        (self.node.now().0 / 1000) as i64
     }
 
     /// `WAIT replicas timeout`: every reply was durable on a majority before it was sent.
@@ -169,6 +165,9 @@ impl Service {
             }
         }
         for (parameter, value) in self.config.commit(changes) {
+            if parameter == "latency-monitor-threshold" {
+                self.latency.set_threshold(value.parse().unwrap_or(0));
+            }
             self.node.configure(parameter, &value);
         }
         Value::OK
@@ -224,55 +223,6 @@ impl Service {
             ),
             _ => wrong_words(args),
         }
-    }
-
-    /// The latency monitor samples nothing here (metrics do): its words answer as Redis's do with no events. The
-    /// histograms are real.
-    fn latency(&self, args: &[Bytes]) -> Value {
-        match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-            (b"latest", []) | (b"history", [_]) => Value::Array(Vec::new()),
-            (b"reset", _) => Value::Integer(0),
-            (b"graph", [event]) => Value::error_with(&[b"ERR No samples available for event '", event, b"'"]),
-            (b"doctor", []) => Value::Verbatim(
-                "txt",
-                "The latency monitor keeps no events here: see SLOWLOG, LATENCY HISTOGRAM and the metrics.\n".into(),
-            ),
-            (b"histogram", names) => self.histograms(names),
-            (b"help", _) => help(
-                "LATENCY",
-                &[
-                    "HISTOGRAM [<command> ...]",
-                    "    How many calls took at most how many microseconds.",
-                    "LATEST, HISTORY <event>, GRAPH <event>, DOCTOR, RESET [<event> ...]",
-                    "    Words of the latency monitor, which keeps no events here.",
-                ],
-            ),
-            _ => wrong_words(args),
-        }
-    }
-
-    fn histograms(&self, names: &[Bytes]) -> Value {
-        let wanted = |name: &str| {
-            names.is_empty()
-                || names.iter().any(|given| is(given, name) || name.split('|').next().is_some_and(|n| is(given, n)))
-        };
-        let mut pairs = Vec::new();
-        for (index, spec) in self.commands().enumerate().filter(|(_, spec)| wanted(spec.name)) {
-            let total = self.stats.command(index);
-            if total.calls == 0 {
-                continue;
-            }
-            let steps = total.cumulative().into_iter();
-            let steps = steps.map(|(bound, calls)| (Value::Integer(bound as i64), Value::Integer(calls as i64)));
-            pairs.push((
-                Value::bulk(spec.name),
-                Value::Map(vec![
-                    (Value::bulk("calls"), Value::Integer(total.calls as i64)),
-                    (Value::bulk("histogram_usec"), Value::Map(steps.collect())),
-                ]),
-            ));
-        }
-        Value::Map(pairs)
     }
 }
 

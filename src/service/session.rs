@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::batch::Plan;
 use super::block::Wait;
 use super::client_list::{Client, Clients};
+use super::monitor::{Feed, Watching};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
 use crate::command::acl::{Rights, User};
@@ -37,9 +39,15 @@ pub struct Session {
     pub(super) watched: Watched,
     /// The command that waits for a key.
     pub(super) wait: Option<Wait>,
+    /// Since MONITOR.
+    pub(super) watching: Option<Watching>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
+    /// Whether the command at hand is part of a block that runs.
+    pub(super) in_block: bool,
+    /// How long the connection sleeps once the command at hand is answered, and that command (DEBUG SLEEP).
+    pub(super) nap: Option<(Duration, Vec<Bytes>)>,
     /// Room for the batch at hand, reused.
     pub(super) plan: Plan,
 }
@@ -71,8 +79,11 @@ impl Session {
             transaction: None,
             watched: Watched::default(),
             wait: None,
+            watching: None,
             closing: false,
             last_command: "",
+            in_block: false,
+            nap: None,
             plan: Plan::default(),
         };
         session.set_rights(user);
@@ -99,6 +110,11 @@ impl Session {
 
     pub(super) fn set_rights(&mut self, user: &User) {
         self.rights = (!user.rights().is_all()).then(|| user.rights().clone());
+    }
+
+    /// What MONITOR shows it, if it asked for that.
+    pub fn feed(&self) -> Option<&Arc<Feed>> {
+        self.watching.as_ref().map(|watching| &watching.feed)
     }
 
     /// A call as this connection makes it now.
@@ -134,6 +150,7 @@ impl Session {
         self.set_name(b"");
         self.set_transaction(None);
         self.watched.clear();
+        self.watching = None;
         self.replies = Replies::On;
         self.become_user(user);
         self.authenticated = user.is_open();

@@ -80,15 +80,16 @@ impl Entry {
     }
 }
 
-/// Words of a connection without passwords: what follows HELLO's AUTH, new values of secret parameters, rules of a user.
+/// Words of a connection without passwords: what follows AUTH, or HELLO's, new values of secret parameters, rules of a user.
 pub(super) fn without_secrets(args: &[Bytes]) -> Vec<Bytes> {
     let is_word = |at: usize, word: &str| args.get(at).is_some_and(|arg| is(arg, word));
     let secret = |at: usize| {
         let hello = is_word(0, "hello") && (1..=2).any(|back| at >= 2 + back && is_word(at - back, "auth"));
         let parameter = at >= 3 && at % 2 == 1 && (is_word(at - 1, "requirepass") || is_word(at - 1, "masterauth"));
+        let auth = at >= 1 && is_word(0, "auth");
         // As Redis does: who it is about, and none of the rules.
         let user = at >= 3 && is_word(0, "acl") && is_word(1, "setuser");
-        hello || user || (is_word(0, "config") && is_word(1, "set") && parameter)
+        auth || hello || user || (is_word(0, "config") && is_word(1, "set") && parameter)
     };
     let show = |(at, arg): (usize, &Bytes)| if secret(at) { Bytes::from_static(b"(redacted)") } else { arg.clone() };
     args.iter().enumerate().map(show).collect()
@@ -128,6 +129,8 @@ mod tests {
         };
         for (said, kept) in [
             ("hello 3 AUTH default pw setname x", "hello 3 AUTH (redacted) (redacted) setname x"),
+            ("auth pw", "auth (redacted)"),
+            ("AUTH user pw", "AUTH (redacted) (redacted)"),
             ("CONFIG SET timeout 5 RequirePass pw", "CONFIG SET timeout 5 RequirePass (redacted)"),
             ("CONFIG GET requirepass", "CONFIG GET requirepass"),
             ("client setname auth", "client setname auth"),

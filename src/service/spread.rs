@@ -13,7 +13,7 @@ use super::words::integer;
 use crate::base::{GroupId, Rng, Slot};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::spec::Merge;
-use crate::command::{Flags, Spec};
+use crate::command::{Flags, Spec, debug};
 use crate::resp::{Value, parse_reply};
 
 /// Bits of a SCAN cursor below the slot.
@@ -41,6 +41,11 @@ impl Service {
             Merge::AllOk => all_ok(self.ask(&groups, reads, &call).await),
             Merge::Same => same(self.ask(&groups, reads, &call).await),
             Merge::Least => least(self.ask(&groups, reads, &call).await),
+            Merge::Digest => {
+                let mut args = call.args.clone();
+                args.push(Bytes::from_static(debug::PARTS.as_bytes()));
+                digest(self.ask(&groups, reads, &Call { args, ..call }).await)
+            }
         }
     }
 
@@ -141,6 +146,14 @@ fn join(replies: Vec<Result<Value, Outcome>>) -> Value {
         _ => Vec::new(),
     });
     Value::Array(items.collect())
+}
+
+fn digest(replies: Vec<Result<Value, Outcome>>) -> Value {
+    if let Some(failed) = first_failure(&replies) {
+        return failed;
+    }
+    let parts: Vec<Value> = replies.into_iter().filter_map(Result::ok).collect();
+    debug::join_digests(&parts).unwrap_or_else(|| Value::error(UNKNOWN))
 }
 
 /// What every group answered, once all did.

@@ -58,6 +58,14 @@ pub(super) enum Item {
     Refused(Value),
 }
 
+impl Transaction {
+    /// Whether something in it may change data.
+    pub fn may_write(&self) -> bool {
+        const MAY_REPLICATE: Flags = Flags::of("may_replicate");
+        self.queued.iter().any(|queued| queued.spec.may_write() || queued.spec.flags.has(MAY_REPLICATE))
+    }
+}
+
 impl Watched {
     pub fn clear(&mut self) {
         *self = Watched::default();
@@ -194,6 +202,7 @@ impl Service {
         let mut has_words = false;
         let mut rights = session.rights.clone();
         for Queued { spec, args } in transaction.queued {
+            self.show(session, spec, db, &args);
             let refusal = rights.as_ref().and_then(|rights| self.late_denial(session, rights, spec, &args));
             if let Some(refusal) = refusal {
                 items.push(Item::Refused(refusal));
@@ -247,6 +256,7 @@ impl Service {
             return Err(Value::error(super::batch::UNKNOWN));
         }
         let mut replies = replies.into_iter();
+        session.in_block = true;
         if !quiet {
             put_length(out, b'*', items.len());
         }
@@ -280,6 +290,7 @@ impl Service {
                 }
             }
         }
+        session.in_block = false;
         Ok(())
     }
 }

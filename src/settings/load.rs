@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::{Config, File, FileFormat, Value, ValueKind};
 
-use super::table::{Kind, ROWS, Row};
+use super::table::{DEBUG_COMMAND, Kind, ROWS, Row};
 use super::{CachePolicy, LogFormat, ReadMode, Settings};
 
 /// Where settings may come from; later fields override earlier ones.
@@ -269,6 +269,10 @@ fn typed(values: &[(&'static str, String, Origin)]) -> Result<Settings, String> 
         clients_max: size("clients.max")?,
         password: text("clients.password")?.to_owned(),
         users: text("clients.users")?.to_owned(),
+        debug_command: DEBUG_COMMAND
+            .into_iter()
+            .find(|word| text("clients.debug_command").is_ok_and(|given| given == *word))
+            .unwrap_or("no"),
         idle_timeout: Duration::from_secs(number("clients.idle_timeout_s")?),
         request_deadline: Duration::from_millis(number("clients.request_deadline_ms")?),
         query_buffer_bytes: size("clients.query_buffer_bytes")?,

@@ -69,6 +69,8 @@ pub struct Settings {
     pub password: String,
     /// `clients.users`: a line for each.
     pub users: String,
+    /// `clients.debug_command`: `no`, `local` or `yes`.
+    pub debug_command: &'static str,
     /// `clients.idle_timeout_s`, zero for never.
     pub idle_timeout: Duration,
     /// `clients.request_deadline_ms`

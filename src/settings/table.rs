@@ -40,6 +40,9 @@ const fn row(path: &'static str, kind: Kind, default: &'static str, unit: &'stat
     Row { path, kind, default, unit, help }
 }
 
+/// What `clients.debug_command` may be.
+pub(super) const DEBUG_COMMAND: [&str; 3] = ["no", "local", "yes"];
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -105,6 +108,13 @@ pub const ROWS: &[Row] = &[
         "",
         "",
         "The first users, one on each line, with the rules of ACL SETUSER: \"alice on >password ~app:* +@all -@dangerous\". Only read while the cluster never had users; later ones are made with ACL SETUSER. A line for default replaces clients.password. The same on each node.",
+    ),
+    row(
+        "clients.debug_command",
+        Kind::Choice(&DEBUG_COMMAND),
+        "no",
+        "",
+        "Who may use DEBUG: nobody, clients from this machine (local), or everybody (yes). For test suites. Redis calls it enable-debug-command.",
     ),
     row(
         "clients.idle_timeout_s",

@@ -98,6 +98,7 @@ pub const SYNTAX: &[&str] = &[
     "LREM list integer element",
     "LSET list integer element",
     "LTRIM list integer integer",
+    "MEMORY USAGE key [SAMPLES integer]",
     "MGET string+",
     "MOVE key db",
     "MSET (string value)+",

@@ -76,6 +76,7 @@ fn kind(args: &[Bytes]) -> Kind {
         "SCAN" | "HSCAN" | "SSCAN" | "ZSCAN" => Kind::Cursor,
         // Redis's access clock belongs to the object, and small integers are one object for everybody.
         "OBJECT" if word(1) == "IDLETIME" => Kind::Any,
+        "MEMORY" if word(1) == "USAGE" => Kind::Any,
         "CLIENT" if ["ID", "INFO", "LIST"].contains(&word(1).as_str()) => Kind::Any,
         // These have tests of their own: facts.rs.
         "COMMAND" if ["", "COUNT", "INFO", "LIST"].contains(&word(1).as_str()) => Kind::Any,

@@ -16,7 +16,8 @@ use crate::support::reply::Reply;
 use crate::support::{Target, words};
 
 /// What Redis 7.2 has and 7.0 has not (release notes: #11713, #11758, #11483, #10536).
-const SINCE_7_2: &[&str] = &["waitaof", "client|setinfo", "client|no-touch", "cluster|myshardid"];
+const SINCE_7_2: &[&str] =
+    &["waitaof", "client|setinfo", "client|no-touch", "cluster|myshardid", /* 8.2 */ "client|maint_notifications"];
 
 /// What is beyond Redis 7.2: commands of 7.4, 8.0 and 8.4, and one of Valkey.
 const BEYOND_7_2: &[&str] = &[

@@ -102,6 +102,7 @@ fn execute(world: &mut Option<World>, command: &str) -> String {
         }
         "read" => world.input(number(1), Input::ConfirmLeadership { group: GROUP, number: number(2) }),
         "transfer" => world.input(number(1), Input::TransferLeader { group: GROUP, to: NodeId(number(2)) }),
+        "ask" => world.input(number(1), Input::AskToLead { group: GROUP }),
         "leave" => world.input(number(1), Input::TransferAll),
         "trace" => world.trace = Some(Vec::new()),
         "untrace" => {

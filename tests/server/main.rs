@@ -20,3 +20,4 @@ mod secrets;
 mod settings;
 mod telemetry;
 mod users;
+mod words;

@@ -2,8 +2,10 @@
 //! or time of its own. What the service makes of it can be looked at without anything else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term};
@@ -13,7 +15,7 @@ use holdfast::command::batch::{Call, Unit, UnitReply};
 use holdfast::command::{self, Scripts};
 use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
-use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers};
+use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 use holdfast::service::{Flow, Options, Service, Session};
 use holdfast::store::Records;
 
@@ -97,6 +99,14 @@ pub struct TableNode {
     pub submissions: Mutex<Vec<(GroupId, usize)>>,
     /// Local reads that were answered.
     pub reads: AtomicU64,
+    /// Saves that were asked for.
+    pub saves: AtomicU64,
+    /// Saves under way.
+    pub saving: AtomicU64,
+    /// Milliseconds that anything on keys takes.
+    pub delay: AtomicU64,
+    /// What it was told to do.
+    pub told: Mutex<Vec<String>>,
     rng: Mutex<Rng>,
     /// Words of users by name, and how many changes there were.
     kept: Mutex<(u64, BTreeMap<Bytes, Vec<Bytes>>)>,
@@ -124,6 +134,10 @@ impl TableNode {
             failures: Mutex::default(),
             submissions: Mutex::default(),
             reads: AtomicU64::new(0),
+            saves: AtomicU64::new(0),
+            saving: AtomicU64::new(0),
+            delay: AtomicU64::new(0),
+            told: Mutex::default(),
             rng: Mutex::new(Rng::new(42)),
             kept: Mutex::default(),
         })
@@ -166,6 +180,7 @@ impl Node for TableNode {
         if !self.leads.load(Relaxed) {
             return FastRead::Submit;
         }
+        self.clock.fetch_add(self.delay.load(Relaxed), Relaxed);
         let mut groups = self.groups.lock().unwrap();
         let group = groups.iter_mut().find(|other| other.id == group).expect("a known group");
         match group.execute(call, self.clock.load(Relaxed), Mode::Local) {
@@ -179,6 +194,7 @@ impl Node for TableNode {
     }
 
     fn submit(&self, group: GroupId, units: Vec<Unit>) -> Pending {
+        self.clock.fetch_add(self.delay.load(Relaxed), Relaxed);
         self.submissions.lock().unwrap().push((group, units.len()));
         if let Some(failure) = self.failures.lock().unwrap().pop_front() {
             return Box::pin(std::future::ready(failure));
@@ -233,8 +249,35 @@ impl Node for TableNode {
         Nanos(self.clock.load(Relaxed) * 1_000_000)
     }
 
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.clock.fetch_add(time.as_millis() as u64, Relaxed);
+        Box::pin(std::future::ready(()))
+    }
+
     fn random(&self) -> u64 {
         self.rng.lock().unwrap().next()
+    }
+
+    fn save(&self) -> Saving {
+        self.saves.fetch_add(1, Relaxed);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn saves(&self) -> Saves {
+        let (count, under_way) = (self.saves.load(Relaxed), self.saving.load(Relaxed));
+        Saves { last: Millis(1_000_000), count, under_way, ..Saves::default() }
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        self.told.lock().unwrap().push(format!("{how:?}"));
+    }
+
+    fn hand_over(&self, group: GroupId, to: NodeId) {
+        self.told.lock().unwrap().push(format!("group {group} to {to}"));
+    }
+
+    fn ask_to_lead(&self, group: GroupId) {
+        self.told.lock().unwrap().push(format!("asks for group {group}"));
     }
 
     fn facts(&self) -> Vec<(&'static str, Vec<(String, String)>)> {
@@ -270,7 +313,12 @@ pub struct Talk {
 impl Talk {
     /// A new connection.
     pub fn new(service: &Arc<Service>) -> Talk {
-        let session = service.connect("127.0.0.1:5000".into(), "127.0.0.1:6379".into()).expect("room for a client");
+        Talk::from(service, "127.0.0.1:5000")
+    }
+
+    /// A new connection from an address.
+    pub fn from(service: &Arc<Service>, address: &str) -> Talk {
+        let session = service.connect(address.into(), "127.0.0.1:6379".into()).expect("room for a client");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         Talk { service: service.clone(), session, runtime, flow: Flow::Continue }
     }
@@ -282,6 +330,16 @@ impl Talk {
         let batch = self.service.handle_batch(&mut self.session, &mut requests, &mut out);
         self.flow = self.runtime.block_on(batch);
         out.freeze()
+    }
+
+    /// The lines that MONITOR showed since, without their times.
+    pub fn shown(&self) -> Vec<String> {
+        let mut lines = BytesMut::new();
+        if let Some(feed) = self.session.feed() {
+            feed.take(&mut lines);
+        }
+        let text = String::from_utf8_lossy(&lines).into_owned();
+        text.lines().filter_map(|line| line.split_once(' ').map(|(_, line)| line.to_string())).collect()
     }
 
     /// Sends lines as one pipeline; one text per reply.

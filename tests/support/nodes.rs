@@ -95,6 +95,12 @@ impl Nodes {
         self.until_ready(n);
     }
 
+    /// Waits until a node ended by itself, in good order.
+    pub fn until_ended(&mut self, n: usize) {
+        let status = self.nodes[n].process.wait().expect("a child can be waited for");
+        assert!(status.success(), "node {} ended with {status}", n + 1);
+    }
+
     /// Asks all nodes to end (SIGTERM) and waits until they did, in good order.
     pub fn end(&mut self) {
         for node in &self.nodes {

@@ -3,72 +3,78 @@
 use crate::command::cluster;
 use crate::command::spec::Spec;
 
+const MANAGED: &str = "slots and members of the cluster are looked after by the nodes themselves";
+
 pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
     .doc("cluster", "3.0.0", "Depends on the subcommand.", "Looks after the cluster.")
     .subcommands(&[
         Spec::new("cluster|addslots", -3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(N)", "Gives slots to a node.")
-            .arguments("slot:integer*"),
+            .arguments("slot:integer*")
+            .refused(MANAGED),
         Spec::new("cluster|addslotsrange", -4, "admin stale no_async_loading", "")
             .doc("cluster", "7.0.0", "O(N)", "Gives ranges of slots to a node.")
-            .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)"),
-        Spec::new("cluster|bumpepoch", 2, "admin stale no_async_loading", "").tips(&["nondeterministic_output"]).doc(
-            "cluster",
-            "3.0.0",
-            "O(1)",
-            "Moves a node's configuration epoch on.",
-        ),
+            .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)")
+            .refused(MANAGED),
+        Spec::new("cluster|bumpepoch", 2, "admin stale no_async_loading", "")
+            .tips(&["nondeterministic_output"])
+            .doc("cluster", "3.0.0", "O(1)", "Moves a node's configuration epoch on.")
+            .refused(MANAGED),
         Spec::new("cluster|count-failure-reports", 3, "admin stale", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(N)", "Counts reports that a node failed.")
-            .arguments("node-id:string"),
+            .arguments("node-id:string")
+            .differs("1 for a node that this one does not hear: there is no vote about it"),
         Spec::new("cluster|countkeysinslot", 3, "stale", "")
             .runs(cluster::count_keys_in_slot)
             .doc("cluster", "3.0.0", "O(1)", "Counts the keys in a slot.")
-            .arguments("slot:integer"),
+            .arguments("slot:integer")
+            .differs("of the selected database"),
         Spec::new("cluster|delslots", -3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(N)", "Takes slots from a node.")
-            .arguments("slot:integer*"),
+            .arguments("slot:integer*")
+            .refused(MANAGED),
         Spec::new("cluster|delslotsrange", -4, "admin stale no_async_loading", "")
             .doc("cluster", "7.0.0", "O(N)", "Takes ranges of slots from a node.")
-            .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)"),
+            .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)")
+            .refused(MANAGED),
         Spec::new("cluster|failover", -2, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Makes a replica take over from its master.")
-            .arguments("options?<force/FORCE takeover/TAKEOVER>"),
-        Spec::new("cluster|flushslots", 2, "admin stale no_async_loading", "").doc(
-            "cluster",
-            "3.0.0",
-            "O(1)",
-            "Takes all slots from a node.",
-        ),
+            .arguments("options?<force/FORCE takeover/TAKEOVER>")
+            .differs(
+                "sent to a node that leads nothing, which asks the one it counts as its master; FORCE and \
+                 TAKEOVER take nothing by force",
+            ),
+        Spec::new("cluster|flushslots", 2, "admin stale no_async_loading", "")
+            .doc("cluster", "3.0.0", "O(1)", "Takes all slots from a node.")
+            .refused(MANAGED),
         Spec::new("cluster|forget", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Removes a node from the cluster.")
-            .arguments("node-id:string"),
+            .arguments("node-id:string")
+            .refused(MANAGED),
         Spec::new("cluster|getkeysinslot", 4, "stale", "")
             .runs(cluster::get_keys_in_slot)
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(log N)", "Returns keys of a slot.")
-            .arguments("slot:integer count:integer"),
+            .arguments("slot:integer count:integer")
+            .differs("of the selected database"),
         Spec::new("cluster|help", 2, "loading stale", "").doc("cluster", "5.0.0", "O(1)", "Explains the subcommands."),
-        Spec::new("cluster|info", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
-            "cluster",
-            "3.0.0",
-            "O(1)",
-            "Describes the state of the cluster.",
-        ),
+        Spec::new("cluster|info", 2, "stale", "")
+            .tips(&["nondeterministic_output"])
+            .doc("cluster", "3.0.0", "O(1)", "Describes the state of the cluster.")
+            .differs("a group without a leader is not served; messages of the bus are 0"),
         Spec::new("cluster|keyslot", 3, "stale", "")
             .doc("cluster", "3.0.0", "O(N)", "Returns the slot of a key.")
             .arguments("key:string"),
-        Spec::new("cluster|links", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
-            "cluster",
-            "7.0.0",
-            "O(N)",
-            "Lists the connections between nodes.",
-        ),
+        Spec::new("cluster|links", 2, "stale", "")
+            .tips(&["nondeterministic_output"])
+            .doc("cluster", "7.0.0", "O(N)", "Lists the connections between nodes.")
+            .differs("always empty: nodes have no links of Redis's kind"),
         Spec::new("cluster|meet", -4, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Adds a node to the cluster.")
             .arguments("ip:string port:integer cluster_bus_port:integer?~4.0.0")
-            .history(&[("4.0.0", "The bus port.")]),
+            .history(&[("4.0.0", "The bus port.")])
+            .refused(MANAGED),
         Spec::new("cluster|myid", 2, "stale", "").doc("cluster", "3.0.0", "O(1)", "Returns the name of the node."),
         Spec::new("cluster|myshardid", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
             "cluster",
@@ -76,37 +82,40 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             "O(1)",
             "Returns the name of the node's shard.",
         ),
-        Spec::new("cluster|nodes", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
-            "cluster",
-            "3.0.0",
-            "O(N)",
-            "Describes all nodes, a line each.",
-        ),
+        Spec::new("cluster|nodes", 2, "stale", "")
+            .tips(&["nondeterministic_output"])
+            .doc("cluster", "3.0.0", "O(N)", "Describes all nodes, a line each.")
+            .differs(
+                "a node that leads any group is a master, one that leads none the replica of the first leader \
+                 it follows",
+            ),
         Spec::new("cluster|replicas", 3, "admin stale", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "5.0.0", "O(1)", "Describes the replicas of a master.")
-            .arguments("node-id:string"),
+            .arguments("node-id:string")
+            .differs("by who leads, see CLUSTER NODES"),
         Spec::new("cluster|replicate", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Makes a node the replica of a master.")
-            .arguments("node-id:string"),
+            .arguments("node-id:string")
+            .refused(MANAGED),
         Spec::new("cluster|reset", -2, "admin noscript stale", "")
             .doc("cluster", "3.0.0", "O(N)", "Puts a node back to how it started.")
-            .arguments("hard_soft?<hard/HARD soft/SOFT>"),
-        Spec::new("cluster|saveconfig", 2, "admin stale no_async_loading", "").doc(
-            "cluster",
-            "3.0.0",
-            "O(1)",
-            "Makes a node write its view of the cluster to disk.",
-        ),
+            .arguments("hard_soft?<hard/HARD soft/SOFT>")
+            .refused(MANAGED),
+        Spec::new("cluster|saveconfig", 2, "admin stale no_async_loading", "")
+            .doc("cluster", "3.0.0", "O(1)", "Makes a node write its view of the cluster to disk.")
+            .refused(MANAGED),
         Spec::new("cluster|set-config-epoch", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Sets the configuration epoch of a new node.")
-            .arguments("config-epoch:integer"),
+            .arguments("config-epoch:integer")
+            .refused(MANAGED),
         Spec::new("cluster|setslot", -4, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Gives a slot to a node, or marks it as moving.")
             .arguments(
                 "slot:integer subcommand<node-id:string/IMPORTING node-id:string/MIGRATING \
              node-id:string/NODE stable/STABLE>",
-            ),
+            )
+            .refused(MANAGED),
         Spec::new("cluster|shards", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
             "cluster",
             "7.0.0",
@@ -117,10 +126,12 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(1)", "Describes the replicas of a master.")
             .arguments("node-id:string")
-            .deprecated("5.0.0", "`CLUSTER REPLICAS`"),
+            .deprecated("5.0.0", "`CLUSTER REPLICAS`")
+            .differs("by who leads, see CLUSTER NODES"),
         Spec::new("cluster|slots", 2, "stale", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(N)", "Maps ranges of slots to nodes.")
             .history(&[("4.0.0", "Node ids."), ("7.0.0", "Metadata of the nodes' addresses.")])
             .deprecated("7.0.0", "`CLUSTER SHARDS`"),
-    ])];
+    ])
+    .differs("answered outside of cluster mode too; a shard is a Raft group, its master the leader")];

@@ -3,12 +3,9 @@
 use crate::command::spec::{KeySpec, Spec};
 
 pub(super) const ROWS: &[Spec] = &[
-    Spec::new("asking", 1, "fast", "connection").doc(
-        "cluster",
-        "3.0.0",
-        "O(1)",
-        "Lets the next command use a slot that is being imported.",
-    ),
+    Spec::new("asking", 1, "fast", "connection")
+        .doc("cluster", "3.0.0", "O(1)", "Lets the next command use a slot that is being imported.")
+        .differs("accepted at any time; it changes nothing, because slots do not move key by key"),
     Spec::new("auth", -2, "noscript loading stale fast no_auth allow_busy", "connection")
         .doc("connection", "1.0.0", "O(N)", "Authenticates the connection.")
         .arguments("username:string?~6.0.0 password:string")
@@ -18,7 +15,8 @@ pub(super) const ROWS: &[Spec] = &[
         .subcommands(&[
             Spec::new("client|caching", 3, "noscript loading stale", "connection")
                 .doc("connection", "6.0.0", "O(1)", "Tells whether the next command's keys are tracked.")
-                .arguments("mode<yes/YES no/NO>"),
+                .arguments("mode<yes/YES no/NO>")
+                .differs("nothing tells of changed keys yet, so only what promises no notice is accepted"),
             Spec::new("client|getname", 2, "noscript loading stale", "connection").doc(
                 "connection",
                 "2.6.9",
@@ -43,12 +41,10 @@ pub(super) const ROWS: &[Spec] = &[
                 "O(1)",
                 "Returns the number of the connection.",
             ),
-            Spec::new("client|info", 2, "noscript loading stale", "connection").tips(&["nondeterministic_output"]).doc(
-                "connection",
-                "6.2.0",
-                "O(1)",
-                "Describes the connection.",
-            ),
+            Spec::new("client|info", 2, "noscript loading stale", "connection")
+                .tips(&["nondeterministic_output"])
+                .doc("connection", "6.2.0", "O(1)", "Describes the connection.")
+                .differs("fields of what does not exist here (`fd`, `events`, memory of arguments) are constants"),
             Spec::new("client|kill", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "2.4.0", "O(N)", "Closes connections.")
                 .arguments(
@@ -77,17 +73,26 @@ pub(super) const ROWS: &[Spec] = &[
                     ("6.2.0", "Option ID; fields argv-mem, tot-mem, laddr and redir."),
                     ("7.0.0", "Fields resp, multi-mem, rbs and rbp."),
                     ("7.0.3", "Field ssub."),
-                ]),
+                ])
+                .differs("fields of what does not exist here (`fd`, `events`, memory of arguments) are constants"),
+            Spec::new("client|maint_notifications", -3, "noscript loading stale", "connection")
+                .doc("connection", "8.2.0", "O(1)", "Accepts that the client wants to hear of moves; there are none.")
+                .arguments(
+                    "status<on/ON off/OFF> moving-endpoint-type/MOVING-ENDPOINT-TYPE?<internal-ip/internal-ip \
+                     internal-fqdn/internal-fqdn external-ip/external-ip external-fqdn/external-fqdn none/none>",
+                ),
             Spec::new("client|no-evict", 3, "admin noscript loading stale", "connection")
                 .doc("connection", "7.0.0", "O(1)", "Exempts the connection from being closed for want of memory.")
-                .arguments("enabled<on/ON off/OFF>"),
+                .arguments("enabled<on/ON off/OFF>")
+                .differs("accepted and shown; no client is ever closed for want of memory"),
             Spec::new("client|no-touch", 3, "noscript loading stale", "connection")
                 .doc("connection", "7.2.0", "O(1)", "Lets the connection read keys without counting as a use of them.")
                 .arguments("enabled<on/ON off/OFF>"),
             Spec::new("client|pause", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "2.9.50", "O(1)", "Lets clients wait for some time.")
                 .arguments("timeout:integer mode?~6.2.0<write/WRITE all/ALL>")
-                .history(&[("6.2.0", "Mode WRITE.")]),
+                .history(&[("6.2.0", "Mode WRITE.")])
+                .differs("holds for the connections of this node; due keys go on to end"),
             Spec::new("client|reply", 3, "noscript loading stale", "connection")
                 .doc("connection", "3.2.0", "O(1)", "Turns replies to the connection off and on.")
                 .arguments("on_off_skip<on/ON off/OFF skip/SKIP>"),
@@ -103,6 +108,10 @@ pub(super) const ROWS: &[Spec] = &[
                 .arguments(
                     "status<on/ON off/OFF> client-id:integer/REDIRECT? prefix:string/PREFIX?*+ \
              bcast/BCAST? optin/OPTIN? optout/OPTOUT? noloop/NOLOOP?",
+                )
+                .differs(
+                    "nothing tells of changed keys yet: only mode OPTIN is accepted, as long as CLIENT CACHING \
+                 YES is not used",
                 ),
             Spec::new("client|trackinginfo", 2, "noscript loading stale", "connection").doc(
                 "connection",
@@ -112,7 +121,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("client|unblock", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "5.0.0", "O(log N)", "Ends the wait of a blocked client.")
-                .arguments("client-id:integer timeout_error?<timeout/TIMEOUT error/ERROR>"),
+                .arguments("client-id:integer timeout_error?<timeout/TIMEOUT error/ERROR>")
+                .differs("no command blocks yet, so there is nobody to wake"),
             Spec::new("client|unpause", 2, "admin noscript loading stale", "connection").doc(
                 "connection",
                 "6.2.0",
@@ -155,18 +165,12 @@ pub(super) const ROWS: &[Spec] = &[
     Spec::new("quit", -1, "noscript loading stale fast no_auth allow_busy", "connection")
         .doc("connection", "1.0.0", "O(1)", "Closes the connection.")
         .deprecated("7.2.0", "closing the connection"),
-    Spec::new("readonly", 1, "loading stale fast", "connection").doc(
-        "cluster",
-        "3.0.0",
-        "O(1)",
-        "Lets the connection read from followers.",
-    ),
-    Spec::new("readwrite", 1, "loading stale fast", "connection").doc(
-        "cluster",
-        "3.0.0",
-        "O(1)",
-        "Takes READONLY back.",
-    ),
+    Spec::new("readonly", 1, "loading stale fast", "connection")
+        .doc("cluster", "3.0.0", "O(1)", "Lets the connection read from followers.")
+        .differs("accepted at any time; every node answers every command linearizably anyway"),
+    Spec::new("readwrite", 1, "loading stale fast", "connection")
+        .doc("cluster", "3.0.0", "O(1)", "Takes READONLY back.")
+        .differs("accepted at any time; every node answers every command linearizably anyway"),
     Spec::new("reset", 1, "noscript loading stale fast no_auth allow_busy", "connection").doc(
         "connection",
         "6.2.0",

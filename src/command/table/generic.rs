@@ -34,7 +34,8 @@ pub(super) const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("generic", "2.6.0", "O(N)", "Returns a value as bytes that RESTORE takes, here and by Redis.")
-        .arguments("key:key@0"),
+        .arguments("key:key@0")
+        .differs("members of large values may come in another order"),
     Spec::new("exists", -2, "readonly fast", "keyspace")
         .runs(generic::exists)
         .keys(&[KeySpec::rest("RO", 1)])
@@ -107,7 +108,11 @@ pub(super) const ROWS: &[Spec] = &[
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "2.2.3", "O(1)", "Tells for how many seconds a key was not used.")
-                .arguments("key:key@0"),
+                .arguments("key:key@0")
+                .differs(
+                    "as the node that leads the key remembers it; a start forgets it, and a key may seem younger \
+                 than it is",
+                ),
             Spec::new("object|refcount", 3, "readonly", "keyspace")
                 .runs(object::refcount)
                 .keys(&[KeySpec::one("RO", 2)])
@@ -185,6 +190,10 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments(
             "key:key@0 by-pattern:pattern/BY@1? limit/LIMIT?(offset:integer count:integer) \
              get-pattern:pattern/GET@1?*+ order?<asc/ASC desc/DESC> sorting/ALPHA? destination:key/STORE@2?",
+        )
+        .differs(
+            "what compares equal always comes in the same order; with several partitions, patterns of BY \
+                 and GET need a hash tag",
         ),
     Spec::new("sort_ro", -2, "readonly", "set sortedset list dangerous")
         .runs(sort::sort_ro)
@@ -193,6 +202,10 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments(
             "key:key@0 by-pattern:pattern/BY@1? limit/LIMIT?(offset:integer count:integer) \
              get-pattern:pattern/GET@1?*+ order?<asc/ASC desc/DESC> sorting/ALPHA?",
+        )
+        .differs(
+            "what compares equal always comes in the same order; with several partitions, patterns of BY \
+                 and GET need a hash tag",
         ),
     Spec::new("touch", -2, "readonly fast", "keyspace")
         .runs(generic::exists)
@@ -226,5 +239,6 @@ pub(super) const ROWS: &[Spec] = &[
             "O(1)",
             "Waits until earlier writes have reached so many replicas; here every write has before it is answered.",
         )
-        .arguments("numreplicas:integer timeout:integer"),
+        .arguments("numreplicas:integer timeout:integer")
+        .differs("never waits: what was answered is durable on a majority, and that many replicas it tells"),
 ];

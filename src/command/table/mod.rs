@@ -3,15 +3,19 @@
 //! [`lookup`] is on the road of every call, so its index is computed while compiling: open addressing over a fixed
 //! hash of the name, without allocation, start-up work or case-folding copies.
 
+mod absent;
 mod admin;
 mod bitmap;
 mod cluster;
 mod connection;
+mod diagnosis;
 mod generic;
 mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod names;
+mod replication;
 mod scripting;
 mod server;
 mod set;
@@ -19,10 +23,13 @@ mod stream;
 mod string;
 mod zset;
 
+pub use absent::ABSENT;
+pub use names::{COMMANDS, SUBCOMMANDS};
+
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 15] = [
+const CHAPTERS: [&[Spec]; 17] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -37,6 +44,8 @@ const CHAPTERS: [&[Spec]; 15] = [
     server::ROWS,
     cluster::ROWS,
     admin::ROWS,
+    replication::ROWS,
+    diagnosis::ROWS,
     scripting::ROWS,
 ];
 
@@ -54,6 +63,18 @@ struct Place(u8, u8);
 /// All commands, chapter by chapter; subcommands are in their container.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
     CHAPTERS.into_iter().flatten()
+}
+
+/// All names of Redis 7.2: commands, then subcommands.
+pub fn redis_names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().chain(SUBCOMMANDS).copied()
+}
+
+/// Why Redis 7.2's command of this name is not in the table; `None` if it is, or if Redis has none.
+pub fn absence(name: &str) -> Option<&'static str> {
+    let container = name.split('|').next();
+    let reason = |(absent, why): &(&str, &'static str)| (*absent == name || Some(*absent) == container).then_some(*why);
+    ABSENT.iter().find_map(reason)
 }
 
 /// The command with this name, in either case.
@@ -108,6 +129,29 @@ const fn hash(name: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every name of Redis 7.2 has a row, or a reason for having none.
+    #[test]
+    fn no_command_of_redis_is_left_without_a_word() {
+        assert_eq!((COMMANDS.len(), SUBCOMMANDS.len()), (242, 150));
+        let rows: Vec<&str> =
+            all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands)).map(|spec| spec.name).collect();
+        for name in redis_names() {
+            let has_row = rows.contains(&name);
+            assert!(
+                has_row || absence(name).is_some(),
+                "{name} is neither in the table nor in the list of what is absent"
+            );
+            assert!(
+                !has_row || absence(name).is_none(),
+                "{name} is in the table: take it out of the list of what is absent"
+            );
+        }
+        for (name, why) in ABSENT {
+            assert!(redis_names().any(|known| known == *name), "Redis has no {name}");
+            assert!(!why.is_empty() && !why.ends_with('.'), "{name}");
+        }
+    }
 
     #[test]
     fn every_row_is_found_by_its_name_in_either_case() {

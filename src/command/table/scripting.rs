@@ -8,37 +8,45 @@ const KEYS: KeySpec = KeySpec::counted("RW access update", 2);
 const READ_KEYS: KeySpec = KeySpec::counted("RO access", 2);
 const COST: &str = "Depends on the script.";
 
+const NO_BUSY: &str = "while a script runs long, commands of its group wait instead of being answered BUSY";
+
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("eval", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval)
         .keys(&[KEYS.notes("the script decides what it does to them")])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script.")
-        .arguments("script:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("script:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("eval_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval_ro)
         .keys(&[READ_KEYS.notes("the script decides which it reads")])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads.")
-        .arguments("script:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("script:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("evalsha", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha)
         .keys(&[KEYS])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script that is known by its digest.")
-        .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("evalsha_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha_ro)
         .keys(&[READ_KEYS])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads and is known by its digest.")
-        .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("fcall", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(function::fcall)
         .keys(&[KEYS.notes("the function decides what it does to them")])
         .doc("scripting", "7.0.0", "Depends on the function.", "Calls a function of a library.")
-        .arguments("function:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("function:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("fcall_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(function::fcall_ro)
         .keys(&[READ_KEYS.notes("the function decides which it reads")])
         .doc("scripting", "7.0.0", "Depends on the function.", "Calls a function of a library that only reads.")
-        .arguments("function:string numkeys:integer key:key@0?* arg:string?*"),
+        .arguments("function:string numkeys:integer key:key@0?* arg:string?*")
+        .differs(NO_BUSY),
     Spec::new("function", -2, "", "")
         .doc("scripting", "7.0.0", "Depends on the subcommand.", "Looks after libraries of functions.")
         .subcommands(&[
@@ -66,7 +74,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("function|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run on this node and have not written."),
+                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run on this node and have not written.")
+                .differs("ends what runs on the node that is asked"),
             Spec::new("function|list", -2, "noscript", "scripting")
                 .runs(function::function_list)
                 .tips(&["nondeterministic_output_order"])
@@ -85,14 +94,16 @@ pub(super) const ROWS: &[Spec] = &[
             Spec::new("function|stats", 2, "noscript allow_busy", "scripting")
                 .runs(function::function_stats)
                 .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
-                .doc("scripting", "7.0.0", "O(1)", "Counts libraries and functions, and tells what runs."),
+                .doc("scripting", "7.0.0", "O(1)", "Counts libraries and functions, and tells what runs.")
+                .differs("never names a function that runs"),
         ]),
     Spec::new("script", -2, "", "")
         .doc("scripting", "2.6.0", "Depends on the subcommand.", "Looks after the scripts that are known.")
         .subcommands(&[
             Spec::new("script|debug", 3, "noscript", "scripting")
                 .doc("scripting", "3.2.0", "O(1)", "Chooses how scripts are debugged: not at all.")
-                .arguments("mode<yes/YES sync/SYNC no/NO>"),
+                .arguments("mode<yes/YES sync/SYNC no/NO>")
+                .differs("there is no debugger: only NO is accepted"),
             Spec::new("script|exists", -3, "noscript", "scripting")
                 .spreads(eval::script_exists, Merge::Least)
                 .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
@@ -112,7 +123,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("script|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run on this node and have not written."),
+                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run on this node and have not written.")
+                .differs("ends what runs on the node that is asked"),
             Spec::new("script|load", 3, "noscript stale", "scripting")
                 .spreads(eval::script_load, Merge::Same)
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
