@@ -74,7 +74,7 @@ impl Digest {
             }),
             Object::Stream(stream) => {
                 for entry in stream.pages.iter().flatten().filter(|entry| !entry.is_dead) {
-                    self.mix(format!("{}-{}", entry.id.0, entry.id.1).as_bytes());
+                    self.mix(format!("{}.{}", entry.id.0, entry.id.1).as_bytes());
                     entry.words.iter().for_each(|word| self.mix(word));
                 }
             }

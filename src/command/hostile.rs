@@ -141,6 +141,7 @@ fn call(rng: &mut Rng, specs: &[&'static Spec]) -> (&'static Spec, Call) {
                 let words = of_streams(name).split_whitespace().map(|word| Bytes::from_static(word.as_bytes()));
                 args.splice(from.., words);
             }
+            "zrevrangebylex" => args[2..4].clone_from_slice(&[b"+", b"-"].map(|bound| Bytes::from_static(bound))),
             "eval" | "eval_ro" => args[1] = Bytes::from_static(rng.pick(SCRIPTS).as_bytes()),
             "evalsha" | "evalsha_ro" => args[1] = Bytes::from_static(b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"),
             "fcall" | "fcall_ro" => args[1] = Bytes::from_static(b"f"),

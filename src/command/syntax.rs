@@ -8,8 +8,9 @@
 //! ```
 //!
 //! `?` is optional, `*` repeats, `+` repeats together with its token, `~` tells since when there is the argument, `!` since
-//! when it is deprecated. A token may also be one of `= ~ * $`; one without a type is a word that stands
-//! for itself. Example: `key:key@0 value:string condition?<nx/NX xx/XX> ttl:integer/EX?`.
+//! when it is deprecated. A token may also be one of `= ~ * $`, or `''` for an empty one; an argument with a token and
+//! without a type is a word that stands for itself. Example: `key:key@0 value:string condition?<nx/NX xx/XX>
+//! ttl:integer/EX?`.
 
 use crate::resp::Value;
 
@@ -75,6 +76,9 @@ impl Parser {
     }
 
     fn symbol(&mut self) -> Option<&'static str> {
+        if self.eat_text("''") {
+            return Some("");
+        }
         ["=", "~", "*", "$"].into_iter().find(|symbol| self.eat_text(symbol))
     }
 
@@ -157,6 +161,13 @@ mod tests {
         ];
         assert_eq!(parser.arguments(), Some(expected));
         assert_eq!(parser.rest, "");
+    }
+
+    #[test]
+    fn tokens_may_be_empty() {
+        let mut parser = Parser { rest: "none/''" };
+        let none = Argument { token: Some(""), ..leaf("none", "pure-token") };
+        assert_eq!(parser.arguments(), Some(vec![none]));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Reading order: [`session`] (what a connection is), [`batch`] (what becomes of its requests), `route`, `spread` and
 //! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), `users` (who a
 //! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
-//! `info`, `cluster`, and the same counters as `metrics`. [`node`] is what all of it stands on.
+//! `info`, `cluster`, `memory`, `saves`, `failover`, `pause`, `debug`, [`latency`] and `monitor` (and `refused`, what is
+//! not), and the same counters as `metrics`. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.

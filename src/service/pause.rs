@@ -119,6 +119,8 @@ impl Service {
         let spec = command::check(args).ok().filter(|_| session.authenticated)?;
         let writes = spec.may_write()
             || spec.flags.has(MAY_REPLICATE)
+            // It writes its estimate down, though COMMAND calls it a read.
+            || spec.name == "pfcount"
             || (spec.name == "exec" && session.transaction.as_ref().is_some_and(|block| block.may_write()));
         (writes || !self.pause.writes_only.load(Relaxed)).then_some(left)
     }

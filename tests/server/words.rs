@@ -108,9 +108,21 @@ fn leader(nodes: &Nodes, of: &[usize], wanted: impl Fn(usize) -> bool) -> usize 
     }
 }
 
+/// Nodes know each other's addresses a moment after they are ready.
+#[expect(clippy::disallowed_methods, reason = "nodes register in real time; the wait has a deadline")]
+fn know_each_other(nodes: &Nodes) {
+    let deadline = Instant::now() + PATIENCE;
+    let is_told = |n: usize| !text(say(&mut connect(nodes, n), "CLUSTER NODES")).contains("noaddr");
+    while !(0..3).all(is_told) {
+        assert!(Instant::now() < deadline, "some address is not known");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn leadership_moves_when_it_is_asked_to() {
     let mut nodes = Nodes::start(3, &[]);
+    know_each_other(&nodes);
     let all = [0, 1, 2];
     let mut number = 0;
     let mut write = |nodes: &Nodes, n: usize| {

@@ -25,7 +25,7 @@ mod libraries;
 mod native;
 mod random;
 mod records;
-pub(super) mod sha1;
+pub(crate) mod sha1;
 mod shebang;
 mod state;
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["nondeterministic_output"])
         .doc("generic", "2.6.0", "O(N)", "Is refused: a node does not open connections to other servers.")
         .arguments(
-            "host:string port:integer key_or_empty_string<key:key@0 empty_string/> destination-db:integer \
+            "host:string port:integer key_or_empty_string<key:key@0 empty_string/''> destination-db:integer \
              timeout:integer copy/COPY?~3.0.0 replace/REPLACE?~3.0.0 authentication?<password:string/AUTH?~4.0.7 \
              username_password/AUTH2?~6.0.0(username:string password:string)> key:key/KEYS@1?*~3.0.6",
         )
