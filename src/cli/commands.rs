@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::command::spec::Spec;
+use crate::command::spec::{KeyFlags, Spec};
 use crate::command::table;
 
 /// Flags of `commands`: there are none.
@@ -50,9 +50,10 @@ fn page() -> String {
 
 fn row(text: &mut String, spec: &Spec) {
     let name = spec.name.to_ascii_uppercase().replace('|', " ");
+    let has_keys = spec.keys.iter().any(|key| !key.flags.has(KeyFlags::of("not_key")));
     let kind = match () {
-        () if spec.is_write() || (spec.may_write() && !spec.keys.is_empty()) => "W",
-        () if !spec.keys.is_empty() => "R",
+        () if spec.is_write() || (spec.may_write() && has_keys) => "W",
+        () if has_keys => "R",
         () => "",
     };
     let _ = writeln!(text, "| {name} | {} | {kind} | {} |", spec.arity, spec.doc.summary);

@@ -27,6 +27,7 @@ mod list;
 mod lolwut;
 mod mistake;
 mod object;
+pub mod pubsub;
 mod scan;
 pub mod script;
 mod set;

@@ -1,7 +1,8 @@
 //! The RESP listener: one task per connection, which reads, has everything complete answered, and writes once.
 //!
 //! Invariants: replies are written before more is read, so a client that does not read its replies is not read
-//! from either; a connection that is asked to end (CLIENT KILL, shutdown) finishes what is in flight first.
+//! from either; a connection that is asked to end (CLIENT KILL, shutdown) finishes what is in flight first. Messages of
+//! channels are written between replies, behind those to what was asked before, and while the client is silent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +34,10 @@ const OUT_BYTES_KEPT: usize = 64 << 10;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
     limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;
+/// Bytes of replies and messages that one write may grow to by messages.
+const MESSAGES_WRITE_BYTES: usize = 64 << 10;
+/// How often somebody looks whether a client that listens reads too slowly.
+const SLOWNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -110,12 +115,27 @@ struct Connection {
     handshake: Instant,
 }
 
+/// What a connection waited for.
+enum Came {
+    /// Bytes from the client.
+    Input,
+    /// Messages for the client.
+    Messages,
+    /// The client closed, was asked to end, or took too long.
+    End,
+}
+
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             if self.answer().await? == Flow::Close {
+                if self.is_overrun() {
+                    return Err(self.too_many_unread());
+                }
                 return self.stream.shutdown().await;
             }
+            // Messages do not wait for the end of a large request.
+            self.send().await?;
             let waiting = self.input.len();
             self.session.client.input_waiting.store(waiting, Relaxed);
             let authenticated = self.session.is_authenticated();
@@ -126,11 +146,14 @@ impl Connection {
             }
             let deadline = match (authenticated, self.service.idle_timeout_seconds()) {
                 (false, _) => Some(self.handshake),
-                (true, 0) => None,
+                // Who listens may say nothing for as long as it likes.
+                (true, seconds) if seconds == 0 || self.session.is_listening() => None,
                 (true, seconds) => Some(Instant::now() + Duration::from_secs(seconds)),
             };
-            if !self.read(deadline).await? {
-                return Ok(());
+            match self.read(deadline).await? {
+                Came::Input | Came::Messages => {}
+                Came::End if self.is_overrun() => return Err(self.too_many_unread()),
+                Came::End => return Ok(()),
             }
         }
     }
@@ -177,26 +200,32 @@ impl Connection {
         }
     }
 
-    /// Writes the replies out. Somebody who asks the connection to end need not wait for a client that reads nothing.
+    /// Writes the replies out, and messages that wait behind them. Somebody who asks the connection to end need not
+    /// wait for a client that reads nothing.
     async fn send(&mut self) -> io::Result<()> {
+        if let Some(inbox) = self.session.inbox() {
+            inbox.take(&mut self.out, MESSAGES_WRITE_BYTES);
+        }
         if self.out.is_empty() {
             return Ok(());
         }
         let bytes = self.out.len();
-        let too_many = || {
-            self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
-            io::Error::other("the client left more replies unread than it may")
-        };
-        let limit = self.service.output_limit(bytes);
+        let limit = self.service.output_limit(&self.session, bytes);
         if limit == OutputLimit::Exceeded {
-            return Err(too_many());
+            return Err(self.too_many_unread());
         }
+        let listens = self.session.is_listening();
         // A stranger gets one short answer at a time; who does not take it in time is not waited for.
         let handshake = (!self.session.is_authenticated()).then_some(self.handshake);
         let patience = async {
             match (limit, handshake) {
                 (OutputLimit::Within(patience), _) => tokio::time::sleep(patience).await,
                 (_, Some(handshake)) => tokio::time::sleep_until(handshake).await,
+                _ if listens => {
+                    while !self.service.is_too_slow(&self.session) {
+                        tokio::time::sleep(SLOWNESS_INTERVAL).await;
+                    }
+                }
                 _ => std::future::pending().await,
             }
         };
@@ -205,8 +234,11 @@ impl Connection {
         tokio::select! {
             biased;
             written = self.stream.write_all(&self.out) => written?,
-            _ = client.ended() => return Err(io::ErrorKind::ConnectionAborted.into()),
-            _ = patience => return Err(too_many()),
+            _ = client.ended() => {
+                let aborted = io::ErrorKind::ConnectionAborted;
+                return Err(if self.is_overrun() { self.too_many_unread() } else { aborted.into() });
+            }
+            _ = patience => return Err(self.too_many_unread()),
         }
         client.output_waiting.store(0, Relaxed);
         self.service.stats().sent(client.id, bytes);
@@ -217,34 +249,53 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for more input. False: the client closed, was asked to end, or took too long.
-    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+    fn is_overrun(&self) -> bool {
+        self.session.inbox().is_some_and(|inbox| inbox.is_overrun())
+    }
+
+    /// The client is disconnected for what it did not read.
+    fn too_many_unread(&self) -> io::Error {
+        self.service.stats().output_limit_disconnections.fetch_add(1, Relaxed);
+        io::Error::other("the client left more replies unread than it may")
+    }
+
+    /// Waits for more input, or for messages.
+    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<Came> {
         if self.input.capacity() - self.input.len() < self.read_bytes / 4 {
             // Doubling keeps the copying of a large bulk linear; nothing grows but by bytes that came.
             self.input.reserve(self.input.len().max(self.read_bytes));
         }
         let room = self.input.capacity() - self.input.len();
         let client = self.session.client.clone();
+        let inbox = self.session.inbox().cloned();
+        let messages = async {
+            match &inbox {
+                Some(inbox) => inbox.filled().await,
+                None => std::future::pending().await,
+            }
+        };
         let more = async {
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.input) => read,
-                _ = client.ended() => Ok(0),
+                read = self.stream.read_buf(&mut self.input) => read.map(Some),
+                _ = client.ended() => Ok(Some(0)),
+                () = messages => Ok(None),
             }
         };
         let read = match deadline {
             None => more.await?,
             Some(deadline) => match timeout_at(deadline, more).await {
                 Ok(read) => read?,
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(Came::End),
             },
         };
+        let Some(read) = read else { return Ok(Came::Messages) };
         if read == room {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
         }
         if read > 0 {
             self.service.stats().received(self.session.client.id, read);
         }
-        Ok(read > 0)
+        Ok(if read > 0 { Came::Input } else { Came::End })
     }
 }

@@ -49,11 +49,12 @@ impl Machine {
         if self.counts != before {
             OverlayView::new(&*self.engine, &mut self.overlay).put(keys::counts(self.group), self.counts.encode());
         }
-        let mutations = self.overlay.take_mutations();
-        if mutations.is_empty() {
+        if !self.overlay.has_content() {
             return Ok(());
         }
-        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations }.encode();
+        let publications = self.overlay.take_publications();
+        let mutations = self.overlay.take_mutations();
+        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations, publications }.encode();
         let (generation, sequence, number) = (self.generation, self.next_sequence, self.next_entry);
         self.next_entry += 1;
         self.next_sequence += 1;
@@ -71,7 +72,7 @@ impl Machine {
                 Verdict::Ran(replies) => {
                     let job = Job { waiting, replies, round: self.confirm.next_round() };
                     let waits = !Mutant::ReadsBeforeTheirEntry.is_in();
-                    if !self.overlay.mutations().is_empty() {
+                    if self.overlay.has_content() {
                         jobs.push(job);
                     } else if let Some(newest) = self.flights.back_mut().filter(|_| waits) {
                         newest.after.push(job);
@@ -158,6 +159,7 @@ impl Machine {
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
             usage: &self.settings.usage,
+            audience: &*self.settings.audience,
             manner: Manner::default(),
         };
         let mut replies = Vec::with_capacity(units.len());
@@ -218,6 +220,7 @@ impl Machine {
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
             usage: &self.settings.usage,
+            audience: &*self.settings.audience,
             manner: Manner::default(),
         };
         keyspace.expire_due(EXPIRED_PER_ENTRY_MAX).map_err(|error| match error {

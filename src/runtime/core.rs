@@ -27,6 +27,7 @@ use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
 use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
+use crate::service::pubsub::Hub;
 use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
 use crate::store::{Engine, Log};
@@ -59,6 +60,8 @@ pub struct Core {
     pub usage: Arc<Usage>,
     /// The scripts that run on this node now.
     pub running: Arc<Running>,
+    /// Who listens to channels here, and, as they tell, at other nodes.
+    pub hub: Arc<Hub>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.
@@ -204,6 +207,10 @@ fn follower(peer: &PeerStatus) -> Option<FollowerInfo> {
 }
 
 impl Inbound for Core {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     fn raft(&self, envelopes: Vec<Envelope>) {
         self.metrics.raft_messages_received.inc_by(envelopes.len() as u64);
         let bytes = envelopes.iter().map(wire::weight).sum();

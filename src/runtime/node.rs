@@ -19,6 +19,7 @@ use crate::data::{Moment, Thresholds};
 
 use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::node::{FastRead, Node, Outcome, Pending};
+use crate::service::pubsub::Hub;
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -143,6 +144,10 @@ fn only_reads(units: &[Unit]) -> bool {
 impl Node for RuntimeNode {
     fn running(&self) -> Arc<Running> {
         self.core.running.clone()
+    }
+
+    fn hub(&self) -> Arc<Hub> {
+        self.core.hub.clone()
     }
 
     fn id(&self) -> NodeId {

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Service;
 use super::node::{FastRead, Outcome, Pending};
+use super::pubsub;
 use super::route::Routes;
 use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
@@ -34,6 +35,7 @@ pub(super) const UNKNOWN: &str =
 const REPLY_BYTES_TARGET: usize = 1 << 20;
 /// Sets of words are constants: made from their text while compiling, not per command.
 const READS: Flags = Flags::of("readonly");
+const LISTENS: Flags = Flags::of("pubsub");
 const BEFORE_AUTH: Flags = Flags::of("no_auth");
 const NEVER_SLOW: Flags = Flags::of("skip_slowlog");
 const NOAUTH: &str = "NOAUTH Authentication required.";
@@ -187,6 +189,9 @@ impl Service {
         if !session.authenticated && self.config.has_password() && !spec.flags.has(BEFORE_AUTH) {
             return self.refuse(session, Some(spec), Value::error(NOAUTH), plan, out);
         }
+        if let Some(refusal) = pubsub::is_refused(session, spec) {
+            return self.refuse(session, Some(spec), refusal, plan, out);
+        }
         if session.transaction.is_some() && !is_immediate(spec) {
             return match self.queue(session, routes, spec, args) {
                 Ok(()) => self.write(session, &Value::Simple("QUEUED".into()), plan, out),
@@ -297,14 +302,24 @@ impl Service {
             _ => {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
-                if !plan.pieces.is_empty() && matches!(spec.name, "info" | "wait" | "hello" | "reset") {
+                let depends = matches!(spec.name, "info" | "wait" | "hello" | "reset") || spec.flags.has(LISTENS);
+                if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }
-                self.answer(session, spec, &args)
+                let value = self.answer(session, spec, &args);
+                if pubsub::divides_messages(spec) {
+                    plan.write(out, |sink| session.take_messages(sink));
+                }
+                value
             }
         };
         let failed = value.is_error();
-        self.write(session, &value, plan, out);
+        if pubsub::is_word(spec) {
+            // Confirmations are pushes: they are heard whatever CLIENT REPLY says.
+            plan.write(out, |sink| value.encode(session.protocol, sink));
+        } else {
+            self.write(session, &value, plan, out);
+        }
         let took = self.count(session, spec, plan, failed);
         if !spec.flags.has(NEVER_SLOW) {
             self.note_if_slow(session, &args, took);

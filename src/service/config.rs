@@ -97,6 +97,15 @@ impl Config {
         Limit { hard, soft, patience: Duration::from_secs(seconds) }
     }
 
+    /// `client-output-buffer-limit` for clients that listen to channels.
+    pub fn listeners_limit(&self) -> Limit {
+        self.output_limits().pubsub()
+    }
+
+    fn output_limits(&self) -> Limits {
+        Limits::default().with(&text(&self.get("client-output-buffer-limit"))).unwrap_or_default()
+    }
+
     /// Whether `requirepass` is set.
     pub fn has_password(&self) -> bool {
         self.has_password.load(Relaxed)
@@ -198,7 +207,7 @@ impl Config {
         self.slow_entries_max.store(number("slowlog-max-len").unwrap_or(0) as usize, Relaxed);
         self.query_buffer_bytes.store(number("client-query-buffer-limit").unwrap_or(0) as usize, Relaxed);
         self.bulk_bytes.store(number("proto-max-bulk-len").unwrap_or(0) as usize, Relaxed);
-        let limit = Limits::default().with(&text(&self.get("client-output-buffer-limit"))).unwrap_or_default().normal();
+        let limit = self.output_limits().normal();
         for (cell, number) in self.output_limit.iter().zip([limit.hard, limit.soft, limit.patience.as_secs()]) {
             cell.store(number, Relaxed);
         }

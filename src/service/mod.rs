@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`session`] (what a connection is), [`batch`] (what becomes of its requests), `route`, `spread` and
 //! `transaction` (calls for one group, for all, for one as a block), then the words that are answered here:
-//! `connection`, `server`, `config`, `info`, `cluster`, and the same counters as `metrics`. [`node`] is what all of it stands on.
+//! `connection`, `server`, `config`, `info`, `cluster`, and the same counters as `metrics`. [`pubsub`] is who listens
+//! to what. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
@@ -19,6 +20,7 @@ mod metrics;
 pub mod node;
 mod output_limits;
 mod parameters;
+pub mod pubsub;
 mod route;
 mod server;
 pub mod session;
@@ -41,7 +43,8 @@ pub use stats::{Stats, Totals};
 
 use self::config::Config;
 use self::node::Node;
-use self::output_limits::Limits;
+use self::output_limits::{Limit, Limits};
+use self::pubsub::Hub;
 use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::{Spec, table};
@@ -92,6 +95,7 @@ pub struct Service {
     config: Config,
     stats: Stats,
     slow_log: SlowLog,
+    hub: Arc<Hub>,
     /// Monotonic moment of the start.
     started: Nanos,
     /// 40 hexadecimal digits, new at each start.
@@ -134,12 +138,15 @@ impl Service {
         ];
         values.extend(options.sizes.iter().map(|(name, size)| (*name, size.to_string())));
         let config = Config::new(&values);
+        let hub = node.hub();
+        hub.set_limit(config.listeners_limit());
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),
             stats: Stats::new(counters.len()),
             clients: Arc::default(),
             slow_log: SlowLog::default(),
+            hub,
             node,
             options,
             config,
@@ -195,8 +202,12 @@ impl Service {
     }
 
     /// Reply bytes at which a client is disconnected at once, and how long it may take to read this many.
-    pub fn output_limit(&self, bytes: usize) -> OutputLimit {
-        let limit = self.config.output_limit();
+    pub fn output_limit(&self, session: &Session, bytes: usize) -> OutputLimit {
+        let (limit, bytes) = match session.inbox().filter(|_| session.is_listening()) {
+            // Its messages count, too, and come while it reads: `is_too_slow` has an eye on them.
+            Some(inbox) => (Limit { soft: 0, ..self.hub.limit() }, bytes + inbox.bytes()),
+            None => (self.config.output_limit(), bytes),
+        };
         match bytes as u64 {
             bytes if limit.hard > 0 && bytes > limit.hard => OutputLimit::Exceeded,
             bytes if limit.soft > 0 && bytes > limit.soft && !limit.patience.is_zero() => {
@@ -204,6 +215,11 @@ impl Service {
             }
             _ => OutputLimit::None,
         }
+    }
+
+    /// Whether a client that listens has left too many messages unread, or many for too long.
+    pub fn is_too_slow(&self, session: &Session) -> bool {
+        session.inbox().is_some_and(|inbox| inbox.is_too_slow(self.node.monotonic(), self.hub.limit()))
     }
 
     /// All commands and subcommands, in the order of their counters.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::pubsub::Hub;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::batch::{Call, Unit, UnitReply};
@@ -77,6 +78,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// The scripts that run on this node now, for SCRIPT KILL.
     fn running(&self) -> Arc<Running> {
+        Arc::default()
+    }
+
+    /// Who listens to channels at this node.
+    fn hub(&self) -> Arc<Hub> {
         Arc::default()
     }
 

@@ -2,18 +2,25 @@
 
 use bytes::Bytes;
 
+use super::pubsub::is_word;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
 use super::{Service, cluster, commands};
+use crate::command::pubsub::pubsub;
 use crate::command::spec::Categories;
 use crate::command::{Spec, introspect};
-use crate::resp::Value;
+use crate::resp::{Protocol, Value};
 
 impl Service {
     /// Answers a word of the session that was checked against the table.
     pub(super) fn answer(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
         let container = spec.name.split('|').next().unwrap_or(spec.name);
         match container {
+            // What a client that listens gets in RESP2 looks like a message.
+            "ping" if args.len() <= 2 && session.protocol == Protocol::Resp2 && session.is_listening() => {
+                let message = args.get(1).cloned().unwrap_or_default();
+                Value::Array(vec![Value::bulk("pong"), Value::Bulk(message)])
+            }
             "ping" => match &args[1..] {
                 [] => Value::Simple("PONG".into()),
                 [message] => Value::Bulk(message.clone()),
@@ -48,6 +55,7 @@ impl Service {
             "latency" => self.latency(args),
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
+            "pubsub" => pubsub(&*self.hub, args),
             "function" => self.node.running().kill(true),
             "script" if spec.name == "script|kill" => self.node.running().kill(false),
             "script" => script_debug(&args[2]),
@@ -73,6 +81,7 @@ impl Service {
             "bgrewriteaof" => Value::Simple("Background append only file rewriting started".into()),
             "replicaof" | "slaveof" if is(&args[1], "no") && is(&args[2], "one") => Value::OK,
             "replicaof" | "slaveof" => Value::error("ERR replicas are managed by holdfast itself"),
+            _ if is_word(spec) => self.listen(session, spec, args),
             _ => Value::error(format!("ERR the '{}' command is not supported yet", spec.name)),
         }
     }
@@ -143,6 +152,7 @@ impl Service {
             (b"set", pairs) if pairs.len() % 2 == 1 => Value::error("ERR syntax error"),
             (b"set", pairs) => match self.config.set(pairs) {
                 Ok(changes) => {
+                    self.hub.set_limit(self.config.listeners_limit());
                     for (parameter, value) in changes {
                         self.node.configure(parameter, &value);
                     }

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::batch::Plan;
 use super::client_list::{Client, Clients};
+use super::pubsub::{Inbox, Listener};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
 use crate::resp::Protocol;
@@ -27,6 +28,8 @@ pub struct Session {
     /// Between MULTI and EXEC.
     pub(super) transaction: Option<Transaction>,
     pub(super) watched: Watched,
+    /// What it listens to, once it ever did.
+    pub(super) listener: Option<Box<Listener>>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
@@ -57,6 +60,7 @@ impl Session {
             replies: Replies::On,
             transaction: None,
             watched: Watched::default(),
+            listener: None,
             closing: false,
             last_command: "",
             plan: Plan::default(),
@@ -71,6 +75,23 @@ impl Session {
     /// The protocol of replies.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether it listens to any channel or pattern.
+    pub fn is_listening(&self) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.is_listening())
+    }
+
+    /// Where messages for it wait, once it ever listened.
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.listener.as_ref().map(|listener| &listener.inbox)
+    }
+
+    /// Appends the messages that came so far.
+    pub(super) fn take_messages(&self, out: &mut BytesMut) {
+        if let Some(inbox) = self.inbox() {
+            inbox.take(out, usize::MAX);
+        }
     }
 
     /// A call as this connection makes it now.
@@ -105,6 +126,9 @@ impl Session {
         self.set_name(b"");
         self.set_transaction(None);
         self.watched.clear();
+        if let Some(listener) = &mut self.listener {
+            listener.leave();
+        }
         self.replies = Replies::On;
         self.authenticated = authenticated;
         self.client.no_evict.store(false, Relaxed);

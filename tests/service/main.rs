@@ -4,6 +4,7 @@ mod clients;
 mod fronts;
 #[path = "../support/ports.rs"]
 mod ports;
+mod pubsub;
 mod retry;
 mod sessions;
 mod table;

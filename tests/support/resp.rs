@@ -41,7 +41,8 @@ impl Client {
         self.reply()
     }
 
-    fn reply(&mut self) -> std::io::Result<Reply> {
+    /// Waits for the next reply, or message of a channel.
+    pub fn reply(&mut self) -> std::io::Result<Reply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());

@@ -11,7 +11,7 @@ use crate::base::Slot;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
-use crate::command::{Call, Flags, Handler, check, execute_with, introspect, table};
+use crate::command::{Call, Flags, Handler, check, execute_with, introspect, pubsub, table};
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
@@ -193,6 +193,7 @@ impl Evaluation<'_, '_> {
                 Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
             }
             _ if name.starts_with("command") => introspect::command(args),
+            _ if name.starts_with("pubsub") => pubsub::pubsub(self.keys.audience, args),
             _ => Value::error(NOT_ALLOWED),
         }
     }

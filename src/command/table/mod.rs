@@ -12,6 +12,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod pubsub;
 mod scripting;
 mod server;
 mod set;
@@ -22,7 +23,7 @@ mod zset;
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 15] = [
+const CHAPTERS: [&[Spec]; 16] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -38,6 +39,7 @@ const CHAPTERS: [&[Spec]; 15] = [
     cluster::ROWS,
     admin::ROWS,
     scripting::ROWS,
+    pubsub::ROWS,
 ];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.
