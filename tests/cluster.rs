@@ -10,6 +10,8 @@
 mod membership;
 #[path = "support/ports.rs"]
 mod ports;
+#[path = "cluster/pubsub.rs"]
+mod pubsub;
 #[path = "support/resp.rs"]
 mod resp;
 

@@ -109,6 +109,8 @@ impl Node {
                 Output::ConfirmLeadership(number) => Input::ConfirmLeadership { group, number },
                 Output::LeaseReleased(term) => Input::LeaseReleased { group, term },
                 Output::Applied(index) => Input::Applied { group, index, hash: self.machines[&group].state().hash },
+                // Nobody listens here.
+                Output::Published(..) => continue,
                 Output::Reply(ticket, _) => {
                     self.replies.push(ticket);
                     continue;

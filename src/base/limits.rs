@@ -49,6 +49,13 @@ pub const APPENDS_IN_FLIGHT_MAX: usize = 256;
 pub const APPEND_BYTES_MAX: u64 = 1 << 20;
 /// Entry bytes that a leader may hold uncommitted before proposals are refused.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 512 << 20;
+/// Memory of all subscriptions to channels and patterns of a node's clients, in bytes.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
+/// Names of channels and patterns with subscribers that a node remembers of another one; further ones it does not
+/// count.
+pub const NAMES_TOLD_MAX: usize = 100_000;
+/// The longest such name that nodes tell each other, in bytes.
+pub const NAME_TOLD_BYTES_MAX: usize = 1 << 10;
 /// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
 pub const WATCHED_KEYS_MAX: usize = 100_000;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::command::spec::{Spec, Verdict};
+use crate::command::spec::{KeyFlags, Spec, Verdict};
 use crate::command::table;
 
 /// Flags of `commands`: there are none.
@@ -100,10 +100,11 @@ fn shown(name: &str) -> String {
 }
 
 fn row(text: &mut String, spec: &Spec) {
+    let has_keys = spec.keys.iter().any(|key| !key.flags.has(KeyFlags::of("not_key")));
     let kind = match () {
         () if matches!(spec.verdict, Verdict::Refused(_)) => "",
-        () if spec.is_write() || (spec.may_write() && !spec.keys.is_empty()) => "W",
-        () if !spec.keys.is_empty() => "R",
+        () if spec.is_write() || (spec.may_write() && has_keys) => "W",
+        () if has_keys => "R",
         () => "",
     };
     let compared = match verdict(spec) {

@@ -203,7 +203,9 @@ fn keys(call: &[Bytes], show: impl Fn(Value, KeyFlags) -> Value) -> Value {
         _ => Some(container),
     });
     let Some(spec) = spec else { return Value::error("ERR Invalid command specified") };
-    if spec.keys.is_empty() {
+    // The name of a channel is routed like a key, but it is none.
+    let is_key = |key: &KeySpec| !key.flags.has(KeyFlags::of("not_key"));
+    if !spec.keys.iter().any(is_key) {
         return Value::error("ERR The command has no key arguments");
     }
     if check(call).is_err() {
@@ -248,6 +250,11 @@ fn simple<'a>(words: impl IntoIterator<Item = &'static str> + 'a) -> impl Iterat
 
 /// `<command> HELP`: its subcommands with what the table says of them, in the shape of Redis's.
 pub(super) fn help(_context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
+    Ok(explain(args))
+}
+
+/// The answer to HELP of a command with subcommands, from the table.
+pub(super) fn explain(args: &[Bytes]) -> Value {
     let name = String::from_utf8_lossy(&args[0]).to_ascii_uppercase();
     let subcommands = table::lookup(&args[0]).map_or(&[][..], |spec| spec.subcommands);
     let mut lines = vec![format!("{name} <subcommand> [<arg> ...]. Subcommands are:")];
@@ -255,7 +262,7 @@ pub(super) fn help(_context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
         let (_, subcommand) = spec.name.split_once('|').unwrap_or(("", spec.name));
         lines.extend([subcommand.to_ascii_uppercase(), format!("    {}", spec.doc.summary)]);
     }
-    Ok(Value::Array(lines.into_iter().map(|line| Value::Simple(line.into())).collect()))
+    Value::Array(lines.into_iter().map(|line| Value::Simple(line.into())).collect())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::script::eval::NO_SCRIPT;
 use super::{Call, Failure, execute};
-use crate::base::{GroupId, Rng, SlotRange};
+use crate::base::{GroupId, Nobody, Rng, SlotRange};
 use crate::data::{Counts, Keyspace, Mode, Moment, Thresholds, Usage};
 use crate::resp::{Protocol, Value};
 use crate::store::Records;
@@ -26,6 +26,7 @@ pub fn mistake(args: &[Bytes]) -> Option<Value> {
         rng: &mut Rng::new(0),
         thresholds: Thresholds::default(),
         usage: &Usage::default(),
+        audience: &Nobody,
         manner: Default::default(),
     };
     let reply = execute(&mut keyspace, &call).ok()?;

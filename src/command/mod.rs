@@ -33,6 +33,7 @@ mod lolwut;
 mod memory;
 mod mistake;
 mod object;
+pub mod pubsub;
 mod scan;
 pub mod script;
 mod set;

@@ -341,11 +341,13 @@ impl Spec {
         self.flags.has(WRITE)
     }
 
-    /// Whether running it twice may differ from running it once: it writes, or is a script that may.
+    /// Whether running it twice may differ from running it once: it writes, publishes, or is a script that may.
     pub const fn may_write(&self) -> bool {
         const READS: Flags = Flags::of("readonly");
         const SCRIPTS: Categories = Categories::of("scripting");
-        self.is_write() || (self.own_categories.has(SCRIPTS) && !self.flags.has(READS))
+        const PUBSUB: Flags = Flags::of("pubsub");
+        let publishes = self.flags.has(PUBSUB) && matches!(self.handler, Handler::Data(_));
+        self.is_write() || publishes || (self.own_categories.has(SCRIPTS) && !self.flags.has(READS))
     }
 
     /// Whether it runs commands that its words do not show.

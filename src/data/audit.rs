@@ -72,12 +72,7 @@ pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts)
 type Parse = fn(&[u8]) -> Result<(Millis, &[u8])>;
 
 /// The entries of an index of deadlines: deadline and head record.
-fn index(
-    view: &dyn Read,
-    group: GroupId,
-    kind: GroupKind,
-    parse: Parse,
-) -> Result<BTreeSet<(Millis, Vec<u8>)>> {
+fn index(view: &dyn Read, group: GroupId, kind: GroupKind, parse: Parse) -> Result<BTreeSet<(Millis, Vec<u8>)>> {
     let (mut indexed, mut damaged) = (BTreeSet::new(), None);
     let (start, end) = keys::group_kind(group, kind);
     view.scan(&start, &end, Order::Forward, &mut |record, _| {

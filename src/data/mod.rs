@@ -32,7 +32,7 @@ pub mod zset;
 
 use bytes::Bytes;
 
-use crate::base::{GroupId, Millis, Rng, SlotRange, limits};
+use crate::base::{Audience, GroupId, Millis, Rng, SlotRange, limits};
 use crate::store;
 
 pub use audit::audit;
@@ -196,6 +196,8 @@ pub struct Keyspace<'a> {
     pub thresholds: Thresholds,
     /// What lookups leave behind in memory.
     pub usage: &'a Usage,
+    /// Who listens to channels, for replies that tell.
+    pub audience: &'a dyn Audience,
     /// How the command at hand leaves it; set by who runs the command.
     pub manner: Manner,
 }

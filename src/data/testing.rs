@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
-use crate::base::{GroupId, Millis, Rng, SlotRange};
+use crate::base::{GroupId, Millis, Nobody, Publication, Rng, SlotRange};
 use crate::store::{self, Order, Read, Records, Visit, Write};
 
 /// Everything a keyspace borrows.
@@ -64,6 +64,7 @@ impl World {
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,
+            audience: &Nobody,
             manner: Manner::default(),
         })
     }
@@ -93,6 +94,11 @@ impl Read for Counting {
 }
 
 impl Write for Counting {
+    fn publish(&mut self, publication: Publication) {
+        self.bytes += publication.bytes();
+        self.records.publish(publication);
+    }
+
     fn put(&mut self, key: Bytes, value: Bytes) {
         self.bytes += key.len() + value.len();
         self.records.put(key, value);

@@ -1,7 +1,8 @@
 //! The RESP listener: one task per connection, which reads, has everything complete answered, and writes once.
 //!
 //! Invariants: replies are written before more is read, so a client that does not read its replies is not read
-//! from either; a connection that is asked to end (CLIENT KILL, shutdown) finishes what is in flight first.
+//! from either; a connection that is asked to end (CLIENT KILL, shutdown) finishes what is in flight first. Messages of
+//! channels are written between replies, behind those to what was asked before, and while the client is silent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +34,10 @@ const OUT_BYTES_KEPT: usize = 64 << 10;
 /// Input of a client that did not authenticate: the largest request it may send, and its framing.
 const UNAUTHENTICATED_INPUT_BYTES_MAX: usize =
     limits::UNAUTHENTICATED_ARGUMENTS_MAX * (limits::UNAUTHENTICATED_BULK_BYTES_MAX + 64) + limits::INLINE_BYTES_MAX;
+/// Bytes of replies and messages that one write may grow to by messages.
+const MESSAGES_WRITE_BYTES: usize = 64 << 10;
+/// How often somebody looks whether a client that listens reads too slowly.
+const SLOWNESS_INTERVAL: Duration = Duration::from_millis(500);
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -110,12 +115,27 @@ pub(super) struct Connection {
     handshake: Instant,
 }
 
+/// What a connection waited for.
+enum Came {
+    /// Bytes from the client.
+    Input,
+    /// Messages for the client.
+    Messages,
+    /// The client closed, was asked to end, or took too long.
+    End,
+}
+
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             if self.answer().await? == Flow::Close {
+                if self.is_overrun() {
+                    return Err(self.too_many_unread());
+                }
                 return self.stream.shutdown().await;
             }
+            // Messages do not wait for the end of a large request.
+            self.send().await?;
             let waiting = self.input.len();
             self.session.client.input_waiting.store(waiting, Relaxed);
             let authenticated = self.session.is_authenticated();
@@ -124,18 +144,16 @@ impl Connection {
                 self.service.stats().query_limit_disconnections.fetch_add(1, Relaxed);
                 return Ok(());
             }
-            let watches = self.session.feed().is_some();
             let deadline = match (authenticated, self.service.idle_timeout_seconds()) {
                 (false, _) => Some(self.handshake),
-                (true, 0) => None,
-                // Who watches (MONITOR) may say nothing for as long as it likes.
-                (true, _) if watches => None,
+                // Who listens or watches may say nothing for as long as it likes.
+                (true, seconds) if seconds == 0 || self.session.is_listening() || self.session.is_watching() => None,
                 (true, seconds) => Some(Instant::now() + Duration::from_secs(seconds)),
             };
-            // Lines of MONITOR wait for nothing but the client.
-            self.send().await?;
-            if !self.read(deadline).await? {
-                return if self.is_overrun() { Err(self.too_many_unread()) } else { Ok(()) };
+            match self.read(deadline).await? {
+                Came::Input | Came::Messages => {}
+                Came::End if self.is_overrun() => return Err(self.too_many_unread()),
+                Came::End => return Ok(()),
             }
         }
     }
@@ -185,25 +203,32 @@ impl Connection {
         }
     }
 
-    /// Writes the replies out. Somebody who asks the connection to end need not wait for a client that reads nothing.
+    /// Writes the replies out, and messages that wait behind them. Somebody who asks the connection to end need not
+    /// wait for a client that reads nothing.
     async fn send(&mut self) -> io::Result<()> {
-        if let Some(feed) = self.session.feed() {
-            feed.take(&mut self.out);
+        if let Some(inbox) = self.session.inbox() {
+            inbox.take(&mut self.out, MESSAGES_WRITE_BYTES);
         }
         if self.out.is_empty() {
             return Ok(());
         }
         let bytes = self.out.len();
-        let limit = self.service.output_limit(bytes);
+        let limit = self.service.output_limit(&self.session, bytes);
         if limit == OutputLimit::Exceeded {
             return Err(self.too_many_unread());
         }
+        let listens = self.session.inbox().filter(|_| self.session.is_listening()).cloned();
         // A stranger gets one short answer at a time; who does not take it in time is not waited for.
         let handshake = (!self.session.is_authenticated()).then_some(self.handshake);
         let patience = async {
-            match (limit, handshake) {
-                (OutputLimit::Within(patience), _) => tokio::time::sleep(patience).await,
-                (_, Some(handshake)) => tokio::time::sleep_until(handshake).await,
+            match (limit, handshake, &listens) {
+                (OutputLimit::Within(patience), ..) => tokio::time::sleep(patience).await,
+                (_, Some(handshake), _) => tokio::time::sleep_until(handshake).await,
+                (_, _, Some(inbox)) => {
+                    while !self.service.is_too_slow(inbox) {
+                        tokio::time::sleep(SLOWNESS_INTERVAL).await;
+                    }
+                }
                 _ => std::future::pending().await,
             }
         };
@@ -213,7 +238,8 @@ impl Connection {
             biased;
             written = self.stream.write_all(&self.out) => written?,
             _ = client.ended() => {
-                return Err(if self.is_overrun() { self.too_many_unread() } else { io::ErrorKind::ConnectionAborted.into() });
+                let aborted = io::ErrorKind::ConnectionAborted;
+                return Err(if self.is_overrun() { self.too_many_unread() } else { aborted.into() });
             }
             _ = patience => return Err(self.too_many_unread()),
         }
@@ -227,7 +253,7 @@ impl Connection {
     }
 
     fn is_overrun(&self) -> bool {
-        self.session.feed().is_some_and(|feed| feed.is_overrun())
+        self.session.inbox().is_some_and(|inbox| inbox.is_overrun())
     }
 
     /// The client is disconnected for what it did not read.
@@ -244,15 +270,15 @@ impl Connection {
         }
     }
 
-    /// Waits for more input, or for lines of MONITOR. False: the client closed, was asked to end, or took too long.
-    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+    /// Waits for more input, or for messages.
+    async fn read(&mut self, deadline: Option<Instant>) -> io::Result<Came> {
         self.make_room();
         let room = self.input.capacity() - self.input.len();
         let client = self.session.client.clone();
-        let feed = self.session.feed().cloned();
-        let lines = async {
-            match &feed {
-                Some(feed) => feed.filled().await,
+        let inbox = self.session.inbox().cloned();
+        let messages = async {
+            match &inbox {
+                Some(inbox) => inbox.filled().await,
                 None => std::future::pending().await,
             }
         };
@@ -261,23 +287,23 @@ impl Connection {
                 biased;
                 read = self.stream.read_buf(&mut self.input) => read.map(Some),
                 _ = client.ended() => Ok(Some(0)),
-                () = lines => Ok(None),
+                () = messages => Ok(None),
             }
         };
         let read = match deadline {
             None => more.await?,
             Some(deadline) => match timeout_at(deadline, more).await {
                 Ok(read) => read?,
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(Came::End),
             },
         };
-        let Some(read) = read else { return Ok(true) };
+        let Some(read) = read else { return Ok(Came::Messages) };
         if read == room {
             self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
         }
         if read > 0 {
             self.service.stats().received(self.session.client.id, read);
         }
-        Ok(read > 0)
+        Ok(if read > 0 { Came::Input } else { Came::End })
     }
 }

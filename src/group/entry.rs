@@ -3,22 +3,29 @@
 //! Invariant: what was once written is read for ever, or stops the group; it is never skipped or half read.
 //! Every replica of every version applies the same bytes, so a changed layout gets a new version byte.
 //!
-//! Layout: version byte (1), then bincode's standard configuration (little endian, variable-length integers):
-//! stamp, epoch, number of mutations, and per mutation a tag (0 put, 1 delete, 2 delete range) and its byte
-//! strings. Decoding copies nothing: keys and values are slices of the entry's own memory.
+//! Layout: version byte, then bincode's standard configuration (little endian, variable-length integers): stamp, epoch,
+//! number of mutations, and per mutation a tag (0 put, 1 delete, 2 delete range) and its byte strings. That is all of
+//! version 1. Version 2, of entries that say something to who listens, goes on with the number of publications, and per
+//! publication a tag (0 channel, 1 shard channel), the channel and the message. Decoding copies nothing: keys and
+//! values are slices of the entry's own memory.
 
 use bincode::config;
 use bytes::Bytes;
 
-use crate::base::Millis;
+use crate::base::{ChannelKind, Millis, Publication};
 use crate::store::Mutation;
 
-/// The only layout so far.
+/// Mutations only.
 const VERSION: u8 = 1;
+/// Mutations, then publications.
+const VERSION_PUBLISHING: u8 = 2;
 
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const DELETE_RANGE: u8 = 2;
+
+const PLAIN: u8 = 0;
+const SHARD: u8 = 1;
 
 /// What a log entry says. Applying it is blind and total (rule 23).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +36,8 @@ pub struct Entry {
     pub epoch: u64,
     /// Changes of the state, in order.
     pub mutations: Vec<Mutation>,
+    /// What every replica tells who listens at its node once the entry is applied, in order.
+    pub publications: Vec<Publication>,
 }
 
 /// Why bytes are no entry. The group stops (rule 23), it never skips.
@@ -39,10 +48,13 @@ pub struct DecodeError(pub String);
 impl Entry {
     /// Bytes of this entry, format version first.
     pub fn encode(&self) -> Bytes {
-        let payload: usize = self.mutations.iter().map(Mutation::bytes).sum();
+        let payload = self.mutations.iter().map(Mutation::bytes).sum::<usize>()
+            + self.publications.iter().map(Publication::bytes).sum::<usize>();
+        let items = self.mutations.len() + self.publications.len();
         // Tag and two lengths of at most 9 bytes each; 5 bytes are what a usual mutation needs.
-        let mut out = Writer(Vec::with_capacity(1 + 3 * 9 + payload + 5 * self.mutations.len()));
-        out.put(VERSION);
+        let mut out = Writer(Vec::with_capacity(1 + 4 * 9 + payload + 5 * items));
+        let publishes = !self.publications.is_empty();
+        out.put(if publishes { VERSION_PUBLISHING } else { VERSION });
         out.put((self.stamp.0, self.epoch, self.mutations.len() as u64));
         for mutation in &self.mutations {
             match mutation {
@@ -51,6 +63,16 @@ impl Entry {
                 Mutation::DeleteRange(start, end) => out.put((DELETE_RANGE, &start[..], &end[..])),
             }
         }
+        if publishes {
+            out.put(self.publications.len() as u64);
+        }
+        for Publication { kind, channel, message } in &self.publications {
+            let tag = match kind {
+                ChannelKind::Plain => PLAIN,
+                ChannelKind::Shard => SHARD,
+            };
+            out.put((tag, &channel[..], &message[..]));
+        }
         out.0.into()
     }
 
@@ -58,8 +80,9 @@ impl Entry {
     pub fn decode(data: &Bytes) -> Result<Entry, DecodeError> {
         let mut from = Reader { whole: data, rest: data };
         let version: u8 = from.take()?;
-        if version != VERSION {
-            return Err(DecodeError(format!("format version {version}, this program knows {VERSION}")));
+        if !matches!(version, VERSION | VERSION_PUBLISHING) {
+            let known = VERSION_PUBLISHING;
+            return Err(DecodeError(format!("format version {version}, this program knows {known} and older ones")));
         }
         let (stamp, epoch, count): (u64, u64, u64) = from.take()?;
         // A mutation has at least two bytes: a lying count cannot reserve more than the entry could hold.
@@ -73,10 +96,25 @@ impl Entry {
                 other => return Err(DecodeError(format!("unknown mutation {other}"))),
             });
         }
-        if !from.rest.is_empty() {
-            return Err(DecodeError(format!("{} bytes after the last mutation", from.rest.len())));
+        let mut publications = Vec::new();
+        if version == VERSION_PUBLISHING {
+            let count: u64 = from.take()?;
+            // A publication has at least three bytes.
+            publications.reserve(count.min(from.rest.len() as u64 / 3) as usize);
+            for _ in 0..count {
+                let tag: u8 = from.take()?;
+                let kind = match tag {
+                    PLAIN => ChannelKind::Plain,
+                    SHARD => ChannelKind::Shard,
+                    other => return Err(DecodeError(format!("unknown kind of channel {other}"))),
+                };
+                publications.push(Publication { kind, channel: from.bytes()?, message: from.bytes()? });
+            }
         }
-        Ok(Entry { stamp: Millis(stamp), epoch, mutations })
+        if !from.rest.is_empty() {
+            return Err(DecodeError(format!("{} bytes after the last item", from.rest.len())));
+        }
+        Ok(Entry { stamp: Millis(stamp), epoch, mutations, publications })
     }
 }
 
@@ -122,6 +160,22 @@ mod tests {
                 Mutation::Delete(Bytes::from_static(b"gone")),
                 Mutation::DeleteRange(Bytes::from_static(b"a"), Bytes::from_static(b"b")),
             ],
+            publications: Vec::new(),
+        }
+    }
+
+    fn publishing() -> Entry {
+        let publication = |kind, channel, message: &'static str| {
+            let channel: &'static str = channel;
+            Publication { kind, channel: channel.into(), message: message.into() }
+        };
+        Entry {
+            mutations: sample().mutations[1..2].to_vec(),
+            publications: vec![
+                publication(ChannelKind::Plain, "news", "first"),
+                publication(ChannelKind::Shard, "", ""),
+            ],
+            ..sample()
         }
     }
 
@@ -136,8 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_publications_are_golden() {
+        let mut golden = vec![2, 253, 0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 7, 1];
+        golden.extend_from_slice(b"\x01\x04gone");
+        golden.extend_from_slice(b"\x02\x00\x04news\x05first\x01\x00\x00");
+        assert_eq!(publishing().encode(), golden);
+        assert_eq!(Entry::decode(&golden.clone().into()), Ok(publishing()));
+        // No third kind of channel.
+        *golden.iter_mut().rev().nth(2).unwrap() = 2;
+        assert!(Entry::decode(&golden.into()).is_err());
+    }
+
+    #[test]
     fn an_entry_without_mutations_is_four_bytes() {
-        let entry = Entry { stamp: Millis(5), epoch: 0, mutations: Vec::new() };
+        let entry = Entry { stamp: Millis(5), epoch: 0, mutations: Vec::new(), publications: Vec::new() };
         assert_eq!(&entry.encode()[..], [1, 5, 0, 0]);
         assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
     }
@@ -154,7 +220,7 @@ mod tests {
 
     #[test]
     fn rule_23_an_unknown_version_is_an_error() {
-        for version in [0, 2, 255] {
+        for version in [0, 3, 255] {
             let mut data = sample().encode().to_vec();
             data[0] = version;
             assert!(Entry::decode(&data.into()).is_err());
@@ -163,18 +229,21 @@ mod tests {
 
     #[test]
     fn every_cut_and_every_extra_byte_is_an_error() {
-        let data = sample().encode();
-        for length in 0..data.len() {
-            assert!(Entry::decode(&data.slice(..length)).is_err(), "cut at {length}");
+        for data in [sample().encode(), publishing().encode()] {
+            for length in 0..data.len() {
+                assert!(Entry::decode(&data.slice(..length)).is_err(), "cut at {length}");
+            }
+            let mut longer = data.to_vec();
+            longer.push(0);
+            assert!(Entry::decode(&longer.into()).is_err());
         }
-        let mut longer = data.to_vec();
-        longer.push(0);
-        assert!(Entry::decode(&longer.into()).is_err());
     }
 
     #[test]
     fn a_lying_count_allocates_nothing_and_fails() {
-        let data = [&[1u8, 0, 0, 253][..], &u64::MAX.to_le_bytes()].concat();
-        assert!(Entry::decode(&data.into()).is_err());
+        for head in [&[1u8, 0, 0, 253][..], &[2, 0, 0, 0, 253]] {
+            let data = [head, &u64::MAX.to_le_bytes()].concat();
+            assert!(Entry::decode(&data.into()).is_err());
+        }
     }
 }

@@ -73,6 +73,7 @@ impl Group {
         let votes = self.votes.drain(..).chain([own]);
         self.leadership.serve_after = lease::serve_after(votes, self.ended_lease, self.span);
         self.leadership.leading = true;
+        self.in_touch = true;
         self.leadership.first = self.node.raft.raft_log.last_index();
         self.leadership.lease_start = None;
         self.leadership.told_lease = Nanos(0);

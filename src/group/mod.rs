@@ -163,6 +163,11 @@ pub struct Committed {
 pub enum Event {
     /// What this replica is now.
     Role(Role),
+    /// A leader was heard for the first time since the start: so much was committed by then, and comes late.
+    InTouch {
+        /// The leader's commit index when it wrote.
+        commit: LogIndex,
+    },
     /// Apply these, ascending without gaps.
     Commit(Vec<Committed>),
     /// Leadership was confirmed for this request: the state at `index` or later answers it.
@@ -325,6 +330,8 @@ pub struct Group {
     reads: Reads,
     transfer: Option<Transfer>,
     witness: Witness,
+    /// A leader's entries or snapshot arrived since the start, or this replica led: it knows what was committed before.
+    in_touch: bool,
     /// Set when the group stopped taking part.
     stopped: bool,
     /// No new elections from here: the process ends.
@@ -393,6 +400,7 @@ impl Group {
             reads: Reads::default(),
             transfer: None,
             witness: Witness::default(),
+            in_touch: false,
             stopped: false,
             leaving: false,
             counters: Counters::default(),
@@ -487,12 +495,16 @@ impl Group {
         if let Some(found) = self.witness.heard(from.get(), header.applied, header.hash) {
             self.diverged(found);
         }
-        let (term, log_term) = (message.term, self.node.raft.term);
+        let (term, log_term, commit) = (message.term, self.node.raft.term, message.commit);
         self.before_step(now, &header, &message);
         // An error means that the message was not for the crate's present state, which is as good as lost.
         let _ = self.node.step(message);
         if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) && self.follows(from.get(), term) {
             self.promise.acknowledge(now, term, header.round);
+        }
+        let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot) && self.follows(from.get(), term);
+        if leads && !std::mem::replace(&mut self.in_touch, true) && kind == MessageType::MsgAppend {
+            self.out.events.push(Event::InTouch { commit: LogIndex(commit) });
         }
         debug_assert!(self.node.raft.term >= log_term, "terms never go back");
         self.observe(now);

@@ -274,6 +274,7 @@ fn to_machine(event: Event) -> machine::Input {
     match event {
         Event::Role(Role::Follower) => machine::Input::Role(machine::Role::Follower),
         Event::Role(Role::Leader { term, first }) => machine::Input::Role(machine::Role::Leader { term, first }),
+        Event::InTouch { commit } => machine::Input::InTouch { commit },
         Event::Commit(entries) => machine::Input::Commit(entries.into_iter().map(to_committed).collect()),
         Event::ReadIndex { number, index } => machine::Input::ReadIndex { number, index },
         Event::ReadRefused { number } => machine::Input::ReadRefused { number },

@@ -1,13 +1,12 @@
 //! Committed entries become state: on every replica, blindly and in total (rule 23).
 //!
 //! Invariant: entries are applied one after the other without a gap, and whatever number of them is written at once,
-//! the batch also holds the record that says how far (rule 17).
-
-use bytes::Bytes;
+//! the batch also holds the record that says how far (rule 17); what an entry says to who listens is handed out once
+//! the entry is part of the state, so that who hears it and reads finds what was written beside it.
 
 use super::{Committed, Error, Machine, Now, Output, Result};
-use crate::base::{LogIndex, Mutant, Term};
-use crate::group::entry::Entry;
+use crate::base::{LogIndex, Millis, Mutant, Publication, Term};
+use crate::group::entry::{DecodeError, Entry};
 use crate::store::{Batch, keys};
 
 /// Entry bytes that are merged into one write of the engine.
@@ -19,6 +18,8 @@ pub(super) struct Applied {
     pub(super) term: Term,
     /// It was evaluated under another range epoch: its mutations were left out, here as on every replica.
     pub(super) skipped: bool,
+    /// What it says to who listens.
+    publications: Vec<Publication>,
 }
 
 impl Machine {
@@ -38,8 +39,11 @@ impl Machine {
                     return Err(Error::OutOfOrder { index: entry.index, applied: state.applied });
                 }
                 bytes += entry.data.len();
-                let skipped = take(&entry.data, state.epoch, &mut batch, &mut state.stamp)
+                let mut applied_entry = take(&entry, state.epoch, &mut batch, &mut state.stamp)
                     .map_err(|error| Error::Entry { index: entry.index, error })?;
+                if self.is_old(entry.index, entry.term) {
+                    applied_entry.publications = Vec::new();
+                }
                 state.roll(entry.index, &entry.data);
                 (state.applied, state.term) = (entry.index, entry.term);
                 if Mutant::ReplicasApplyTheirClock.is_in() {
@@ -48,7 +52,7 @@ impl Machine {
                 if let Some(conf_state) = entry.conf_state {
                     state.conf_state = conf_state;
                 }
-                applied.push(Applied { index: entry.index, term: entry.term, skipped });
+                applied.push(applied_entry);
             }
             batch.put(keys::applied(self.group), state.encode());
             if Mutant::AppliedIndexAlone.is_in() {
@@ -57,7 +61,10 @@ impl Machine {
             self.version.change(|| self.engine.write(&batch))?;
             self.state = state;
             out.push(Output::Applied(self.state.applied));
-            for entry in applied {
+            for mut entry in applied {
+                if !entry.publications.is_empty() {
+                    out.push(Output::Published(entry.index, std::mem::take(&mut entry.publications)));
+                }
                 self.settle(&entry, out);
             }
         }
@@ -66,22 +73,26 @@ impl Machine {
     }
 }
 
-/// Adds an entry's mutations to the batch; says whether they were left out.
+/// Adds an entry's mutations to the batch.
 fn take(
-    data: &Bytes,
+    committed: &Committed,
     epoch: u64,
     batch: &mut Batch,
-    stamp: &mut crate::base::Millis,
-) -> std::result::Result<bool, crate::group::entry::DecodeError> {
-    if data.is_empty() {
-        return Ok(false);
+    stamp: &mut Millis,
+) -> std::result::Result<Applied, DecodeError> {
+    let mut applied =
+        Applied { index: committed.index, term: committed.term, skipped: false, publications: Vec::new() };
+    if committed.data.is_empty() {
+        return Ok(applied);
     }
-    let entry = Entry::decode(data)?;
+    let entry = Entry::decode(&committed.data)?;
     if entry.epoch != epoch {
-        return Ok(true);
+        applied.skipped = true;
+        return Ok(applied);
     }
     // The leader saw to it that stamps never go back; a replica only makes sure (rule 39).
     *stamp = entry.stamp.max(*stamp);
     batch.mutations.extend(entry.mutations);
-    Ok(false)
+    applied.publications = entry.publications;
+    Ok(applied)
 }

@@ -81,6 +81,11 @@ pub struct Machine {
     /// Submissions of the last generation that must be evaluated again, before those that wait.
     redo: VecDeque<Waiting>,
     arrivals: u64,
+
+    /// Place and term of the last entry in the log when the replica started.
+    logged: (LogIndex, Term),
+    /// What was committed while the process was not there ends here.
+    missed: LogIndex,
 }
 
 impl Machine {
@@ -128,7 +133,22 @@ impl Machine {
             waiting_bytes: 0,
             redo: VecDeque::new(),
             arrivals: 0,
+            logged: (LogIndex(0), Term(0)),
+            missed: LogIndex(0),
         })
+    }
+
+    /// Tells of the last entry that was in the log at the start. Nobody who listens now listened when that was
+    /// proposed, and it may have been told before: nothing that it and those before it say is told again.
+    pub fn started_with_log(&mut self, last: LogIndex, term: Term) {
+        self.logged = (last, term);
+    }
+
+    /// Whether an entry is older than this process, or than its first word from a leader. Of the places in its log, one
+    /// that was proposed later has a later term than the log's last entry: logs agree up to an entry with the same
+    /// index and term.
+    pub(super) fn is_old(&self, index: LogIndex, term: Term) -> bool {
+        index <= self.missed || (index <= self.logged.0 && term <= self.logged.1)
     }
 
     /// How far the engine's state of the group is.
@@ -155,6 +175,7 @@ impl Machine {
                 self.proposed(generation, sequence, (index, term), out);
             }
             Input::Dropped { generation, sequence } => self.dropped(generation, sequence, out),
+            Input::InTouch { commit } => self.missed = commit,
             Input::Commit(entries) => {
                 self.paused = false;
                 self.commit(entries, now, out)?;

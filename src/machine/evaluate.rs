@@ -49,11 +49,12 @@ impl Machine {
         if self.counts != before {
             OverlayView::new(&*self.engine, &mut self.overlay).put(keys::counts(self.group), self.counts.encode());
         }
-        let mutations = self.overlay.take_mutations();
-        if mutations.is_empty() {
+        if !self.overlay.has_content() {
             return Ok(());
         }
-        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations }.encode();
+        let publications = self.overlay.take_publications();
+        let mutations = self.overlay.take_mutations();
+        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations, publications }.encode();
         let (generation, sequence, number) = (self.generation, self.next_sequence, self.next_entry);
         self.next_entry += 1;
         self.next_sequence += 1;
@@ -93,7 +94,7 @@ impl Machine {
     pub(super) fn owe(&mut self, waiting: Waiting, replies: Vec<UnitReply>, jobs: &mut Vec<Job>) {
         let job = Job { waiting, replies, round: self.confirm.next_round() };
         let waits = !Mutant::ReadsBeforeTheirEntry.is_in();
-        if !self.overlay.mutations().is_empty() {
+        if self.overlay.has_content() {
             jobs.push(job);
         } else if let Some(newest) = self.flights.back_mut().filter(|_| waits) {
             newest.after.push(job);

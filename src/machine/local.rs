@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::base::{GroupId, Rng, SlotRange};
+use crate::base::{GroupId, Nobody, Rng, SlotRange};
 use crate::command::{self, Call, Handler};
 use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use crate::store::overlay::ReadOnly;
@@ -110,6 +110,7 @@ pub fn read_local(
         rng: &mut Rng::new(facts.seed),
         thresholds: facts.thresholds,
         usage,
+        audience: &Nobody,
         manner: Manner::default(),
     };
     let result = match command::execute_encoded(&mut keyspace, None, call, out) {

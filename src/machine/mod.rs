@@ -47,7 +47,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{GroupId, LogIndex, Millis, Nanos, SessionId, SlotRange, Term, Ticket, limits};
+use crate::base::{
+    Audience, GroupId, LogIndex, Millis, Nanos, Nobody, Publication, SessionId, SlotRange, Term, Ticket, limits,
+};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::script::Running;
 use crate::data::{Thresholds, Usage};
@@ -87,6 +89,8 @@ pub struct Settings {
     pub usage: Arc<Usage>,
     /// The scripts that run on this node now, to be killed; shared likewise.
     pub running: Arc<Running>,
+    /// Who listens to channels, for the replies of PUBLISH.
+    pub audience: Arc<dyn Audience>,
 }
 
 impl Settings {
@@ -102,6 +106,7 @@ impl Settings {
             watched_keys_max: limits::WATCHED_KEYS_MAX,
             usage: Arc::default(),
             running: Arc::default(),
+            audience: Arc::new(Nobody),
         }
     }
 }
@@ -220,6 +225,9 @@ pub enum Output {
     ConfirmLeadership(u64),
     /// The state contains this group up to here, as far as readers can see.
     Applied(LogIndex),
+    /// What the entry at this place says to who listens, to be handed to them in this order and before any answer that
+    /// follows. What was published before the replica started is not told: nobody who listens now did then.
+    Published(LogIndex, Vec<Publication>),
     /// Answers `Input::Lease` with `until` 0: from now on no answer rests on the lease of `term`.
     LeaseReleased(Term),
 }
@@ -235,6 +243,8 @@ pub enum Input {
     Proposed { generation: u64, sequence: u64, index: LogIndex, term: Term },
     /// The host did not append it, and none of the generation from `sequence` on.
     Dropped { generation: u64, sequence: u64 },
+    /// A leader was heard for the first time since the start, whose commit index was this.
+    InTouch { commit: LogIndex },
     /// Committed entries, ascending without gaps; applied before the call returns.
     Commit(Vec<Committed>),
     /// A quorum confirmed leadership after `ConfirmLeadership(number)`: reads may rely on state at `index` or later.

@@ -47,6 +47,7 @@ impl Machine {
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
             usage: &self.settings.usage,
+            audience: &*self.settings.audience,
             manner: Manner::default(),
         };
         act(&mut Stage {

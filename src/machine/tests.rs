@@ -3,6 +3,7 @@
 mod blocked;
 mod bounds;
 mod fields;
+mod publications;
 mod scripts;
 
 use std::sync::Arc;
@@ -231,7 +232,9 @@ fn rule_17_the_state_record_is_in_the_batch_of_the_mutations() {
     assert_eq!((state.applied, state.term, state.stamp), (LogIndex(2), Term(1), Millis(1_000)));
     assert_eq!(state, *world.machine.state());
     world.engine.fail_next(Operation::Write, Fault::io());
-    let data = crate::group::entry::Entry { stamp: Millis(2_000), epoch: 1, mutations: Vec::new() }.encode();
+    let data =
+        crate::group::entry::Entry { stamp: Millis(2_000), epoch: 1, mutations: Vec::new(), publications: Vec::new() }
+            .encode();
     world.append(Term(1), data);
     let entries = std::mem::take(&mut world.log);
     assert!(world.machine.handle(world.now, Input::Commit(entries), &mut world.out).is_err());

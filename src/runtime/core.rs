@@ -30,6 +30,7 @@ use crate::machine::{Refusal, Submission, Version};
 use crate::service::forward::Answer;
 use crate::service::latency::Latency;
 use crate::service::node::{Saves, Shutdown};
+use crate::service::pubsub::Hub;
 use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
 use crate::store::{Engine, Log};
@@ -62,6 +63,8 @@ pub struct Core {
     pub usage: Arc<Usage>,
     /// The scripts that run on this node now.
     pub running: Arc<Running>,
+    /// Who listens to channels here, and, as they tell, at other nodes.
+    pub hub: Arc<Hub>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.
@@ -213,6 +216,10 @@ fn follower(peer: &PeerStatus) -> Option<FollowerInfo> {
 }
 
 impl Inbound for Core {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     fn raft(&self, envelopes: Vec<Envelope>) {
         self.metrics.raft_messages_received.inc_by(envelopes.len() as u64);
         let bytes = envelopes.iter().map(wire::weight).sum();

@@ -1,8 +1,9 @@
 //! The machine threads: each owns the [`Machine`]s of its groups, evaluates and applies, and is the only one to touch
 //! them. Replies go from here straight to who waits for them.
 //!
-//! Invariants: inputs of a group keep their order; what a machine has applied is visible to readers before a reply
-//! that rests on it leaves; submissions are bounded in bytes and refused beyond that (rule 40).
+//! Invariants: inputs of a group keep their order; what a machine has applied is visible to readers before a reply that
+//! rests on it leaves, and before a message that it says; submissions are bounded in bytes and refused beyond that
+//! (rule 40).
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -342,6 +343,7 @@ impl Thread {
                         self.for_worker.push(worker::Event::Input(input));
                     }
                 }
+                Output::Published(_, publications) => self.core.hub.deliver(clock::boottime(), &publications),
                 Output::Reply(ticket, replies) => self.reply(group, ticket, Answer::Replies(replies)),
                 Output::Refused(ticket, refusal) => self.reply(group, ticket, Answer::Refused(refusal)),
                 Output::Unknown(ticket) => self.reply(group, ticket, Answer::Unknown),

@@ -23,6 +23,7 @@ use crate::host::Input;
 use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::latency::Latency;
 use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
+use crate::service::pubsub::Hub;
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -147,6 +148,10 @@ fn only_reads(units: &[Unit]) -> bool {
 impl Node for RuntimeNode {
     fn running(&self) -> Arc<Running> {
         self.core.running.clone()
+    }
+
+    fn hub(&self) -> Arc<Hub> {
+        self.core.hub.clone()
     }
 
     fn id(&self) -> NodeId {

@@ -33,6 +33,7 @@ use crate::host::{self, GroupStart, Host, meta};
 use crate::machine::{self, Machine, State};
 use crate::service::Service;
 use crate::service::node::{Node, Saves};
+use crate::service::pubsub::Hub;
 use crate::store::cached::{self, CachedEngine};
 use crate::store::generation::Generations;
 use crate::store::rocks::{self, LogOptions, RocksEngine, RocksLog, StateOptions};
@@ -109,7 +110,8 @@ pub(super) fn start_on(
     );
     let mut rng = Rng::new(clock::entropy()?);
     let slots: BTreeMap<_, _> = cluster.groups.iter().map(|group| (group.id, group.slots)).collect();
-    let machine_settings = machine::Settings::new(config.thresholds);
+    let hub = Arc::<Hub>::default();
+    let machine_settings = machine::Settings { audience: hub.clone(), ..machine::Settings::new(config.thresholds) };
     let usage = machine_settings.usage.clone();
     let running = machine_settings.running.clone();
     let mut parts = Parts::load(machine_settings, &stores, cluster.starts(config.node), &slots, &mut rng)?;
@@ -136,6 +138,7 @@ pub(super) fn start_on(
         metrics: metrics.clone(),
         usage,
         running,
+        hub,
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),
@@ -292,10 +295,14 @@ impl Parts {
             let group = start.group;
             let slots = slots_of(&start);
             let (content, engine) = (meta::content(slots), stores.engine.clone());
-            let machine = Machine::new(group, content, start.epoch, engine, settings.clone(), rng.next())
+            let mut machine = Machine::new(group, content, start.epoch, engine, settings.clone(), rng.next())
                 .map_err(|why| failed(format!("group {group}: {why}")))?;
-            let state: &State = machine.state();
             let log = logs.iter().find(|log| log.group == group).copied();
+            if let Some(log) = &log {
+                let (last, term) = log.last_place(stores.log.as_ref()).map_err(|why| failed(why.to_string()))?;
+                machine.started_with_log(last, term);
+            }
+            let state: &State = machine.state();
             parts.is_behind |= log.is_some_and(|log| log.last > state.applied);
             let cell = Cell::new(group);
             cell.set_applied(state.applied, state.stamp);

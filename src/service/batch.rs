@@ -18,6 +18,7 @@ use super::Service;
 use super::block::Held;
 use super::debug::is_reload;
 use super::node::{FastRead, Outcome, Pending};
+use super::pubsub;
 use super::route::Routes;
 use super::saves::{Farewell, farewell};
 use super::session::{Replies, Session};
@@ -39,6 +40,7 @@ const REPLY_BYTES_TARGET: usize = 1 << 20;
 /// Sets of words are constants: made from their text while compiling, not per command.
 const READS: Flags = Flags::of("readonly");
 const WAITS: Flags = Flags::of("blocking");
+const LISTENS: Flags = Flags::of("pubsub");
 const BEFORE_AUTH: Flags = Flags::of("no_auth");
 const PROTECTED: Flags = Flags::of("protected");
 const NEVER_SLOW: Flags = Flags::of("skip_slowlog");
@@ -259,6 +261,10 @@ impl Service {
             self.refuse(session, Some(spec), Value::error(WATCHES_ONLY), plan, out);
             return None;
         }
+        if let Some(refusal) = pubsub::is_refused(session, spec) {
+            self.refuse(session, Some(spec), refusal, plan, out);
+            return None;
+        }
         if session.transaction.is_some() && !is_immediate(spec) {
             match self.queue(session, routes, spec, args) {
                 Ok(()) => self.write(session, &Value::Simple("QUEUED".into()), plan, out),
@@ -416,14 +422,24 @@ impl Service {
             _ => {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
-                if !plan.pieces.is_empty() && matches!(spec.name, "info" | "wait" | "hello" | "reset") {
+                let depends = matches!(spec.name, "info" | "wait" | "hello" | "reset") || spec.flags.has(LISTENS);
+                if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }
-                self.answer_word(session, spec, &args).await
+                let value = self.answer_word(session, spec, &args).await;
+                if pubsub::divides_messages(spec) {
+                    plan.write(out, |sink| session.take_messages(sink));
+                }
+                value
             }
         };
         let failed = value.is_error();
-        self.write(session, &value, plan, out);
+        if pubsub::is_word(spec) {
+            // Confirmations are pushes: they are heard whatever CLIENT REPLY says.
+            plan.write(out, |sink| value.encode(session.protocol, sink));
+        } else {
+            self.write(session, &value, plan, out);
+        }
         let took = self.count(session, spec, plan, failed);
         if !spec.flags.has(NEVER_SLOW) {
             self.note_if_slow(session, &args, took);

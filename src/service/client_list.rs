@@ -41,6 +41,8 @@ pub struct Client {
     pub(super) no_touch: AtomicBool,
     /// MONITOR.
     pub(super) monitor: AtomicBool,
+    /// What it listens to: channels, patterns, shard channels.
+    pub(super) subscriptions: [AtomicUsize; 3],
     /// CLIENT TRACKING ON, in mode OPTIN.
     pub(super) tracking: AtomicBool,
     /// Bytes of input that wait to become a request, bytes of replies that wait to be sent.
@@ -84,11 +86,22 @@ pub(super) struct Filter {
     pub id: Option<u64>,
     pub address: Option<Bytes>,
     pub local: Option<Bytes>,
-    /// Whether the type is one that our clients can have.
-    pub other_type: bool,
+    /// Of which type.
+    pub class: Option<Class>,
     pub user: Option<Bytes>,
     /// Seconds since it came.
     pub age_min: Option<u64>,
+}
+
+/// The types of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Those that listen to nothing.
+    Normal,
+    /// Those that listen to channels.
+    PubSub,
+    /// Types that no client here has.
+    Other,
 }
 
 impl Clients {
@@ -119,6 +132,7 @@ impl Clients {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
+            subscriptions: Default::default(),
             tracking: AtomicBool::new(false),
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
@@ -233,7 +247,7 @@ impl Client {
 
     /// Whether every condition of a filter holds.
     pub(super) fn matches(&self, filter: &Filter, now: Nanos) -> bool {
-        !filter.other_type
+        filter.class.is_none_or(|class| class == self.class())
             && filter.id.is_none_or(|id| id == self.id)
             && filter.address.as_ref().is_none_or(|address| address == self.address.as_bytes())
             && filter.local.as_ref().is_none_or(|local| local == self.local.as_bytes())
@@ -241,15 +255,22 @@ impl Client {
             && filter.age_min.is_none_or(|age| now.since(self.created).as_secs() >= age)
     }
 
+    /// Its type.
+    pub(super) fn class(&self) -> Class {
+        let listens = self.subscriptions.iter().any(|number| number.load(Relaxed) > 0);
+        if listens { Class::PubSub } else { Class::Normal }
+    }
+
     /// Its line of CLIENT LIST, without the line's end. What this server has no such thing for is 0.
     pub(super) fn describe(&self, now: Nanos) -> String {
         let labels = self.labels.lock().clone();
+        let [channels, patterns, shards] = self.subscriptions.each_ref().map(|number| number.load(Relaxed));
         let (input, output) = (self.input_waiting.load(Relaxed), self.output_waiting.load(Relaxed));
         let mut line = String::new();
         // Writing to a string cannot fail.
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={input} \
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi={} qbuf={input} \
              qbuf-free=0 argv-mem=0 multi-mem=0 rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={} \
              user={} redir={} resp={} lib-name={} lib-ver={}",
             self.id,
@@ -272,11 +293,12 @@ impl Client {
         line
     }
 
-    /// Redis's letters: O monitor, b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
+    /// Redis's letters: O monitor, P listening, b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
     fn flags(&self) -> String {
         let mut flags = String::new();
         for (set, letter) in [
             (self.monitor.load(Relaxed), 'O'),
+            (self.class() == Class::PubSub, 'P'),
             (self.is_blocked(), 'b'),
             (self.queued.load(Relaxed) >= 0, 'x'),
             (self.tracking.load(Relaxed), 't'),

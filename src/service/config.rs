@@ -100,6 +100,15 @@ impl Config {
         std::str::from_utf8(&self.get("acllog-max-len")).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
+    /// `client-output-buffer-limit` for clients that listen to channels.
+    pub fn listeners_limit(&self) -> Limit {
+        self.output_limits().pubsub()
+    }
+
+    fn output_limits(&self) -> Limits {
+        Limits::default().with(&text(&self.get("client-output-buffer-limit"))).unwrap_or_default()
+    }
+
     /// The value of a parameter; empty for one that does not exist.
     pub fn get(&self, name: &str) -> Bytes {
         self.values.read().get(name).cloned().unwrap_or_default()
@@ -191,7 +200,7 @@ impl Config {
         self.slow_entries_max.store(number("slowlog-max-len").unwrap_or(0) as usize, Relaxed);
         self.query_buffer_bytes.store(number("client-query-buffer-limit").unwrap_or(0) as usize, Relaxed);
         self.bulk_bytes.store(number("proto-max-bulk-len").unwrap_or(0) as usize, Relaxed);
-        let limit = Limits::default().with(&text(&self.get("client-output-buffer-limit"))).unwrap_or_default().normal();
+        let limit = self.output_limits().normal();
         for (cell, number) in self.output_limit.iter().zip([limit.hard, limit.soft, limit.patience.as_secs()]) {
             cell.store(number, Relaxed);
         }

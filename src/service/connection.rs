@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::Service;
-use super::client_list::Filter;
+use super::client_list::{Class, Filter};
 use super::session::{Replies, Session};
 use super::tracking;
 use super::words::{help, integer, is, is_label, not_an_integer, syntax_error, wrong_words};
@@ -214,9 +214,8 @@ impl Service {
         let now = self.node.monotonic();
         let clients = match filter {
             [] => self.clients.all(),
-            [word, kind] if is(word, "type") => match is_our_type(kind) {
-                Some(true) => self.clients.all(),
-                Some(false) => Vec::new(),
+            [word, kind] if is(word, "type") => match class(kind) {
+                Some(class) => self.clients.all().into_iter().filter(|client| client.class() == class).collect(),
                 None => return Value::error_with(&[b"ERR Unknown client type '", kind, b"'"]),
             },
             [word, ids @ ..] if is(word, "id") && !ids.is_empty() => {
@@ -255,8 +254,8 @@ impl Service {
                 },
                 b"addr" => filter.address = Some(value.clone()),
                 b"laddr" => filter.local = Some(value.clone()),
-                b"type" => match is_our_type(value) {
-                    Some(ours) => filter.other_type = !ours,
+                b"type" => match class(value) {
+                    Some(class) => filter.class = Some(class),
                     None => return Value::error_with(&[b"ERR Unknown client type '", value, b"'"]),
                 },
                 b"user" if self.user(value).is_some() => filter.user = Some(value.clone()),
@@ -293,11 +292,12 @@ impl Service {
     }
 }
 
-/// Whether our clients are of that type (`normal`); `None` for a word that is no type.
-fn is_our_type(word: &[u8]) -> Option<bool> {
+/// The type of clients that a word means; `None` for a word that is no type.
+fn class(word: &[u8]) -> Option<Class> {
     match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Some(true),
-        b"slave" | b"replica" | b"pubsub" | b"master" => Some(false),
+        b"normal" => Some(Class::Normal),
+        b"pubsub" => Some(Class::PubSub),
+        b"slave" | b"replica" | b"master" => Some(Class::Other),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
+use super::pubsub::Kind;
 use super::words::{is, text};
 use super::{Service, cluster};
 
@@ -163,6 +164,9 @@ impl Service {
             ("total_writes_processed", totals.writes.to_string()),
             ("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.load(Relaxed).to_string()),
             ("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed).to_string()),
+            ("pubsub_channels", self.hub.names(Kind::Channel).to_string()),
+            ("pubsub_patterns", self.hub.names(Kind::Pattern).to_string()),
+            ("pubsubshard_channels", self.hub.names(Kind::Shard).to_string()),
             ("acl_access_denied_auth", stats.denied_logins.load(Relaxed).to_string()),
             ("acl_access_denied_cmd", stats.denied_commands.load(Relaxed).to_string()),
             ("acl_access_denied_key", stats.denied_keys.load(Relaxed).to_string()),

@@ -5,7 +5,7 @@
 //! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), `users` (who a
 //! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
 //! `info`, `cluster`, `memory`, `saves`, `failover`, `pause`, `debug`, [`latency`] and `monitor` (and `refused`, what is
-//! not), and the same counters as `metrics`. [`node`] is what all of it stands on.
+//! not), and the same counters as `metrics`. [`pubsub`] is who listens to what. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
@@ -30,6 +30,7 @@ pub mod node;
 mod output_limits;
 mod parameters;
 mod pause;
+pub mod pubsub;
 mod refused;
 mod route;
 mod saves;
@@ -61,8 +62,9 @@ use self::config::Config;
 use self::latency::Latency;
 use self::monitor::Monitors;
 use self::node::Node;
-use self::output_limits::Limits;
+use self::output_limits::{Limit, Limits};
 use self::pause::Pause;
+use self::pubsub::{Hub, Inbox};
 use self::slowlog::SlowLog;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::acl::{DEFAULT, User};
@@ -124,6 +126,7 @@ pub struct Service {
     latency: Arc<Latency>,
     pause: Pause,
     monitors: Arc<Monitors>,
+    hub: Arc<Hub>,
     /// Monotonic moment of the start.
     started: Nanos,
     /// Bytes in memory when the service began.
@@ -173,6 +176,8 @@ impl Service {
         ];
         values.extend(options.sizes.iter().map(|(name, size)| (*name, size.to_string())));
         let config = Config::new(&values);
+        let hub = node.hub();
+        hub.set_limit(config.listeners_limit());
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),
@@ -185,6 +190,7 @@ impl Service {
             latency: node.latency(),
             pause: Pause::default(),
             monitors: Arc::default(),
+            hub,
             node,
             options,
             config,
@@ -242,8 +248,12 @@ impl Service {
     }
 
     /// Reply bytes at which a client is disconnected at once, and how long it may take to read this many.
-    pub fn output_limit(&self, bytes: usize) -> OutputLimit {
-        let limit = self.config.output_limit();
+    pub fn output_limit(&self, session: &Session, bytes: usize) -> OutputLimit {
+        let (limit, bytes) = match session.inbox().filter(|_| session.is_listening()) {
+            // Its messages count, too, and come while it reads: `is_too_slow` has an eye on them.
+            Some(inbox) => (Limit { soft: 0, ..self.hub.limit() }, bytes + inbox.bytes()),
+            None => (self.config.output_limit(), bytes),
+        };
         match bytes as u64 {
             bytes if limit.hard > 0 && bytes > limit.hard => OutputLimit::Exceeded,
             bytes if limit.soft > 0 && bytes > limit.soft && !limit.patience.is_zero() => {
@@ -251,6 +261,11 @@ impl Service {
             }
             _ => OutputLimit::None,
         }
+    }
+
+    /// Whether a client that listens has left too many messages unread, or many for too long.
+    pub fn is_too_slow(&self, inbox: &Inbox) -> bool {
+        inbox.is_too_slow(self.node.monotonic(), self.hub.limit())
     }
 
     /// All commands and subcommands, in the order of their counters.

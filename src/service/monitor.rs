@@ -1,23 +1,23 @@
 //! MONITOR: what the connections of this node ask for, line by line, for whoever watches.
 //!
-//! A line is made once and put into the feed of each watcher; the watcher's own task writes it out. Commands that a Redis
+//! A line is made once and put into the inbox of each watcher; the watcher's own task writes it out. Commands that a Redis
 //! keeps to itself (flag `admin`) and passwords are not shown. Invariants: while nobody watches, a command costs one
 //! relaxed load; putting never waits; a watcher that leaves more unread than `client-output-buffer-limit` allows is ended.
 
 use std::fmt::Write;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Service;
 use super::client_list::Client;
+use super::output_limits::Limit;
+use super::pubsub::Inbox;
 use super::session::Session;
 use super::slowlog::without_secrets;
-use crate::base::Millis;
+use crate::base::{Millis, Nanos};
 use crate::command::spec::Categories;
 use crate::command::{Flags, Spec};
 use crate::resp::Value;
@@ -26,95 +26,37 @@ use crate::resp::Value;
 #[derive(Debug, Default)]
 pub(super) struct Monitors {
     count: AtomicUsize,
-    feeds: Mutex<Vec<Arc<Feed>>>,
-}
-
-/// Lines that wait for one watcher.
-#[derive(Debug)]
-pub struct Feed {
-    client: Arc<Client>,
-    state: Mutex<Lines>,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    bytes: BytesMut,
-    /// More came than the client may leave unread: it is being ended, and gets nothing more.
-    overrun: bool,
-    waker: Option<Waker>,
+    inboxes: Mutex<Vec<Arc<Inbox>>>,
 }
 
 /// A connection that watches, as long as this exists.
 #[derive(Debug)]
 pub(super) struct Watching {
     monitors: Arc<Monitors>,
-    pub feed: Arc<Feed>,
+    client: Arc<Client>,
+    inbox: Arc<Inbox>,
 }
 
 impl Monitors {
-    fn join(self: &Arc<Self>, client: Arc<Client>) -> Watching {
+    fn join(self: &Arc<Self>, client: Arc<Client>, inbox: Arc<Inbox>) -> Watching {
         client.monitor.store(true, Relaxed);
-        let feed = Arc::new(Feed { client, state: Mutex::default() });
-        let mut feeds = self.feeds.lock();
-        feeds.push(feed.clone());
-        self.count.store(feeds.len(), Relaxed);
-        Watching { monitors: self.clone(), feed }
+        let mut inboxes = self.inboxes.lock();
+        inboxes.push(inbox.clone());
+        self.count.store(inboxes.len(), Relaxed);
+        Watching { monitors: self.clone(), client, inbox }
     }
 
-    fn put(&self, line: &[u8], bytes_max: u64) {
-        self.feeds.lock().iter().for_each(|feed| feed.put(line, bytes_max));
+    fn put(&self, line: &Bytes, now: Nanos, limit: Limit) {
+        self.inboxes.lock().iter().for_each(|inbox| inbox.put(line.clone(), now, limit));
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.feed.client.monitor.store(false, Relaxed);
-        let mut feeds = self.monitors.feeds.lock();
-        feeds.retain(|feed| !Arc::ptr_eq(feed, &self.feed));
-        self.monitors.count.store(feeds.len(), Relaxed);
-    }
-}
-
-impl Feed {
-    /// Adds a line. `bytes_max` counts what is being written to the client, too; 0 is no limit.
-    fn put(&self, line: &[u8], bytes_max: u64) {
-        let mut state = self.state.lock();
-        if state.overrun {
-            return;
-        }
-        state.bytes.extend_from_slice(line);
-        let unread = (state.bytes.len() + self.client.output_waiting.load(Relaxed)) as u64;
-        if bytes_max > 0 && unread > bytes_max {
-            *state = Lines { overrun: true, waker: state.waker.take(), ..Lines::default() };
-            self.client.end();
-        }
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Moves what waits to the end of `out`.
-    pub fn take(&self, out: &mut BytesMut) {
-        let lines = std::mem::take(&mut self.state.lock().bytes);
-        if out.is_empty() { *out = lines } else { out.extend_from_slice(&lines) }
-    }
-
-    /// Whether the client was ended for what it left unread.
-    pub fn is_overrun(&self) -> bool {
-        self.state.lock().overrun
-    }
-
-    /// Waits for a line. For the connection's own task only.
-    pub async fn filled(&self) {
-        poll_fn(|context| {
-            let mut state = self.state.lock();
-            if !state.bytes.is_empty() {
-                return Poll::Ready(());
-            }
-            state.waker = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await
+        self.client.monitor.store(false, Relaxed);
+        let mut inboxes = self.monitors.inboxes.lock();
+        inboxes.retain(|inbox| !Arc::ptr_eq(inbox, &self.inbox));
+        self.monitors.count.store(inboxes.len(), Relaxed);
     }
 }
 
@@ -127,7 +69,8 @@ impl Service {
         if session.watching.is_some() {
             return None;
         }
-        session.watching = Some(self.monitors.join(session.client.clone()));
+        let inbox = session.open_inbox();
+        session.watching = Some(self.monitors.join(session.client.clone(), inbox));
         Some(Value::OK)
     }
 
@@ -145,7 +88,7 @@ impl Service {
         let is_skipped = spec.flags.has(SKIPPED) && !spec.own_categories.has(SCRIPTS);
         if self.is_watched() && !spec.flags.has(SECRET) && !is_skipped {
             let line = line(self.node.now(), db, &session.client.address, &without_secrets(args));
-            self.monitors.put(line.as_bytes(), self.config.output_limit().hard);
+            self.monitors.put(&line.into(), self.node.monotonic(), self.config.output_limit());
         }
     }
 }

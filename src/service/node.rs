@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::latency::Latency;
+use super::pubsub::Hub;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::acl::{Answer, Change, Users};
@@ -179,6 +180,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Where delays are noted, those of the node itself among them. Asked for once.
     fn latency(&self) -> Arc<Latency> {
+        Arc::default()
+    }
+
+    /// Who listens to channels at this node.
+    fn hub(&self) -> Arc<Hub> {
         Arc::default()
     }
 

@@ -1,7 +1,7 @@
 //! `client-output-buffer-limit`: how many reply bytes a client may leave unread, and for how long.
 //!
-//! Written as groups of four words, `class hard-bytes soft-bytes soft-seconds`; only `normal` clients exist here, the
-//! other classes are kept and shown.
+//! Written as groups of four words, `class hard-bytes soft-bytes soft-seconds`; clients here are `normal`, or `pubsub`
+//! while they listen to channels. The third class is kept and shown.
 
 use std::time::Duration;
 
@@ -32,9 +32,14 @@ impl Limits {
         Limits([limit(normal_hard, 0, 0), limit(256 << 20, 64 << 20, 60), limit(32 << 20, 8 << 20, 60)])
     }
 
-    /// Those of the clients here.
+    /// Those of ordinary clients.
     pub fn normal(&self) -> Limit {
         self.0[0]
+    }
+
+    /// Those of clients that listen to channels.
+    pub fn pubsub(&self) -> Limit {
+        self.0[2]
     }
 
     /// These limits with the classes changed that a text names, or Redis's words for what is wrong with it.

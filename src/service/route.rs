@@ -79,6 +79,9 @@ impl Routes {
                     None => self.of_keys(std::iter::empty()).map(|group| (group, false)),
                 }
             }
+            // Any group can carry its message; the same one each time, so that a channel has an order. It binds no
+            // block.
+            None if spec.name == "publish" => self.of_keys(args.get(1).into_iter()).map(|group| (group, false)),
             None => {
                 let keys = || spec.keys_of(args).filter_map(|(position, _)| args.get(position));
                 match self.of_keys(keys()) {

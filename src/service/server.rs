@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use super::pubsub::is_word;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
 use super::{Service, cluster, refused};
 use crate::command::acl::DEFAULT;
+use crate::command::pubsub::pubsub;
 use crate::command::{Spec, introspect};
-use crate::resp::Value;
+use crate::resp::{Protocol, Value};
 
 impl Service {
     /// Answers a word of the session that was checked against the table. Words that change facts of the cluster wait until
@@ -27,6 +29,11 @@ impl Service {
     pub(super) fn answer(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
         let container = spec.name.split('|').next().unwrap_or(spec.name);
         match container {
+            // What a client that listens gets in RESP2 looks like a message.
+            "ping" if args.len() <= 2 && session.protocol == Protocol::Resp2 && session.is_listening() => {
+                let message = args.get(1).cloned().unwrap_or_default();
+                Value::Array(vec![Value::bulk("pong"), Value::Bulk(message)])
+            }
             "ping" => match &args[1..] {
                 [] => Value::Simple("PONG".into()),
                 [message] => Value::Bulk(message.clone()),
@@ -65,6 +72,7 @@ impl Service {
             "monitor" => self.monitor(session).unwrap_or(Value::OK),
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
+            "pubsub" => pubsub(&*self.hub, args),
             "function" => self.node.running().kill(true),
             "script" if spec.name == "script|kill" => self.node.running().kill(false),
             "script" => script_debug(&args[2]),
@@ -87,6 +95,7 @@ impl Service {
             "replicaof" | "slaveof" | "psync" | "sync" | "replconf" | "migrate" | "swapdb" => {
                 refused::answer(container, args)
             }
+            _ if is_word(spec) => self.listen(session, spec, args),
             _ => Value::error(format!("ERR the '{}' command is not supported yet", spec.name)),
         }
     }
@@ -164,7 +173,9 @@ impl Service {
                 return refusal;
             }
         }
-        for (parameter, value) in self.config.commit(changes) {
+        let changes = self.config.commit(changes);
+        self.hub.set_limit(self.config.listeners_limit());
+        for (parameter, value) in changes {
             if parameter == "latency-monitor-threshold" {
                 self.latency.set_threshold(value.parse().unwrap_or(0));
             }

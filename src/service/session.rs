@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::batch::Plan;
 use super::block::Wait;
 use super::client_list::{Client, Clients};
-use super::monitor::{Feed, Watching};
+use super::monitor::Watching;
+use super::pubsub::{Inbox, Listener};
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
 use crate::command::acl::{Rights, User};
@@ -41,6 +42,10 @@ pub struct Session {
     pub(super) wait: Option<Wait>,
     /// Since MONITOR.
     pub(super) watching: Option<Watching>,
+    /// Messages of channels and lines of MONITOR for it.
+    inbox: Option<Arc<Inbox>>,
+    /// What it listens to, once it ever did.
+    pub(super) listener: Option<Box<Listener>>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
@@ -80,6 +85,8 @@ impl Session {
             watched: Watched::default(),
             wait: None,
             watching: None,
+            inbox: None,
+            listener: None,
             closing: false,
             last_command: "",
             in_block: false,
@@ -112,9 +119,32 @@ impl Session {
         self.rights = (!user.rights().is_all()).then(|| user.rights().clone());
     }
 
-    /// What MONITOR shows it, if it asked for that.
-    pub fn feed(&self) -> Option<&Arc<Feed>> {
-        self.watching.as_ref().map(|watching| &watching.feed)
+    /// Whether it listens to any channel or pattern.
+    pub fn is_listening(&self) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.is_listening())
+    }
+
+    /// Whether it watches what others ask for (MONITOR).
+    pub fn is_watching(&self) -> bool {
+        self.watching.is_some()
+    }
+
+    /// Where messages for it wait, once it ever listened or watched.
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.inbox.as_ref()
+    }
+
+    /// The same, from now on in any case.
+    pub(super) fn open_inbox(&mut self) -> Arc<Inbox> {
+        let client = &self.client;
+        self.inbox.get_or_insert_with(|| Arc::new(Inbox::new(client.clone()))).clone()
+    }
+
+    /// Appends the messages that came so far.
+    pub(super) fn take_messages(&self, out: &mut BytesMut) {
+        if let Some(inbox) = self.inbox() {
+            inbox.take(out, usize::MAX);
+        }
     }
 
     /// A call as this connection makes it now.
@@ -151,6 +181,9 @@ impl Session {
         self.set_transaction(None);
         self.watched.clear();
         self.watching = None;
+        if let Some(listener) = &mut self.listener {
+            listener.leave();
+        }
         self.replies = Replies::On;
         self.become_user(user);
         self.authenticated = user.is_open();

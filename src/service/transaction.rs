@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Service;
 use super::batch::{Plan, What};
+use super::pubsub;
 use super::route::{CROSS_SLOT, Routes};
 use super::session::{Replies, Session};
 use super::words::{integer, is};
@@ -242,8 +243,28 @@ impl Service {
     }
 
     /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order. As in
-    /// Redis, a CLIENT REPLY in the block counts from its place on, also in the middle of this array.
+    /// Redis, a CLIENT REPLY in the block counts from its place on, also in the middle of this array. No message of a
+    /// channel comes inside of the array, and none after the end of its subscription.
     pub(super) async fn write_block(
+        &self,
+        session: &mut Session,
+        items: Vec<Item>,
+        replies: Vec<Bytes>,
+        quiet: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), Value> {
+        let ends = items.iter().any(|item| matches!(item, Item::Session(spec, _) if pubsub::divides_messages(spec)));
+        if !ends {
+            return self.write_items(session, items, replies, quiet, out).await;
+        }
+        let mut block = BytesMut::new();
+        let written = self.write_items(session, items, replies, quiet, &mut block).await;
+        session.take_messages(out);
+        out.extend_from_slice(&block);
+        written
+    }
+
+    async fn write_items(
         &self,
         session: &mut Session,
         items: Vec<Item>,
@@ -284,7 +305,7 @@ impl Service {
                         quiet = session.replies == Replies::Off || (quiet && session.replies != Replies::On);
                         unheard = session.replies != Replies::On;
                     }
-                    if !quiet && !unheard {
+                    if (!quiet && !unheard) || pubsub::is_word(spec) {
                         value.encode(session.protocol, out);
                     }
                 }

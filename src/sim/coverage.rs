@@ -52,6 +52,7 @@ pub const KINDS: &[&str] = &[
     "unknown outcome",
     "deadline",
     "transaction",
+    "publication",
     "noise block",
     "noise probe",
     "watch aborted",

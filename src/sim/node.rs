@@ -270,8 +270,14 @@ impl Node {
             let (thresholds, usage) = (settings.thresholds, settings.usage.clone());
             let seed = self.rng.next();
             let content = meta::content(slots);
-            let machine = Machine::new(start.group, content, start.epoch, engine.clone(), settings, seed)
+            let mut machine = Machine::new(start.group, content, start.epoch, engine.clone(), settings, seed)
                 .map_err(|why| why.to_string())?;
+            let logged = start.log.map_or(LogIndex(0), |log| log.last);
+            shared.publications.started(self.id, start.group, state.applied, logged);
+            if let Some(log) = &start.log {
+                let (last, term) = log.last_place(self.log.as_ref()).map_err(|why| why.to_string())?;
+                machine.started_with_log(last, term);
+            }
             let version = machine.version();
             let inbox = VecDeque::new();
             let State { applied, stamp, .. } = state;

@@ -1,11 +1,11 @@
 //! Noise: every command on keys, drawn from the [`grammar`](super::grammar), in blocks whose order is known.
 //!
 //! A block is a transaction. It begins by appending its token to one key, the *order*, so that in the end the order
-//! lists every block that ran, also those whose client never heard of it; and by setting a key of its own with a
-//! deadline, which tells the time of the block to the millisecond. What follows is noise, one to four commands, in
-//! databases that nobody else uses. A probe is a pipeline of reads between two reads of the order's length: when
-//! both say the same, the reads saw the state between two blocks. [`check::replay`](super::check::replay) runs all
-//! of it again.
+//! lists every block that ran, also those whose client never heard of it; by setting a key of its own with a deadline,
+//! which tells the time of the block to the millisecond; and by publishing its token, so that a channel lists the same.
+//! What follows is noise, one to four commands, in databases that nobody else uses. A probe is a pipeline of reads
+//! between two reads of the order's length: when both say the same, the reads saw the state between two blocks.
+//! [`check::replay`](super::check::replay) runs all of it again.
 //!
 //! `FLUSHALL` is left out, for it would empty the order, and `SPOP`, whose lot decides what follows; `TTL`, `PTTL`, `HTTL`
 //! and `HPTTL` are only in blocks, where the time is known, and so are `XINFO` and `XPENDING`, which tell the age of what they show,
@@ -26,7 +26,9 @@ pub const ORDER_DATABASE: u8 = 0;
 /// The databases of the noise itself.
 pub const DATABASES: std::ops::Range<u8> = 12..16;
 /// Commands in front of a block's noise.
-pub const BLOCK_HEAD: usize = 3;
+pub const BLOCK_HEAD: usize = 4;
+/// Tokens of blocks that ran are published here.
+pub const NEWS: &[u8] = b"{t}news";
 
 const DIALECT: Dialect = Dialect { databases: &["12", "13", "14", "15", "16", "-1", "x"], deadlines: Deadlines::Near };
 /// Milliseconds between a block and the deadline that tells its time.
@@ -84,6 +86,7 @@ impl Noise {
             vec![word(b"APPEND"), word(ORDER), token.clone()],
             vec![word(b"SET"), moment.clone(), Bytes::new(), word(b"PX"), MOMENT_MS.to_string().into()],
             vec![word(b"PEXPIRETIME"), moment],
+            vec![word(b"PUBLISH"), word(NEWS), token.clone()],
         ];
         for _ in 0..self.all.rng().range(1, 5) {
             commands.push(self.all.command(true_wall(now)));

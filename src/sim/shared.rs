@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::check::Violation;
+use super::check::publications::Publications;
 use super::check::replicas::Replicas;
 use super::coverage::Coverage;
 use super::network::Network;
@@ -120,6 +121,8 @@ pub struct Shared {
     pub coverage: Coverage,
     /// Watches the replicas.
     pub replicas: Replicas,
+    /// Watches what they tell who listens.
+    pub publications: Publications,
     /// Broken promises so far.
     pub violations: Vec<Violation>,
     /// By node: which life it lives, and whether it lives.
@@ -145,6 +148,7 @@ impl Shared {
             trace: Trace::new(print),
             coverage: Coverage::default(),
             replicas: Replicas::default(),
+            publications: Publications::default(),
             violations: Vec::new(),
             lives: vec![(0, false); nodes as usize],
             streams: vec![Stream::default(); (nodes * nodes) as usize],

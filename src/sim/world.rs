@@ -357,6 +357,9 @@ impl World {
         }
         if self.phase == Phase::Quiet && self.last.len() == single_families().count() && self.is_settled() {
             self.compare_states();
+            if let Err(violation) = self.shared.publications.ended() {
+                self.shared.violated(violation);
+            }
             self.compare_facts();
             self.noise = self.noise_ending();
             self.phase = Phase::Over;
@@ -458,6 +461,7 @@ impl World {
             thresholds,
             moments: moments.collect(),
             order: order.clone(),
+            published: self.shared.publications.on_channel(group, noise::NEWS),
         })
     }
 

@@ -61,6 +61,15 @@ pub struct LogState {
 }
 
 impl LogState {
+    /// Position and term of the last entry, or of what is just before the first one.
+    pub fn last_place(&self, log: &dyn Log) -> Result<(LogIndex, Term)> {
+        if self.last == self.before_first.0 {
+            return Ok(self.before_first);
+        }
+        let records = log.records(self.group, self.last, self.last.next(), u64::MAX)?;
+        Ok(records.last().map_or(self.before_first, |record| (record.index, record.term)))
+    }
+
     /// The numbers after `write`, of the same group and not a `destroy`. Panics where the write does not fit the log:
     /// a gap would be found only by a later reader, when nobody can tell what was lost.
     pub fn after(mut self, write: &LogWrite) -> LogState {

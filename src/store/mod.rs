@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::Publication;
+
 pub use batch::{Batch, Mutation};
 pub use log::{HardState, Log, LogRecord, LogState, LogWrite};
 pub use records::Records;
@@ -82,6 +84,8 @@ pub trait Write: Read {
     fn delete(&mut self, key: Bytes);
     /// Removes every record with `start <= key < end`.
     fn delete_range(&mut self, start: Bytes, end: Bytes);
+    /// Says something to who listens, at the moment when what is written beside it takes effect. No record changes.
+    fn publish(&mut self, publication: Publication);
 }
 
 impl<R: Read + ?Sized> Read for &R {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::merge::{self, merge};
 use super::{Engine, Error, Mutation, Order, Read, Result, Visit, Write};
-use crate::base::Mutant;
+use crate::base::{Mutant, Publication};
 
 /// Mutations that are not in the base yet, by record, and the open entry.
 #[derive(Debug, Default)]
@@ -33,7 +33,9 @@ pub struct Overlay {
     entry: u64,
     /// Mutations of the open entry.
     mutations: Vec<Mutation>,
-    /// Bytes in `mutations`.
+    /// What the open entry says to who listens.
+    publications: Vec<Publication>,
+    /// Bytes in `mutations` and `publications`.
     bytes: usize,
     /// How to take back the open entry, newest last.
     undo: Vec<Undo>,
@@ -64,12 +66,13 @@ enum Undo {
 pub struct Savepoint {
     undo: usize,
     mutations: usize,
+    publications: usize,
 }
 
 impl Overlay {
     /// Opens the entry with this number, above all earlier ones since the last reset.
     pub fn begin(&mut self, entry: u64) {
-        assert!(self.mutations.is_empty(), "entry {} is still open while {entry} begins", self.entry);
+        assert!(!self.has_content(), "entry {} is still open while {entry} begins", self.entry);
         assert!(
             entry >= self.retired_below && self.closed.back().is_none_or(|(last, _)| *last < entry),
             "entry {entry} begins after a later one (retired below {})",
@@ -84,7 +87,12 @@ impl Overlay {
         &self.mutations
     }
 
-    /// Bytes of the open entry's keys and values.
+    /// Whether the open entry says anything.
+    pub fn has_content(&self) -> bool {
+        !(self.mutations.is_empty() && self.publications.is_empty())
+    }
+
+    /// Bytes of the open entry's keys, values and messages.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -92,6 +100,11 @@ impl Overlay {
     /// Whether nothing lies over the base.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty() && self.removed.is_empty()
+    }
+
+    /// What the open entry says to who listens, handed out; to be asked for before the mutations close the entry.
+    pub fn take_publications(&mut self) -> Vec<Publication> {
+        std::mem::take(&mut self.publications)
     }
 
     /// Closes the open entry and hands out its mutations; they stay in the overlay until they are retired.
@@ -135,7 +148,7 @@ impl Overlay {
 
     /// Remembers this moment of the open entry.
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { undo: self.undo.len(), mutations: self.mutations.len() }
+        Savepoint { undo: self.undo.len(), mutations: self.mutations.len(), publications: self.publications.len() }
     }
 
     /// Takes back everything the open entry wrote since the moment.
@@ -162,12 +175,14 @@ impl Overlay {
             }
         }
         self.mutations.truncate(savepoint.mutations);
-        self.bytes = self.mutations.iter().map(Mutation::bytes).sum();
+        self.publications.truncate(savepoint.publications);
+        self.bytes = self.mutations.iter().map(Mutation::bytes).sum::<usize>()
+            + self.publications.iter().map(Publication::bytes).sum::<usize>();
     }
 
     /// Takes back the whole open entry.
     pub fn rollback(&mut self) {
-        self.rollback_to(Savepoint { undo: 0, mutations: 0 });
+        self.rollback_to(Savepoint { undo: 0, mutations: 0, publications: 0 });
     }
 
     fn set(&mut self, key: Bytes, value: Option<Bytes>) {
@@ -295,6 +310,11 @@ impl Write for OverlayView<'_> {
     fn delete_range(&mut self, start: Bytes, end: Bytes) {
         self.overlay.remove_range(start, end);
     }
+
+    fn publish(&mut self, publication: Publication) {
+        self.overlay.bytes += publication.bytes();
+        self.overlay.publications.push(publication);
+    }
 }
 
 /// A base under a signature that asks for [`Write`]: reads pass, writes are refused and remembered.
@@ -335,6 +355,10 @@ impl<R: Read> Write for ReadOnly<R> {
     }
 
     fn delete_range(&mut self, _start: Bytes, _end: Bytes) {
+        self.refused = true;
+    }
+
+    fn publish(&mut self, _publication: Publication) {
         self.refused = true;
     }
 }

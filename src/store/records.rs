@@ -6,6 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::{Order, Read, Result, Visit, Write};
+use crate::base::Publication;
 
 /// A map of records. Nothing in it fails.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,9 @@ impl Read for Records {
 }
 
 impl Write for Records {
+    /// Nobody listens to a map.
+    fn publish(&mut self, _publication: Publication) {}
+
     fn put(&mut self, key: Bytes, value: Bytes) {
         self.0.insert(key, value);
     }

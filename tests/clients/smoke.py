@@ -6,6 +6,7 @@ usage: smoke.py PORT...
 import asyncio
 import sys
 import threading
+import time
 
 import redis
 import redis.asyncio
@@ -98,6 +99,39 @@ def locks(r):
     r.delete("shared")
 
 
+def heard(listener):
+    """The next message of a listener, whatever the confirmations before it."""
+    while True:
+        message = listener.get_message(timeout=10)
+        assert message is not None, "no message came"
+        if message["type"] in ("message", "pmessage", "smessage") and message["channel"] != "nobody":
+            return message["type"], message["channel"], message["data"]
+
+
+def channels(r):
+    listener = r.pubsub()
+    listener.subscribe("news", "other")
+    listener.psubscribe("n*")
+    listener.get_message(timeout=10)
+    # Nodes hear of each other's listeners a little later: the leader counts them.
+    deadline = time.monotonic() + 10
+    while r.publish("nobody", "probe") != 1:
+        assert time.monotonic() < deadline, "the leader does not hear who listens"
+    expect(sorted(r.pubsub_channels()), ["news", "other"])
+    expect(r.publish("news", "hello"), 2)
+    expect([heard(listener), heard(listener)], [("message", "news", "hello"), ("pmessage", "news", "hello")])
+    with r.pipeline(transaction=True) as pipe:
+        pipe.set("told", "yes")
+        pipe.publish("other", "written")
+        pipe.execute()
+    expect(heard(listener), ("message", "other", "written"))
+    expect(r.getdel("told"), "yes")
+    listener.unsubscribe()
+    listener.punsubscribe()
+    listener.ping()
+    listener.close()
+
+
 def server(r):
     expect(r.ping(), True)
     expect(r.info()["redis_version"], "7.2.4")
@@ -133,7 +167,7 @@ def main():
     for port in ports:
         for protocol in (2, 3):
             r = redis.Redis(port=port, protocol=protocol, decode_responses=True)
-            for part in (strings, hashes, transactions, keyspace, locks, server):
+            for part in (strings, hashes, transactions, keyspace, locks, channels, server):
                 part(r)
             r.close()
         asyncio.run(concurrent(port))
@@ -143,6 +177,16 @@ def main():
         nodes[i % len(nodes)].set("seen", i)
         expect(nodes[(i + 1) % len(nodes)].get("seen"), str(i))
     nodes[0].delete("seen")
+    # What one publishes, listeners at all others hear, in one order.
+    listeners = [node.pubsub(ignore_subscribe_messages=True) for node in nodes]
+    for listener in listeners:
+        listener.subscribe("all")
+        listener.get_message(timeout=10)
+    for i in range(90):
+        nodes[i % len(nodes)].publish("all", i)
+    for listener in listeners:
+        expect([heard(listener)[2] for _ in range(90)], [str(i) for i in range(90)])
+        listener.close()
     print(f"redis-py {redis.__version__} is content with {len(ports)} node(s)")
 
 

@@ -7,6 +7,7 @@ mod debug;
 mod fronts;
 #[path = "../support/ports.rs"]
 mod ports;
+mod pubsub;
 mod retry;
 mod sessions;
 mod table;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Rng, SlotRange, Term};
+use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Publication, Rng, SlotRange, Term};
 use holdfast::cluster::{GroupInfo, Map, NodeInfo};
 use holdfast::command::acl::{self, Answer, Change, Users};
 use holdfast::command::batch::{Call, Unit, UnitReply};
@@ -16,8 +16,9 @@ use holdfast::command::{self, Scripts};
 use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
 use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
+use holdfast::service::pubsub::Hub;
 use holdfast::service::{Flow, Options, Service, Session};
-use holdfast::store::Records;
+use holdfast::store::{self, Order, Read, Records, Visit, Write};
 
 /// One group: its records, and which keys changed when.
 struct Group {
@@ -26,6 +27,7 @@ struct Group {
     records: Records,
     counts: Counts,
     usage: Usage,
+    hub: Arc<Hub>,
     scripts: Scripts,
     rng: Rng,
     sequence: u64,
@@ -33,13 +35,48 @@ struct Group {
     emptied: BTreeMap<u8, u64>,
 }
 
+/// Records, and what is said beside them.
+struct Said<'a> {
+    records: &'a mut Records,
+    publications: Vec<Publication>,
+}
+
+impl Read for Said<'_> {
+    fn get(&self, key: &[u8]) -> store::Result<Option<Bytes>> {
+        self.records.get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> store::Result<()> {
+        self.records.scan(start, end, order, visit)
+    }
+}
+
+impl Write for Said<'_> {
+    fn put(&mut self, key: Bytes, value: Bytes) {
+        self.records.put(key, value);
+    }
+
+    fn delete(&mut self, key: Bytes) {
+        self.records.delete(key);
+    }
+
+    fn delete_range(&mut self, start: Bytes, end: Bytes) {
+        self.records.delete_range(start, end);
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        self.publications.push(publication);
+    }
+}
+
 impl Group {
     fn execute(&mut self, call: &Call, now: u64, mode: Mode) -> Option<Bytes> {
         let mut touched = Vec::new();
+        let mut said = Said { records: &mut self.records, publications: Vec::new() };
         let mut out = BytesMut::new();
         let moment = Moment { stamp: Millis(now), clock: Millis(now) };
         let mut keys = Keyspace {
-            store: &mut self.records,
+            store: &mut said,
             group: self.id,
             slots: self.slots,
             moment,
@@ -49,9 +86,11 @@ impl Group {
             rng: &mut self.rng,
             thresholds: Thresholds::default(),
             usage: &self.usage,
+            audience: &*self.hub,
             manner: Manner::default(),
         };
         command::execute_encoded(&mut keys, Some(&mut self.scripts), call, &mut out).ok()?;
+        self.hub.deliver(Nanos(now * 1_000_000), &said.publications);
         self.sequence += 1;
         for touched in touched {
             match touched {
@@ -88,6 +127,7 @@ impl Group {
 
 /// The node.
 pub struct TableNode {
+    hub: Arc<Hub>,
     groups: Mutex<Vec<Group>>,
     /// Milliseconds.
     pub clock: AtomicU64,
@@ -115,12 +155,14 @@ pub struct TableNode {
 impl TableNode {
     /// A node with so many groups.
     pub fn new(groups: u16) -> Arc<TableNode> {
+        let hub = Arc::<Hub>::default();
         let group = |(id, slots)| Group {
             id: GroupId(id),
             slots,
             records: Records::default(),
             counts: Counts::default(),
             usage: Usage::default(),
+            hub: hub.clone(),
             scripts: Scripts::new(Default::default()),
             rng: Rng::new(id),
             sequence: 0,
@@ -128,6 +170,7 @@ impl TableNode {
             emptied: BTreeMap::new(),
         };
         Arc::new(TableNode {
+            hub: hub.clone(),
             groups: Mutex::new((1..).zip(SlotRange::divide(groups)).map(group).collect()),
             clock: AtomicU64::new(1_000_000),
             leads: AtomicBool::new(true),
@@ -145,6 +188,10 @@ impl TableNode {
 }
 
 impl Node for TableNode {
+    fn hub(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
+
     fn id(&self) -> NodeId {
         NodeId(1)
     }
@@ -335,8 +382,8 @@ impl Talk {
     /// The lines that MONITOR showed since, without their times.
     pub fn shown(&self) -> Vec<String> {
         let mut lines = BytesMut::new();
-        if let Some(feed) = self.session.feed() {
-            feed.take(&mut lines);
+        if let Some(inbox) = self.session.inbox() {
+            inbox.take(&mut lines, usize::MAX);
         }
         let text = String::from_utf8_lossy(&lines).into_owned();
         text.lines().filter_map(|line| line.split_once(' ').map(|(_, line)| line.to_string())).collect()

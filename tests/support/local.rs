@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use holdfast::base::{GroupId, Millis, Rng, SlotRange};
+use holdfast::base::{GroupId, Millis, Nobody, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler, Scripts, block};
 use holdfast::data::{self, Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
@@ -86,6 +86,7 @@ impl<E: Engine> Local<E> {
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,
+            audience: &Nobody,
             manner: Manner::default(),
         };
         let mut out = BytesMut::new();
@@ -122,6 +123,7 @@ impl<E: Engine> Local<E> {
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,
+            audience: &Nobody,
             manner: Manner::default(),
         };
         let mut out = BytesMut::new();

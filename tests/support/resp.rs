@@ -46,7 +46,7 @@ impl Client {
         self.socket.get_mut().write_all(request.as_bytes())
     }
 
-    /// Waits for the next answer, or for what comes by itself.
+    /// Waits for the next reply, or for what comes by itself.
     pub fn reply(&mut self) -> std::io::Result<Reply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {

@@ -13,7 +13,7 @@ use crate::command::acl::Rights;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
-use crate::command::{Call, Flags, Handler, block, check, execute_with, introspect, table};
+use crate::command::{Call, Flags, Handler, block, check, execute_with, introspect, pubsub, table};
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
@@ -213,6 +213,7 @@ impl Evaluation<'_, '_> {
                 Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
             }
             _ if name.starts_with("command") => introspect::command(args),
+            _ if name.starts_with("pubsub") => pubsub::pubsub(self.keys.audience, args),
             _ => Value::error(NOT_ALLOWED),
         }
     }

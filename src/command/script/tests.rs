@@ -541,6 +541,10 @@ impl Write for Broken {
     fn delete_range(&mut self, start: Bytes, end: Bytes) {
         self.0.delete_range(start, end);
     }
+
+    fn publish(&mut self, publication: crate::base::Publication) {
+        self.0.publish(publication);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod hash;
 mod hyperloglog;
 mod list;
 mod names;
+mod pubsub;
 mod replication;
 mod scripting;
 mod server;
@@ -29,7 +30,7 @@ pub use names::{COMMANDS, SUBCOMMANDS};
 use super::spec::Spec;
 
 /// Chapters, each with its rows.
-const CHAPTERS: [&[Spec]; 17] = [
+const CHAPTERS: [&[Spec]; 18] = [
     connection::ROWS,
     string::ROWS,
     bitmap::ROWS,
@@ -47,6 +48,7 @@ const CHAPTERS: [&[Spec]; 17] = [
     replication::ROWS,
     diagnosis::ROWS,
     scripting::ROWS,
+    pubsub::ROWS,
 ];
 
 /// Slots of the index, a power of two; at most half full, so that searches end soon.

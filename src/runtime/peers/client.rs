@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -15,6 +17,7 @@ use super::wire::{self, pb};
 use super::{ADDRESS, Inbound, Peer, Peers, clock};
 use crate::base::{Nanos, NodeId, Rng, limits};
 use crate::host::Envelope;
+use crate::service::pubsub::{Interests, Telling};
 
 /// First pause after a lost stream; it doubles up to the last, each with half of it left to chance.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -31,6 +34,8 @@ const OPEN_PATIENCE: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A stream of raft messages that has none sends an empty frame this often.
 const PULSE: Duration = Duration::from_millis(500);
+/// Between two frames that tell who listens to what.
+const INTERESTS_PAUSE: Duration = Duration::from_millis(10);
 /// HTTP/2 windows: one full frame target per stream must never wait for a round trip.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
@@ -77,7 +82,8 @@ impl Drop for Quiet<'_> {
 pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Arc<dyn Inbound>, rng: Rng) {
     keep("forward", peer.id, rng, || async {
         let mut client = dial(&peer.address()).await?;
-        let frames = peer.forward.open().map(|batches| pb::ForwardFrame { batches });
+        let batches = peer.forward.open().map(|batches| pb::ForwardFrame { batches, interests: None });
+        let frames = batches.merge(interests(inbound.hub().tell(peer.id)));
         let mut answers = client.forward(peers.request(&peer, frames)).await?.into_inner();
         inbound.link(peer.id, true);
         // Whatever ends this stream, also a cancelled task, the batches on it are without an answer.
@@ -93,6 +99,22 @@ pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Ar
         })
     })
     .await;
+}
+
+/// What is told of the subscribers here: what changes within a pause goes into one frame.
+fn interests(telling: Telling) -> impl Stream<Item = pb::ForwardFrame> {
+    let told = Untold(telling).throttle(INTERESTS_PAUSE);
+    told.map(|told| pb::ForwardFrame { batches: Vec::new(), interests: Some(wire::interests_to_wire(told)) })
+}
+
+struct Untold(Telling);
+
+impl Stream for Untold {
+    type Item = Interests;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Interests>> {
+        self.0.poll_next(context).map(Some)
+    }
 }
 
 struct Down<'a> {

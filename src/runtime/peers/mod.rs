@@ -32,6 +32,7 @@ use super::{clock, threads};
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
 use crate::host::Envelope;
 use crate::service::forward::Answer;
+use crate::service::pubsub::Hub;
 use crate::store::snapshot::{FileSpool, Receiver};
 
 /// A peer that was not heard for this long counts as unreachable in the map.
@@ -51,6 +52,8 @@ pub struct Identity {
 
 /// What arrives, handed on. Called on the socket threads: must not wait.
 pub trait Inbound: Send + Sync + 'static {
+    /// Who listens to what: here, to be told to others, and there, as they tell.
+    fn hub(&self) -> &Arc<Hub>;
     /// Raft messages of one node.
     fn raft(&self, envelopes: Vec<Envelope>);
     /// Batches that a node forwards; each is answered once into `answers`, which may be closed by then.

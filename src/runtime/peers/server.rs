@@ -77,16 +77,23 @@ impl pb::peer_server::Peer for Service {
     ) -> Result<Response<Self::ForwardStream>, Status> {
         let from = self.admit(&request)?;
         let inbound = self.inbound.clone();
+        // Forgotten with the stream.
+        let hearing = inbound.hub().hear(from);
         let outbox = Arc::new(Outbox::new(limits::OUTPUT_BUFFER_BYTES_MAX));
         let answers = outbox.open().map(|answers| Ok(pb::AnswerFrame { answers }));
         let batches = request.into_inner().filter_map(move |frame| {
-            let batches = frame.and_then(|frame| {
+            let read = frame.and_then(|frame| {
                 let batches = frame.batches.into_iter().map(wire::batch_from_wire).collect::<Result<Vec<_>, _>>();
-                batches.map_err(|why| Status::invalid_argument(why.to_string()))
+                let interests = frame.interests.map(wire::interests_from_wire).transpose();
+                let both = batches.and_then(|batches| Ok((batches, interests?)));
+                both.map_err(|why| Status::invalid_argument(why.to_string()))
             });
-            match batches {
-                Ok(batches) => {
-                    inbound.batches(from, batches, &outbox);
+            match read {
+                Ok((batches, interests)) => {
+                    interests.into_iter().for_each(|told| hearing.hear(told));
+                    if !batches.is_empty() {
+                        inbound.batches(from, batches, &outbox);
+                    }
                     None
                 }
                 Err(why) => Some(Err(why)),

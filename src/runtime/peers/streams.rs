@@ -22,9 +22,14 @@ pub(super) enum Seen {
 struct Recorder {
     seen: UnboundedSender<Seen>,
     directory: tempfile::TempDir,
+    hub: Arc<Hub>,
 }
 
 impl Inbound for Recorder {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     fn raft(&self, envelopes: Vec<Envelope>) {
         let _ = self.seen.send(Seen::Raft(envelopes));
     }
@@ -70,7 +75,7 @@ impl Node {
         let peers = Arc::new(Peers::new(identity, address, members, Arc::new(Metrics::new())));
         let (sender, seen) = unbounded_channel();
         let directory = tempfile::tempdir().expect("a directory");
-        let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory });
+        let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory, hub: Arc::default() });
         tokio::spawn(serve(peers.clone(), inbound.clone(), listener, pending()));
         peers.connect(&inbound, &mut Rng::new(id));
         Node { peers, seen }

@@ -9,6 +9,7 @@ use crate::command::wire::{decode_replies, decode_units, encode_replies, encode_
 use crate::host::Envelope;
 use crate::machine::{Origin, Refusal, Submission};
 use crate::service::forward::Answer;
+use crate::service::pubsub::{Interest, Interests, Kind};
 
 /// Types and services generated from `proto/peer.proto`.
 #[allow(clippy::all, clippy::pedantic, missing_docs, reason = "generated")]
@@ -146,6 +147,35 @@ pub fn units_weight(units: &[Unit]) -> usize {
     64 + units.iter().map(weigh).sum::<usize>()
 }
 
+/// For the wire.
+pub fn interests_to_wire(told: Interests) -> pb::Interests {
+    let interest = |Interest { kind, name, count }| {
+        let kind = match kind {
+            Kind::Channel => pb::InterestKind::Channel,
+            Kind::Pattern => pb::InterestKind::Pattern,
+            Kind::Shard => pb::InterestKind::Shard,
+        };
+        pb::Interest { kind: kind.into(), name, count }
+    };
+    let interests = told.interests.into_iter().map(interest).collect();
+    pb::Interests { is_beginning: told.is_beginning, interests }
+}
+
+/// From the wire.
+pub fn interests_from_wire(told: pb::Interests) -> Result<Interests, Malformed> {
+    let interest = |interest: pb::Interest| {
+        let kind = match pb::InterestKind::try_from(interest.kind) {
+            Ok(pb::InterestKind::Channel) => Kind::Channel,
+            Ok(pb::InterestKind::Pattern) => Kind::Pattern,
+            Ok(pb::InterestKind::Shard) => Kind::Shard,
+            Ok(pb::InterestKind::Unspecified) | Err(_) => return Err(Malformed("an unknown kind of subscription")),
+        };
+        Ok(Interest { kind, name: interest.name, count: interest.count })
+    };
+    let interests = told.interests.into_iter().map(interest).collect::<Result<_, _>>()?;
+    Ok(Interests { is_beginning: told.is_beginning, interests })
+}
+
 /// What an encoded answer costs in a queue.
 pub fn answer_weight(answer: &pb::Answer) -> usize {
     match &answer.result {
@@ -198,6 +228,16 @@ mod tests {
             let sent = answer_to_wire(GroupId(2), Ticket(1), &answer);
             assert_eq!(answer_from_wire(sent), Ok((GroupId(2), Ticket(1), answer)));
         }
+    }
+
+    #[test]
+    fn interests_survive_the_wire() {
+        let interest = |(kind, count)| Interest { kind, name: Bytes::from_static(b"n"), count };
+        let interests = [(Kind::Channel, 1), (Kind::Pattern, 0), (Kind::Shard, u64::MAX)].map(interest).to_vec();
+        let told = Interests { is_beginning: true, interests };
+        assert_eq!(interests_from_wire(interests_to_wire(told.clone())), Ok(told));
+        let forged = pb::Interest { kind: 4, name: Bytes::new(), count: 1 };
+        assert!(interests_from_wire(pb::Interests { is_beginning: false, interests: vec![forged] }).is_err());
     }
 
     #[test]

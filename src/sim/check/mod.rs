@@ -4,6 +4,7 @@
 //! - [`linear`]: a history of a family of keys has an order that explains every reply (linearizability).
 //! - [`model`]: what the commands mean, written a second time and as small as possible, for `linear`.
 //! - [`once`]: every acknowledged token is there exactly once, an unknown one at most once, a refused one never.
+//! - [`publications`]: what replicas tell who listens, once each and in order.
 //! - [`queue`]: every pushed token is taken by one client, or is still there; first in, first out.
 //! - [`replay`]: noise runs again in the order in which it ran, and every reply is compared.
 //! - [`replicas`]: equal index, equal state; stamps.
@@ -14,6 +15,7 @@
 pub mod linear;
 pub mod model;
 pub mod once;
+pub mod publications;
 pub mod queue;
 pub mod replay;
 pub mod replicas;

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::super::noise::{self, BLOCK_HEAD, ORDER};
 use super::once::{self, TOKEN_BYTES};
 use super::{Operation, Outcome, Request, Violation, Words, show_value, show_words};
-use crate::base::{GroupId, Millis, Rng, SlotRange};
+use crate::base::{GroupId, Millis, Nobody, Rng, SlotRange};
 use crate::command::{self, Call, Scripts};
 use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use crate::resp::{Protocol, Value, parse_reply};
@@ -33,6 +33,8 @@ pub struct Ending {
     pub thresholds: Thresholds,
     /// The order: tokens of all blocks that ran.
     pub order: Bytes,
+    /// The tokens that were published, in the order of the log.
+    pub published: Vec<Bytes>,
     /// When each of them ran.
     pub moments: BTreeMap<Bytes, Millis>,
 }
@@ -49,9 +51,14 @@ pub fn check(steps: &[(u8, &[Operation])], end: &Ending) -> Result<(), Violation
             probes.entry(length / TOKEN_BYTES).or_default().push((db, step));
         }
     }
+    let tokens: Vec<&[u8]> = end.order.chunks_exact(TOKEN_BYTES).collect();
+    // What a block writes and what it says go together.
+    if !tokens.iter().copied().eq(end.published.iter().map(|token| &token[..])) {
+        let line = format!("{} blocks ran, and published {:?}", tokens.len(), end.published);
+        return Err(Violation::new("a publication comes with the writes beside it", vec![line]));
+    }
     let mut shadow = Shadow::new(end);
     let mut before = Millis(0);
-    let tokens: Vec<&[u8]> = end.order.chunks_exact(TOKEN_BYTES).collect();
     for number in 0..=tokens.len() {
         let next = tokens.get(number).map_or(Some(Millis(u64::MAX)), |token| end.moments.get(*token).copied());
         let told = |line: String| Violation::new(PROMISE, vec![line]);
@@ -195,6 +202,7 @@ impl Shadow {
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,
+            audience: &Nobody,
             manner: Manner::default(),
         })
     }
@@ -324,11 +332,18 @@ mod tests {
     }
 
     fn block(number: usize, replies: Option<Vec<Value>>) -> Operation {
-        let commands =
-            ["APPEND {t}order #", "SET {t}at:# x PX 900", "PEXPIRETIME {t}at:#", "INCR {t}s1", "SET {t}s2 v PX 50"];
+        let commands = [
+            "APPEND {t}order #",
+            "SET {t}at:# x PX 900",
+            "PEXPIRETIME {t}at:#",
+            "PUBLISH {t}news #",
+            "INCR {t}s1",
+            "SET {t}s2 v PX 50",
+        ];
         let commands = commands.map(|line| words(&line.replace('#', TOKENS[number])));
         let outcome = replies.map_or(Outcome::Unknown, |noise| {
-            let mut replies = vec![Value::Integer(10 * (number as i64 + 1)), Value::OK, Value::Integer(0)];
+            let mut replies =
+                vec![Value::Integer(10 * (number as i64 + 1)), Value::OK, Value::Integer(0), Value::Integer(0)];
             replies.extend(noise);
             Outcome::Replies(replies)
         });
@@ -367,6 +382,7 @@ mod tests {
             slots: SlotRange::ALL,
             thresholds: Thresholds::default(),
             order: TOKENS[..N].concat().into(),
+            published: TOKENS[..N].iter().map(|token| Bytes::from(*token)).collect(),
             moments,
         };
         check(&steps, &end)

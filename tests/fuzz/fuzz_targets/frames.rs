@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use holdfast::base::{ClusterId, NodeId};
 use holdfast::runtime::peers::wire::{
-    answer_from_wire, answer_to_wire, answer_weight, batch_from_wire, batch_to_wire, envelope, pb, raft_message,
+    answer_from_wire, answer_to_wire, answer_weight, batch_from_wire, batch_to_wire, envelope, interests_from_wire,
+    interests_to_wire, pb, raft_message,
 };
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
@@ -29,6 +30,9 @@ fuzz_target!(|data: &[u8]| {
                 if let Ok(batch) = batch_from_wire(batch) {
                     assert_eq!(batch_from_wire(batch_to_wire(batch.clone())), Ok(batch));
                 }
+            }
+            if let Some(Ok(told)) = frame.interests.map(interests_from_wire) {
+                assert_eq!(interests_from_wire(interests_to_wire(told.clone())), Ok(told));
             }
         }
         2 => {
