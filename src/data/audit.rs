@@ -68,11 +68,16 @@ pub fn audit(view: &dyn Read, group: GroupId, slots: SlotRange, counts: &Counts)
     Ok(wrong)
 }
 
-/// Reads a record of an index of deadlines.
-type Parse = fn(&[u8]) -> Result<(Millis, &[u8])>;
+/// Reads an entry of an index of deadlines.
+type ParseDeadline = fn(&[u8]) -> Result<(Millis, &[u8])>;
 
 /// The entries of an index of deadlines: deadline and head record.
-fn index(view: &dyn Read, group: GroupId, kind: GroupKind, parse: Parse) -> Result<BTreeSet<(Millis, Vec<u8>)>> {
+fn index(
+    view: &dyn Read,
+    group: GroupId,
+    kind: GroupKind,
+    parse: ParseDeadline,
+) -> Result<BTreeSet<(Millis, Vec<u8>)>> {
     let (mut indexed, mut damaged) = (BTreeSet::new(), None);
     let (start, end) = keys::group_kind(group, kind);
     view.scan(&start, &end, Order::Forward, &mut |record, _| {
