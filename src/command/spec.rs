@@ -411,7 +411,8 @@ impl Spec {
         ) || self.name.starts_with("object|")
             || self.name.starts_with("debug|")
             || self.name == "memory|usage";
-        let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize") || self.name.starts_with("debug|");
+        let walks = matches!(self.name, "keys" | "scan" | "randomkey" | "dbsize" | "memory|usage")
+            || self.name.starts_with("debug|");
         let reads = self.flags.has(READS)
             || matches!(
                 self.name,
