@@ -198,7 +198,7 @@ impl World {
                 return self.handle(id, input);
             }
             machine::Output::ConfirmLeadership(number) => return self.nodes[id].rounds.push(number),
-            machine::Output::Applied(_) | machine::Output::LeaseReleased(_) => return,
+            machine::Output::Applied(_) | machine::Output::Published(..) | machine::Output::LeaseReleased(_) => return,
             machine::Output::Reply(ticket, replies) => (ticket, Answer::Replies(replies)),
             machine::Output::Refused(ticket, refusal) => (ticket, Answer::Refused(refusal)),
             machine::Output::Unknown(ticket) => (ticket, Answer::Unknown),
