@@ -133,7 +133,9 @@ impl Commands {
         if spec.flags.has(FOR_ALL) {
             return true;
         }
-        let Some(place) = KNOWN.places.get(spec.name) else { return false };
+        // A part of a command (DEBUG's words on keys) is that command.
+        let whole = || KNOWN.places.get(spec.name.split('|').next()?);
+        let Some(place) = KNOWN.places.get(spec.name).or_else(whole) else { return false };
         if self.bit(*place) {
             return true;
         }

@@ -121,8 +121,7 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("client|unblock", -3, "admin noscript loading stale", "connection")
                 .doc("connection", "5.0.0", "O(log N)", "Ends the wait of a blocked client.")
-                .arguments("client-id:integer timeout_error?<timeout/TIMEOUT error/ERROR>")
-                .differs("no command blocks yet, so there is nobody to wake"),
+                .arguments("client-id:integer timeout_error?<timeout/TIMEOUT error/ERROR>"),
             Spec::new("client|unpause", 2, "admin noscript loading stale", "connection").doc(
                 "connection",
                 "6.2.0",

@@ -148,8 +148,7 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(read::xread)
         .keys(&[KeySpec::half_after("RO access", "STREAMS", 1)])
         .doc("stream", "5.0.0", "O(N)", "Returns the entries behind an id, of several streams.")
-        .arguments("count:integer/COUNT? milliseconds:integer/BLOCK? streams/STREAMS(key:key@0* id:string*)")
-        .differs("BLOCK does not wait yet: nothing to read is answered at once"),
+        .arguments("count:integer/COUNT? milliseconds:integer/BLOCK? streams/STREAMS(key:key@0* id:string*)"),
     Spec::new("xreadgroup", -7, "write blocking", "stream")
         .runs(read::xreadgroup)
         .keys(&[KeySpec::half_after("RO access", "STREAMS", 4)])
@@ -157,8 +156,7 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments(
             "group-block/GROUP(group:string consumer:string) count:integer/COUNT? milliseconds:integer/BLOCK? \
              noack/NOACK? streams/STREAMS(key:key@0* id:string*)",
-        )
-        .differs("BLOCK does not wait yet: nothing to read is answered at once"),
+        ),
     Spec::new("xrevrange", -4, "readonly", "stream")
         .runs(stream::xrevrange)
         .keys(&[KeySpec::one("RO access", 1)])
