@@ -316,3 +316,9 @@ impl Hash {
         Head { spread: true, fields: ends, ..Head::new(Kind::Hash, numbers.encode(ends.is_some())) }
     }
 }
+
+/// How many records a spread hash has for its fields, and how many of them have a deadline.
+pub(super) fn record_counts(head: &Head) -> Result<(u64, u64)> {
+    let Numbers { fields, deadlines } = Numbers::decode(&head.payload, head.fields.is_some())?;
+    Ok((fields, deadlines))
+}

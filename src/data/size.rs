@@ -1,6 +1,6 @@
 //! How many bytes a key takes: those of its records, keys and values, as they are in memory and in the log before
-//! anything compresses them. That is the head record, the element records of a large value, and the entry in the
-//! expiry index; not what a store adds for finding records.
+//! anything compresses them. That is the head record, the element records of a large value, and the entries in the
+//! indexes of deadlines; not what a store adds for finding records.
 //!
 //! A large value is not walked: of each kind of element record some are looked at, the others are taken to be like
 //! them. How many there are the head knows, but for the nodes of a counted tree, of which it knows the bytes in them.
@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Head, Keyspace, Kind, Result, elements, list, stream::Stream, zset};
+use super::{Head, Keyspace, Kind, Result, elements, hash, list, stream::Stream, zset};
 use crate::store::Order;
 use crate::store::keys::{self, ElementKind};
 
@@ -43,6 +43,9 @@ impl Keyspace<'_> {
         if let Some(deadline) = head.deadline {
             bytes += keys::expiry(self.group, deadline, &record).len() as u64;
         }
+        if let Some(ends) = head.fields {
+            bytes += keys::field_expiry(self.group, ends.first, &record).len() as u64;
+        }
         if head.spread {
             for (kind, expected) in self.expected(db, key, head)? {
                 bytes += self.look(db, key, kind, samples)?.total(expected);
@@ -55,7 +58,12 @@ impl Keyspace<'_> {
         let nodes = |(count, bytes): (u64, u64)| Expected::ValueBytes(bytes + count * ENTRY_OVERHEAD_BYTES);
         Ok(match head.kind {
             Kind::String => Vec::new(),
-            Kind::Hash => vec![(ElementKind::Field, Expected::Records(elements::decode_count(&head.payload)?))],
+            Kind::Hash => {
+                let (fields, deadlines) = hash::record_counts(head)?;
+                let counts =
+                    [(ElementKind::Field, fields), (ElementKind::Deadline, deadlines), (ElementKind::Due, deadlines)];
+                counts.map(|(kind, count)| (kind, Expected::Records(count))).to_vec()
+            }
             Kind::Set => vec![(ElementKind::Member, Expected::Records(elements::decode_count(&head.payload)?))],
             Kind::List => vec![(ElementKind::Node, nodes(list::tree_size(head)?))],
             Kind::Zset => {
@@ -191,6 +199,26 @@ mod tests {
             assert_eq!(told(&mut world, u64::MAX), exact, "{kind:?}");
             let guess = told(&mut world, 5);
             assert!(guess.abs_diff(exact) < exact / 5, "{kind:?}: {guess} of {exact}");
+        }
+    }
+
+    #[test]
+    fn deadlines_of_fields_have_records_too() {
+        for count in [3, 1_000] {
+            let mut world = World::new(100);
+            world.keys(|keys| {
+                let hash = Hash::find_or_new(keys, 0, &Bytes::from("k")).unwrap();
+                let fields = (0..count).map(|number| (word(number), word(number)));
+                hash.set(keys, fields).unwrap();
+            });
+            world.keys(|keys| {
+                let mut change = Hash::find(keys, 0, &Bytes::from("k")).unwrap().unwrap().change(keys).unwrap();
+                for (name, end) in [("word 0", 400), ("word 1", 500)] {
+                    change.set_end(keys, name.as_bytes(), Some(Millis(end))).unwrap();
+                }
+                change.save(keys).unwrap();
+            });
+            assert_eq!(told(&mut world, u64::MAX), stored(&world), "{count} fields");
         }
     }
 

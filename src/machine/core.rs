@@ -277,7 +277,8 @@ impl Machine {
             Role::Leader { .. } if submission.units.iter().all(|unit| self.takes(unit)) => {
                 // A single large submission is let in when nothing else waits.
                 let full = |waiting| waiting > 0 && waiting + bytes > self.settings.queue_bytes_max;
-                (full(self.waiting_bytes) || full(self.blocked.bytes())).then_some(Refusal::Overloaded)
+                let blocks = submission.units.iter().any(|unit| matches!(unit, Unit::Block { .. }));
+                (full(self.waiting_bytes) || (blocks && full(self.blocked.bytes()))).then_some(Refusal::Overloaded)
             }
             _ => Some(Refusal::NotLeader),
         };

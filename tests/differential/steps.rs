@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast::base::{Millis, Rng};
-use holdfast::command::{check, table};
+use holdfast::command::{block, check, table};
 use holdfast::sim::grammar::{Deadlines, Dialect, Grammar, SYNTAX};
 
 use crate::support::notation;
@@ -250,6 +250,19 @@ pub fn known(mut args: Vec<Bytes>) -> Vec<Bytes> {
     }
     if args[0].eq_ignore_ascii_case(b"xadd") {
         args.iter_mut().filter(|word| &word[..] == b"*").for_each(|word| *word = Bytes::from_static(b"7-*"));
+    }
+    let waits = check(&args).is_ok_and(|spec| block::patience(spec.name, &args, Millis(0)).is_some());
+    if waits {
+        // Nobody pushes anything while a step runs: it must not wait for long.
+        let name = args[0].to_ascii_lowercase();
+        let at = match &name[..] {
+            b"blmpop" | b"bzmpop" => 1,
+            b"xread" | b"xreadgroup" => {
+                args.iter().position(|word| word.eq_ignore_ascii_case(b"block")).map_or(0, |at| at + 1)
+            }
+            _ => args.len() - 1,
+        };
+        args[at] = Bytes::from_static(if name.starts_with(b"x") { b"1" } else { b"0.001" });
     }
     args
 }

@@ -151,7 +151,7 @@ impl<E: Engine> Target for Local<E> {
         let reply = self.lead(&call);
         if let Ok(spec) = command::check(args)
             && !spec.is_write()
-            && !["randomkey", "hrandfield", "srandmember", "zrandmember"].contains(&spec.name)
+            && !["publish", "randomkey", "hrandfield", "spublish", "srandmember", "zrandmember"].contains(&spec.name)
             && !matches!(spec.handler, Handler::Session)
             && let Some(second) = self.follow(&call)
         {
