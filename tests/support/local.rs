@@ -92,6 +92,8 @@ impl<E: Engine> Local<E> {
         let mut out = BytesMut::new();
         command::execute_encoded(&mut keyspace, Some(&mut self.scripts), call, &mut out)
             .expect("the engine in memory does not fail");
+        // Nobody listens here.
+        self.overlay.take_publications();
         let mutations = self.overlay.take_mutations();
         let of_keys = mutations.iter().any(|mutation| match mutation {
             Mutation::Put(record, _) | Mutation::Delete(record) | Mutation::DeleteRange(record, _) => {
