@@ -639,6 +639,11 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
                 is_loose && sorted(holdfast) == sorted(redis)
             }
         }
+        // A number of seconds beyond 64 bits of milliseconds: in C its conversion has no meaning.
+        b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH" | b"BLMPOP" | b"BZPOPMIN" | b"BZPOPMAX" | b"BZMPOP" => {
+            *holdfast == Reply::Error("ERR timeout is out of range".into())
+                && *redis == Reply::Error("ERR timeout is negative".into())
+        }
         // 7.2 reads all words before it looks for the key (#11734).
         b"BITCOUNT" | b"BITPOS" => holdfast.is_error() && matches!(redis, Reply::Integer(0 | -1) | Reply::Error(_)),
         // 7.2 reads all options before it takes the first (#11659), so it meets another mistake.
