@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
 /// deleted are left out.
 fn in_one_order(mut object: Object) -> Object {
     match &mut object {
-        Object::String(_) | Object::List(_) | Object::Hash(_) => {}
+        Object::String(_) | Object::List(_) | Object::Hash(_) | Object::TimedHash(_) => {}
         Object::Set(members) => members.sort(),
         Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
         Object::Stream(stream) => {
