@@ -195,6 +195,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Before it is gone from the list: whoever sees that it is gone may rely on it that nothing is given to it.
+        self.wait = None;
         self.clients.remove(self.client.id);
     }
 }

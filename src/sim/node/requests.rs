@@ -103,14 +103,14 @@ impl Node {
         self.submit(shared, Caller::Client(client), group, units);
     }
 
-    /// A client asks for what it may have to wait for. Now and then it hangs up while it waits.
+    /// A client asks for what it may have to wait for, for so long; then it may hang up.
     pub fn block(
         &mut self,
         shared: &mut Shared,
         client: Request,
         group: GroupId,
         units: Vec<Unit>,
-        patience: Duration,
+        (patience, hangs_up): (Duration, bool),
     ) {
         let now = self.clock.monotonic(shared.now());
         let Some(life) = &mut self.life else { return };
@@ -122,7 +122,6 @@ impl Node {
             let ticket = Ticket(requests.next_ticket);
             requests.callers.insert(ticket, Caller::Client(client));
             requests.forwarder.block(group, ticket, call, &mut outputs);
-            let hangs_up = shared.rng.chance(1, 10);
             shared.plan(self.id, patience, NodeEvent::WaitOver { group, ticket, hangs_up });
         }
         requests.forwarder.flush(now, &mut outputs);
