@@ -47,6 +47,7 @@ impl Service {
         if self.is_watched() {
             self.show(session, spec, session.db, &args);
         }
+        session.client.labels.lock().last_command = spec.name;
         session.client.set_blocked(true);
         let blocking = self.node.block(group, session.call(args));
         session.wait = Some(Wait { blocking, until, spec, group });
