@@ -78,7 +78,7 @@ pub enum Unit {
         remembered: bool,
     },
     /// Of a session's blocked commands with numbers below `below` these are still waited for; all others were answered
-    /// or given up. It is true for ever: a number is not used again.
+    /// or given up. It is true for ever: a number is not used again. The only unit of its submission.
     StillBlocked {
         /// Who blocked them.
         session: SessionId,
@@ -87,7 +87,8 @@ pub enum Unit {
         /// Ascending numbers.
         open: Vec<u64>,
     },
-    /// The time of these blocked commands is over: each looks once more and is answered with what it finds.
+    /// The time of these blocked commands is over: each looks once more and is answered with what it finds. The only unit
+    /// of its submission.
     Hurry {
         /// Who blocked them.
         session: SessionId,

@@ -25,27 +25,25 @@ impl Machine {
         })
     }
 
-    /// Takes note of what a front says of its blocked commands.
+    /// Takes note of what a front says of its blocked commands, which it says in a submission of its own.
     pub(super) fn hear(&mut self, units: &[Unit], term: Term, now: Now, out: &mut Vec<Output>) -> Result<()> {
-        for unit in units {
-            match unit {
-                Unit::StillBlocked { session, below, open } => {
-                    self.idle.heard(*session, now.mono);
-                    let gone = self.blocked.keep(*session, *below, open, now.mono);
-                    refuse(gone, Refusal::Duplicate, out);
-                    let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
-                    session::forget(&mut view, self.group, *session, session::acknowledged(*below, open))?;
-                }
-                Unit::Hurry { session, numbers } => {
-                    for number in numbers {
-                        let Some(waiting) = self.blocked.take(*session, *number) else { continue };
-                        let Some(call) = blocked::waits(&waiting).cloned() else { continue };
-                        let replies = self.run(&[Unit::Call(call)], term)?;
-                        self.served.push((waiting, replies));
-                    }
-                }
-                _ => {}
+        match units {
+            [Unit::StillBlocked { session, below, open }] => {
+                self.idle.heard(*session, now.mono);
+                let gone = self.blocked.keep(*session, *below, open, now.mono);
+                refuse(gone, Refusal::Duplicate, out);
+                let mut view = OverlayView::new(&*self.engine, &mut self.overlay);
+                session::forget(&mut view, self.group, *session, session::acknowledged(*below, open))?;
             }
+            [Unit::Hurry { session, numbers }] => {
+                for number in numbers {
+                    let Some(waiting) = self.blocked.take(*session, *number) else { continue };
+                    let Some(call) = blocked::waits(&waiting).cloned() else { continue };
+                    let replies = self.run(&[Unit::Call(call)], term)?;
+                    self.served.push((waiting, replies));
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -98,18 +98,28 @@ pub fn only_reads(unit: &Unit) -> bool {
     }
 }
 
+/// What each word, and each unit, takes beside its bytes.
+const EACH: usize = 64;
+
 /// Bytes that a unit keeps in memory, roughly.
 pub fn weight(unit: &Unit) -> usize {
-    const EACH: usize = 64;
-    let words = |args: &[bytes::Bytes]| args.iter().map(|word| word.len() + EACH).sum::<usize>();
     match unit {
-        Unit::Call(call) | Unit::Block { call, .. } => EACH + words(&call.args),
+        Unit::Call(call) | Unit::Block { call, .. } => call_weight(call),
         Unit::StillBlocked { open: numbers, .. } | Unit::Hurry { numbers, .. } => EACH + 8 * numbers.len(),
-        Unit::Watch { keys, .. } => EACH + words(keys),
+        Unit::Watch { keys, .. } => EACH + words_weight(keys),
         Unit::Change(change) => EACH + change.len(),
         Unit::Atomic { watches, calls } => {
             let watched: usize = watches.iter().map(|watch| watch.key.len() + EACH).sum();
-            EACH + watched + calls.iter().map(|call| EACH + words(&call.args)).sum::<usize>()
+            EACH + watched + calls.iter().map(call_weight).sum::<usize>()
         }
     }
+}
+
+/// Bytes that a call keeps in memory, roughly.
+pub fn call_weight(call: &Call) -> usize {
+    EACH + words_weight(&call.args)
+}
+
+fn words_weight(words: &[bytes::Bytes]) -> usize {
+    words.iter().map(|word| word.len() + EACH).sum()
 }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::frame::{Place, weight};
+use super::frame::{Place, call_weight};
 use super::{Answer, Outcome, Output};
 use crate::base::{GroupId, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::{Call, Unit};
@@ -76,9 +76,7 @@ impl Waits {
     /// A client's command. Its number is the client's ticket, which ascends. Gives the bytes it takes.
     pub fn add(&mut self, client: Ticket, call: Call) -> usize {
         let number = client.get();
-        let block = Unit::Block { call, remembered: false };
-        let bytes = weight(&block);
-        let Unit::Block { call, .. } = block else { return 0 };
+        let bytes = call_weight(&call);
         self.below = self.below.max(number + 1);
         self.unsent.insert(number);
         self.open.insert(number, Wait { call, bytes, attempt: None, doubt: false, over: None });
