@@ -9,7 +9,7 @@
 //!
 //! - [`entry`]: the bytes of a log entry, shared with the machine.
 //! - `start`: what a group starts from and refuses to start from.
-//! - `storage`, `terms`, `record`: the log as the crate sees it.
+//! - `storage`, `terms`, `record`: the log as the crate sees it. `cut`: how much of it goes.
 //! - `ready`: from the crate's Ready to our effects; the order of fsyncs and messages.
 //! - `guard`, `header`: what may come in, and how messages travel.
 //! - `leadership`, `timeout`, `lease`, `reads`, `transfer`: who leads, since when, and what it may answer.
@@ -20,6 +20,7 @@
 //! `applied <= handed out <= min(committed, durable)`; a message of a follower leaves after its Ready and all earlier
 //! ones are durable (rule 1); nothing is stepped between taking a Ready and advancing past it (rule 2).
 
+mod cut;
 pub mod entry;
 mod guard;
 mod header;
@@ -53,6 +54,7 @@ pub use status::{Counters, PeerStatus, Status};
 
 use crate::base::{GroupId, LogIndex, Mutant, Nanos, NodeId, PeerId, Term};
 use crate::store::{self, HardState, Log, LogWrite};
+use cut::Cutting;
 use guard::Verdict;
 use leadership::Leadership;
 use lease::{Lease, Promise, Span, Vote};
@@ -330,6 +332,7 @@ pub struct Group {
     reads: Reads,
     transfer: Option<Transfer>,
     witness: Witness,
+    cutting: Cutting,
     /// A leader's entries or snapshot arrived since the start, or this replica led: it knows what was committed before.
     in_touch: bool,
     /// Set when the group stopped taking part.
@@ -400,6 +403,7 @@ impl Group {
             reads: Reads::default(),
             transfer: None,
             witness: Witness::default(),
+            cutting: Cutting::default(),
             in_touch: false,
             stopped: false,
             leaving: false,
@@ -431,6 +435,7 @@ impl Group {
             return;
         }
         if leading {
+            self.tick_followers();
             self.node.tick();
             self.observe(now);
             self.tick_transfer(now);
@@ -557,28 +562,6 @@ impl Group {
             self.diverged(found);
         }
         self.observe(now);
-    }
-
-    /// The state is durable up to `index`: the log before it may go, unless somebody still needs it (rule 18).
-    pub fn flushed(&mut self, index: LogIndex) {
-        let store = self.node.store();
-        let mut cut = self.applied.saturating_sub(self.config.log_entries_kept);
-        if self.node.raft.state == StateRole::Leader {
-            let patience = self.applied.saturating_sub(self.config.follower_lag_max);
-            let followers = self.node.raft.prs().iter().filter(|(_, progress)| progress.recent_active);
-            let slowest = followers.map(|(_, progress)| progress.matched).filter(|matched| *matched >= patience).min();
-            cut = cut.min(slowest.unwrap_or(u64::MAX));
-        }
-        cut = cut.max(store.followed_by(self.config.log_bytes_kept));
-        cut = cut.min(store.outgoing.borrow().lowest_index().unwrap_or(u64::MAX));
-        let flushed = if Mutant::LogIsCutAboveTheState.is_in() { self.applied } else { index.get() };
-        cut = cut.min(flushed).min(self.applied).min(store.durable());
-        if self.install.is_some() || cut <= store.before_first() {
-            return;
-        }
-        let term = store.term_of(cut);
-        self.node.mut_store().cut(cut);
-        self.write().cut = Some((LogIndex(cut), Term(term)));
     }
 
     /// The process is about to end: hand over what is led, start no elections.
