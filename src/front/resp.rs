@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use super::batches::{Batches, Crowd};
 use crate::base::limits;
 use crate::resp::{Decoder, Value};
-use crate::service::{Flow, OutputLimit, Service, Session};
+use crate::service::{Flow, OutputLimit, Sampler, Service, Session, Stage};
 
 /// How long a client may take to authenticate where a password is required.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,6 +93,8 @@ async fn accept(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>, 
         batches,
         requests: VecDeque::new(),
         out: BytesMut::new(),
+        parses: Sampler::default(),
+        writes: Sampler::default(),
         handshake: Instant::now() + HANDSHAKE_TIMEOUT,
     };
     if let Err(error) = connection.run().await {
@@ -111,6 +113,9 @@ pub(super) struct Connection {
     batches: Batches,
     requests: VecDeque<Vec<Bytes>>,
     pub(super) out: BytesMut,
+    /// Which batches are timed.
+    parses: Sampler,
+    writes: Sampler,
     /// Until then a client must have authenticated, and have read what it was told until then.
     handshake: Instant,
 }
@@ -165,6 +170,7 @@ impl Connection {
             // What one may declare can change with AUTH: until then one request at a time.
             let most = if self.session.is_authenticated() { self.batches.most() } else { 1 };
             let bounds = self.service.bounds(&self.session);
+            let began = (!self.input.is_empty() && self.parses.take()).then(|| self.service.node().monotonic());
             while self.requests.len() < most {
                 match self.decoder.decode(&mut self.input, &bounds) {
                     Ok(Some(request)) => self.requests.push_back(request),
@@ -180,6 +186,10 @@ impl Connection {
                 return Ok(Flow::Continue);
             }
             let (asked, mut replied) = (self.requests.len(), 0);
+            if let Some(began) = began {
+                let node = self.service.node();
+                node.note(Stage::Parse, node.monotonic().since(began), asked);
+            }
             let mut flow = Flow::Continue;
             while flow == Flow::Continue && !self.requests.is_empty() {
                 flow = self.service.handle_batch(&mut self.session, &mut self.requests, &mut self.out).await;
@@ -234,6 +244,7 @@ impl Connection {
         };
         let client = self.session.client.clone();
         client.output_waiting.store(bytes, Relaxed);
+        let began = self.writes.take().then(|| self.service.node().monotonic());
         tokio::select! {
             biased;
             written = self.stream.write_all(&self.out) => written?,
@@ -242,6 +253,10 @@ impl Connection {
                 return Err(if self.is_overrun() { self.too_many_unread() } else { aborted.into() });
             }
             _ = patience => return Err(self.too_many_unread()),
+        }
+        if let Some(began) = began {
+            let node = self.service.node();
+            node.note(Stage::Reply, node.monotonic().since(began), bytes);
         }
         client.output_waiting.store(0, Relaxed);
         self.service.stats().sent(client.id, bytes);

@@ -51,7 +51,7 @@ use crate::base::{
     Audience, GroupId, LogIndex, Millis, Nanos, Nobody, Publication, SessionId, SlotRange, Term, Ticket, limits,
 };
 use crate::command::batch::{Unit, UnitReply};
-use crate::command::script::Running;
+use crate::command::script::{Kind, Running};
 use crate::data::{Thresholds, Usage};
 use crate::store;
 
@@ -189,6 +189,8 @@ pub enum Refusal {
     NotLeader,
     /// A queue is full.
     Overloaded,
+    /// A script has been running for long.
+    Busy(Kind),
     /// The forwarding session is unknown here and not new: it was idle for too long.
     SessionExpired,
     /// The batch was acknowledged before: a late duplicate.

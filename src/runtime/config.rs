@@ -171,6 +171,11 @@ impl Config {
             shutdown_timeout: Duration::from_secs(5),
         }
     }
+
+    /// Within this time the forwarder has an outcome: it leaves time for the answer to travel.
+    pub fn deadline(&self) -> Duration {
+        self.request_timeout.saturating_sub(Duration::from_millis(100)).max(Duration::from_millis(10))
+    }
 }
 
 impl Default for Raft {

@@ -26,7 +26,7 @@ use crate::cluster::{FollowerInfo, Map};
 use crate::command::script::Running;
 use crate::data::Usage;
 use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
-use crate::machine::{Refusal, Submission, Version};
+use crate::machine::{Submission, Version};
 use crate::service::forward::Answer;
 use crate::service::latency::Latency;
 use crate::service::node::{Saves, Shutdown};
@@ -231,6 +231,7 @@ impl Inbound for Core {
     }
 
     fn batches(&self, from: NodeId, batches: Vec<Batch>, answers: &Arc<Outbox<pb::Answer>>) {
+        let since = clock::boottime();
         for Batch { group, submission, trace } in batches {
             let Submission { ticket, origin, units } = submission;
             let span = (!trace.is_empty()).then(|| {
@@ -239,8 +240,8 @@ impl Inbound for Core {
                 span
             });
             let reply_to = ReplyTo::Peer { answers: answers.clone(), ticket, span };
-            if !self.machines.submit(group, origin, units, reply_to) {
-                let answer = wire::answer_to_wire(group, ticket, &Answer::Refused(Refusal::Overloaded));
+            if let Err(refusal) = self.machines.submit(group, origin, units, reply_to, since) {
+                let answer = wire::answer_to_wire(group, ticket, &Answer::Refused(refusal));
                 answers.push([(answer, 64)]);
             }
         }

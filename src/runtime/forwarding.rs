@@ -13,14 +13,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::Span;
 
-use super::clock;
 use super::core::Core;
 use super::machines::ReplyTo;
 use super::peers::wire::Batch;
 use super::telemetry::{self, SPANS};
+use super::{busy, clock};
 use crate::base::{GroupId, HashMap, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::{Call, Unit};
-use crate::machine::Refusal;
 use crate::service::forward::{Answer, Bounds, Forwarder, Output};
 use crate::service::node::Outcome;
 
@@ -144,6 +143,11 @@ impl Forwarding {
         );
     }
 
+    /// A script runs for long on the machines of these groups.
+    pub fn prolong(&self, core: &Core, groups: &[GroupId]) {
+        self.with(core, None, |inner, now| inner.forwarder.prolong(now, groups));
+    }
+
     /// Submissions that are not answered yet, and their bytes.
     pub fn pending(&self) -> (usize, usize) {
         let inner = self.inner.lock();
@@ -161,6 +165,7 @@ impl Forwarding {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            busy::look(&core, clock::boottime());
             core.forwarding.with(&core, None, |inner, now| inner.forwarder.tick(now, &mut inner.out));
         }
     }
@@ -199,9 +204,10 @@ impl Inner {
                             tracing::info_span!(target: SPANS, parent: parent, "serve", %group, units)
                         });
                         let reply_to = ReplyTo::Here(attempt, span);
-                        if !core.machines.submit(group, submission.origin, submission.units, reply_to) {
-                            let full = Answer::Refused(Refusal::Overloaded);
-                            self.forwarder.answered(now, group, attempt, full, &mut self.out);
+                        if let Err(refusal) =
+                            core.machines.submit(group, submission.origin, submission.units, reply_to, now)
+                        {
+                            self.forwarder.answered(now, group, attempt, Answer::Refused(refusal), &mut self.out);
                         }
                     }
                     Output::Send(node, group, submission) => {

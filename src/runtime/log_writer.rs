@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::{clock, threads};
 use crate::host::Persist;
+use crate::service::Stage;
 use crate::service::latency::{self, Latency};
 use crate::store::{Log, LogWrite};
 
@@ -30,7 +31,7 @@ pub fn spawn(
             let Some(last) = persists.last().map(|persist: &Persist| persist.number) else { continue };
             writes.extend(persists.drain(..).flat_map(|persist| persist.writes));
             let records = writes.iter().flat_map(|write| &write.records);
-            let bytes = records.map(|record| record.data.len() as u64).sum();
+            let bytes: u64 = records.map(|record| record.data.len() as u64).sum();
             let started = clock::boottime();
             if let Err(why) = log.append(&writes) {
                 die(&why);
@@ -38,6 +39,7 @@ pub fn spawn(
             let took = clock::boottime().since(started);
             latency.note(latency::FSYNC, took, clock::wall());
             metrics.log_write_seconds.observe(took.as_secs_f64());
+            metrics.stages.note(Stage::Log, took, bytes as usize);
             metrics.log_write_groups.observe(writes.len() as f64);
             writes.clear();
             done(last, bytes);

@@ -8,27 +8,32 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tracing::Span;
 
+use super::busy::Turn;
 use super::core::Core;
 use super::peers::Outbox;
 use super::peers::wire::{self, pb};
 use super::queue::Queue;
 use super::ticks::Ticks;
 use super::{clock, prefetch, threads, worker};
-use crate::base::{GroupId, HashMap, Ticket, limits};
+use crate::base::{GroupId, HashMap, Nanos, Ticket, limits};
 use crate::command::batch::Unit;
 use crate::data::Thresholds;
 use crate::host;
 use crate::machine::{Input, Machine, Now, Origin, Output, Refusal, Submission};
+use crate::service::Stage;
 use crate::service::forward::Answer;
 
 /// How often machines hear that time passed: due keys are deleted at this pace.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Milliseconds for which others wait for a script, as in Redis, until CONFIG SET says otherwise.
+const BUSY_AFTER_MS: u64 = 5_000;
 
 /// Between answering an entry's clients and making the next entry the thread lets others run so many times. Where the
 /// cores are busy, the clients' next commands arrive meanwhile and share the entry, with its messages and its fsync;
@@ -41,6 +46,8 @@ pub enum Event {
     Input(GroupId, Input),
     /// Work from a connection or another node.
     Submit {
+        /// When it came.
+        since: Nanos,
         /// For which group.
         group: GroupId,
         /// Set for forwarded batches.
@@ -76,6 +83,10 @@ pub enum ReplyTo {
 /// The queues of all machine threads.
 pub struct Machines {
     threads: Vec<Queue<Event>>,
+    turns: Vec<Turn>,
+    groups: Vec<Vec<GroupId>>,
+    /// Milliseconds for which others wait for a script.
+    patience_ms: AtomicU64,
     /// Groups whose machine has entries on their way and would only let a small submission wait for them: the thread
     /// sleeps on until it is told of a commit. Written by the group's thread before it sleeps.
     patient: BTreeMap<GroupId, AtomicBool>,
@@ -84,10 +95,18 @@ pub struct Machines {
 impl Machines {
     /// Queues for so many threads, and for machines of these groups.
     pub fn new(threads: usize, groups: impl Iterator<Item = GroupId>) -> Machines {
-        Machines {
+        let mut machines = Machines {
             threads: (0..threads).map(|_| Queue::new(limits::MACHINE_QUEUE_BYTES_MAX)).collect(),
+            turns: (0..threads).map(|_| Turn::default()).collect(),
+            groups: vec![Vec::new(); threads],
+            patience_ms: AtomicU64::new(BUSY_AFTER_MS),
             patient: groups.map(|group| (group, AtomicBool::new(false))).collect(),
+        };
+        for group in machines.patient.keys().copied().collect::<Vec<_>>() {
+            let index = machines.index(group);
+            machines.groups[index].push(group);
         }
+        machines
     }
 
     /// Appends an event for a group, whatever waits already: what the host says is bounded by the host.
@@ -115,14 +134,52 @@ impl Machines {
         }
     }
 
-    /// Hands work to a group's machine; false when the queue is full, and then nothing happened.
-    pub fn submit(&self, group: GroupId, origin: Option<Origin>, units: Vec<Unit>, reply_to: ReplyTo) -> bool {
+    /// Hands work to a group's machine. Refused when the queue is full, or a script has been running for long; then nothing
+    /// happened.
+    pub fn submit(
+        &self,
+        group: GroupId,
+        origin: Option<Origin>,
+        units: Vec<Unit>,
+        reply_to: ReplyTo,
+        since: Nanos,
+    ) -> Result<(), Refusal> {
+        if let Some(kind) = self.turns[self.index(group)].busy() {
+            return Err(Refusal::Busy(kind));
+        }
         let bytes = wire::units_weight(&units);
         let patient = self.patient.get(&group);
         let wakes = |waiting: usize| {
             waiting >= limits::ENTRY_BYTES_WORTHWHILE || !patient.is_some_and(|patient| patient.load(Ordering::Relaxed))
         };
-        self.of(group).push_waking_if(Event::Submit { group, origin, units, reply_to }, bytes, wakes).is_ok()
+        let pushed =
+            self.of(group).push_waking_if(Event::Submit { since, group, origin, units, reply_to }, bytes, wakes);
+        pushed.map_err(|_| Refusal::Overloaded)
+    }
+
+    /// For how long others wait for a script before they are refused.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets [`Machines::patience`], in milliseconds.
+    pub fn set_patience(&self, milliseconds: u64) {
+        self.patience_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// The turns of all threads.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// The groups whose machines a thread owns.
+    pub fn groups_of(&self, thread: usize) -> &[GroupId] {
+        &self.groups[thread]
+    }
+
+    /// Takes all submissions that a thread has not taken yet out of its queue.
+    pub fn take_submissions(&self, thread: usize) -> Vec<Event> {
+        self.threads[thread].take_weighed(|event| matches!(event, Event::Submit { .. }))
     }
 
     /// Tells all machines their new thresholds.
@@ -201,6 +258,7 @@ impl Thread {
         let mut ticks = Ticks::new(TICK, clock::boottime());
         loop {
             queue.take(&mut events, Some(ticks.patience(clock::boottime())));
+            core.machines.turns[self.index].begin(clock::boottime());
             if !self.take(&mut events) {
                 return;
             }
@@ -222,6 +280,7 @@ impl Thread {
                 groups.into_iter().for_each(|group| self.handle(group, Input::Tick, now));
             }
             self.turn(now);
+            core.machines.turns[self.index].end();
             core.metrics.machine_turns.inc();
         }
     }
@@ -230,10 +289,13 @@ impl Thread {
     fn take(&mut self, events: &mut Vec<Event>) -> bool {
         // Read after the events were received: an answer under a lease rests on this order.
         let now = now();
+        let (mut submissions, mut oldest) = (0, now.mono);
         for event in events.drain(..) {
             match event {
                 Event::Input(group, input) => self.handle(group, input, now),
-                Event::Submit { group, origin, units, reply_to } => {
+                Event::Submit { since, group, origin, units, reply_to } => {
+                    submissions += 1;
+                    oldest = oldest.min(since);
                     self.tickets += 1;
                     let ticket = Ticket(self.tickets);
                     self.waiting.insert(ticket, reply_to);
@@ -249,6 +311,9 @@ impl Thread {
                 Event::Stop => return false,
             }
         }
+        if submissions > 0 {
+            self.core.metrics.stages.note(Stage::Queue, now.mono.since(oldest), submissions);
+        }
         true
     }
 
@@ -261,8 +326,13 @@ impl Thread {
             return;
         };
         slot.touched = true;
+        let entries = if let Input::Commit(entries) = &input { entries.len() } else { 0 };
+        let began = if entries > 0 { clock::boottime() } else { now.mono };
         if let Err(why) = slot.machine.handle(now, input, &mut self.outputs) {
             self.core.die(&format!("group {group}: {why}"));
+        }
+        if entries > 0 {
+            self.core.metrics.stages.note(Stage::Apply, clock::boottime().since(began), entries);
         }
         self.sort_out(group);
     }
@@ -274,9 +344,18 @@ impl Thread {
         for group in groups {
             let Some(slot) = self.machines.get_mut(&group) else { continue };
             slot.touched = false;
+            let began = clock::boottime();
             prefetch::fetch(&self.core.tokio, &self.core.engine, slot.machine.cold_records());
             if let Err(why) = slot.machine.turn(now, &mut self.outputs) {
                 self.core.die(&format!("group {group}: {why}"));
+            }
+            let proposed = self.outputs.iter().filter_map(|output| match output {
+                Output::Propose(proposal) => Some(proposal.data.len()),
+                _ => None,
+            });
+            let proposed: usize = proposed.sum();
+            if proposed > 0 {
+                self.core.metrics.stages.note(Stage::Evaluate, clock::boottime().since(began), proposed);
             }
             if let Some(patient) = self.core.machines.patient.get(&group) {
                 patient.store(slot.machine.is_patient(), Ordering::Relaxed);
@@ -297,22 +376,27 @@ impl Thread {
 
     /// Answers leave to who waits for them; says whether there were any.
     fn answer(&mut self) -> bool {
-        let any = !(self.for_here.is_empty() && self.for_peers.is_empty());
+        let answers = self.for_here.len() + self.for_peers.len();
+        if answers == 0 {
+            return false;
+        }
+        let began = clock::boottime();
         self.core.forwarding.answered(&self.core, &mut self.for_here);
-        let mut answers = mem::take(&mut self.for_peers);
+        let mut for_peers = mem::take(&mut self.for_peers);
         // Answers of one turn mostly go to one stream after the other: one lock and one frame per run of them.
-        while let Some((outbox, _)) = answers.first() {
+        while let Some((outbox, _)) = for_peers.first() {
             let outbox = outbox.clone();
-            let (run, rest): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(to, _)| Arc::ptr_eq(to, &outbox));
+            let (run, rest): (Vec<_>, Vec<_>) = for_peers.into_iter().partition(|(to, _)| Arc::ptr_eq(to, &outbox));
             let weighed = run.into_iter().map(|(_, answer)| {
                 let bytes = wire::answer_weight(&answer);
                 (answer, bytes)
             });
             // Too many large replies at once: who asked hears that at once, and asks again.
             outbox.push_or(weighed, wire::without_replies);
-            answers = rest;
+            for_peers = rest;
         }
-        any
+        self.core.metrics.stages.note(Stage::Publish, clock::boottime().since(began), answers);
+        true
     }
 
     /// Puts what a machine wants where it is to go. Applied places are shown at once, before any reply leaves.

@@ -9,12 +9,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::stages::Stages;
 use crate::service::node;
 use crate::store::{Figures, Stalls};
 
 /// Everything that is counted. Cheap to bump from any thread.
 pub struct Metrics {
     registry: Registry,
+    /// Times and batch sizes by stage.
+    pub stages: Stages,
     /// Batches that connections handed to a group's machine.
     pub submissions: Counter,
     /// Reads answered at once under the lease.
@@ -23,8 +26,8 @@ pub struct Metrics {
     pub reads_disk: Counter,
     /// Reads that could not be answered at once, by cause.
     pub reads_slow: Family<Cause, Counter>,
-    /// How submissions ended, by outcome.
-    pub outcomes: Family<Outcome, Counter>,
+    /// How submissions ended, in the order of [`OUTCOMES`]: found once, as every write asks.
+    outcomes: [Counter; OUTCOMES.len()],
     /// Seconds from a submission to its outcome.
     pub submission_seconds: Histogram,
     /// Seconds of one synchronous write of the log.
@@ -73,11 +76,12 @@ pub struct Cause {
     pub cause: &'static str,
 }
 
-/// How a submission ended.
+/// How submissions end.
+const OUTCOMES: [&str; 6] = ["replies", "down", "loading", "overloaded", "busy", "unknown"];
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Outcome {
-    /// `replies`, `down`, `loading`, `overloaded`, `unknown`.
-    pub outcome: &'static str,
+struct Outcome {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,20 +131,25 @@ pub struct GroupFacts {
 }
 
 /// Seconds from 20 us to 5 s, each bound about 1.8 times the last.
-fn seconds() -> Histogram {
+pub(super) fn seconds() -> Histogram {
     Histogram::new((0..22).map(|step| 0.000_02 * 1.8_f64.powi(step)))
 }
 
 impl Metrics {
     /// All at zero.
     pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("holdfast");
+        let stages = Stages::new(&mut registry);
+        let outcomes = Family::<Outcome, Counter>::default();
+        registry.register("outcomes", "Ends of submissions, by outcome", outcomes.clone());
         let mut metrics = Metrics {
-            registry: Registry::with_prefix("holdfast"),
+            registry,
+            stages,
             submissions: Counter::default(),
             reads_fast: Counter::default(),
             reads_disk: Counter::default(),
             reads_slow: Family::default(),
-            outcomes: Family::default(),
+            outcomes: OUTCOMES.map(|outcome| outcomes.get_or_create(&Outcome { outcome }).clone()),
             submission_seconds: seconds(),
             log_write_seconds: seconds(),
             log_write_groups: Histogram::new((0..12).map(|step| f64::from(1_u32 << step))),
@@ -179,7 +188,6 @@ impl Metrics {
         registry.register("reads_fast", "Reads answered at once under the lease", self.reads_fast.clone());
         registry.register("reads_disk", "Reads answered from disk, away from the machine", self.reads_disk.clone());
         registry.register("reads_slow", "Reads that took the long way, by cause", self.reads_slow.clone());
-        registry.register("outcomes", "Ends of submissions, by outcome", self.outcomes.clone());
         registry.register("submission_seconds", "From submission to outcome", self.submission_seconds.clone());
         registry.register("log_write_seconds", "One synchronous write of the log", self.log_write_seconds.clone());
         registry.register("log_write_groups", "Writes that shared one fsync", self.log_write_groups.clone());
@@ -255,14 +263,15 @@ impl Metrics {
 
     /// Counts the end of a submission.
     pub fn ended(&self, outcome: &node::Outcome) {
-        let outcome = match outcome {
-            node::Outcome::Replies(_) => "replies",
-            node::Outcome::Down => "down",
-            node::Outcome::Loading => "loading",
-            node::Outcome::Overloaded => "overloaded",
-            node::Outcome::Unknown => "unknown",
+        let place = match outcome {
+            node::Outcome::Replies(_) => 0,
+            node::Outcome::Down => 1,
+            node::Outcome::Loading => 2,
+            node::Outcome::Overloaded => 3,
+            node::Outcome::Busy(_) => 4,
+            node::Outcome::Unknown => 5,
         };
-        self.outcomes.get_or_create(&Outcome { outcome }).inc();
+        self.outcomes[place].inc();
     }
 }
 
@@ -274,23 +283,33 @@ impl Default for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::service::Stage;
 
     #[test]
     fn counted_things_appear_in_the_text() {
         let metrics = Metrics::new();
         metrics.foreign_refused.inc();
         metrics.slow("disk");
+        metrics.ended(&node::Outcome::Overloaded);
+        metrics.stages.note(Stage::Apply, Duration::from_micros(30), 5);
         let facts = GroupFacts { group: 1, term: 2, commit: 10, applied: 7, leads: true };
         let state = Figures { l1_hits: 9, stalls: Stalls { delays: 4, stops: 0 }, ..Figures::default() };
         metrics.observe([facts].into_iter(), &Observed { queues: vec![("machine", 5)], state, ..Observed::default() });
         let text = metrics.render();
         for line in [
             "holdfast_foreign_refused_total 1",
+            "holdfast_stage_seconds_count{stage=\"apply\"} 1",
+            "holdfast_stage_size_sum{stage=\"apply\"} 5.0",
+            "holdfast_stage_size_count{stage=\"reply\"} 0",
             "holdfast_reads_slow_total{cause=\"disk\"} 1",
             "holdfast_group_apply_lag{group=\"1\"} 3",
             "holdfast_queue_bytes{queue=\"machine\"} 5",
             "holdfast_l1_hits_total 9",
+            "holdfast_outcomes_total{outcome=\"overloaded\"} 1",
+            "holdfast_outcomes_total{outcome=\"unknown\"} 0",
             "holdfast_rocksdb_stalls_total{database=\"state\",kind=\"delayed\"} 4",
         ] {
             assert!(text.lines().any(|it| it == line), "no line {line} in:\n{text}");

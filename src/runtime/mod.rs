@@ -11,6 +11,7 @@
 
 mod allocator;
 pub mod background;
+mod busy;
 pub mod clock;
 pub mod config;
 pub mod core;
@@ -27,6 +28,7 @@ mod prefetch;
 mod process;
 pub mod queue;
 mod running;
+mod stages;
 pub mod start;
 pub mod stop;
 pub mod telemetry;

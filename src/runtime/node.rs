@@ -21,6 +21,7 @@ use crate::command::script::Running;
 use crate::data::{Moment, Thresholds};
 use crate::host::Input;
 use crate::machine::{Facts, InMemory, Local, read_local};
+use crate::service::Stage;
 use crate::service::latency::Latency;
 use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 use crate::service::pubsub::Hub;
@@ -301,8 +302,16 @@ impl Node for RuntimeNode {
         self.core.usage.reset();
     }
 
+    fn note(&self, stage: Stage, took: Duration, size: usize) {
+        self.core.metrics.stages.note(stage, took, size);
+    }
+
     fn configure(&self, parameter: &str, value: &str) {
         let Ok(number) = value.parse() else { return };
+        if parameter == "busy-reply-threshold" {
+            // 0 is without end, as in Redis.
+            return self.core.machines.set_patience(if number == 0 { u64::MAX } else { number as u64 });
+        }
         if self.thresholds.write().set(parameter, number) {
             self.core.machines.configure(self.thresholds());
         }

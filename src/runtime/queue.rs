@@ -129,6 +129,13 @@ impl<T> Queue<T> {
         into.append(&mut inner.items);
     }
 
+    /// Takes out what `which` names, in order: all that weighs, and nothing else.
+    pub fn take_weighed(&self, which: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut inner = self.inner.lock();
+        inner.bytes = 0;
+        inner.items.extract_if(.., |item| which(item)).collect()
+    }
+
     /// Refuses all that comes from now on; the consumer still gets what is there.
     pub fn close(&self) {
         let mut inner = self.inner.lock();

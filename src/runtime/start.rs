@@ -133,7 +133,7 @@ pub(super) fn start_on(
         log_queue: Arc::new(Queue::new(usize::MAX)),
         machines: Machines::new(machine_threads, parts.groups.keys().copied()),
         peers: peers.clone(),
-        forwarding: Forwarding::new(config.node, session, deadline(&config)),
+        forwarding: Forwarding::new(config.node, session, config.deadline()),
         snapshots: Snapshots::default(),
         metrics: metrics.clone(),
         usage,
@@ -348,11 +348,6 @@ fn group_config(config: &Config) -> host::Config {
         use_leases: !raft.lease.is_zero(),
         ..defaults
     }
-}
-
-/// The forwarder's deadline leaves time for the answer to travel.
-fn deadline(config: &Config) -> Duration {
-    config.request_timeout.saturating_sub(Duration::from_millis(100)).max(Duration::from_millis(10))
 }
 
 fn service_options(config: &Config, resp: SocketAddr) -> service::Options {

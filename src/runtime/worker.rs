@@ -4,6 +4,7 @@
 //! Invariants: views are published before messages leave (rule 37); at most one tick per interval, missed ones are
 //! skipped (rule 9); this thread never waits for a disk, a socket or an evaluation.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use std::time::Duration;
 use super::core::Core;
 use super::ticks::Ticks;
 use super::{clock, threads};
-use crate::base::{GroupId, Nanos};
+use crate::base::{GroupId, LogIndex, Nanos};
 use crate::host::{Effects, Envelope, Fault, Host, Input, Persist, SnapshotEffect, View};
 use crate::machine;
+use crate::service::Stage;
 
 /// Everything that wakes the worker.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub enum Event {
 
 /// Starts the thread.
 pub fn spawn(core: Arc<Core>, host: Host, tick: Duration) -> std::io::Result<JoinHandle<()>> {
-    let worker = Worker { core, host, told: Nanos(0) };
+    let worker = Worker { core, host, told: Nanos(0), replication: Replication::default() };
     threads::spawn("raft", move || worker.run(tick))
 }
 
@@ -39,6 +41,34 @@ struct Worker {
     host: Host,
     /// When the groups' status was told last.
     told: Nanos,
+    replication: Replication,
+}
+
+/// Entries of leaders on their way: their places and since when they have them.
+#[derive(Default)]
+struct Replication(BTreeMap<GroupId, VecDeque<(LogIndex, Nanos)>>);
+
+impl Replication {
+    /// Looks at what machines are about to be told: for each group's commit the time since its newest own entry had its
+    /// place, and how many of its own were committed.
+    fn look(&mut self, now: Nanos, told: &[(GroupId, machine::Input)], mut note: impl FnMut(Duration, usize)) {
+        for (group, input) in told {
+            let under_way = self.0.entry(*group).or_default();
+            match input {
+                machine::Input::Proposed { index, .. } => under_way.push_back((*index, now)),
+                machine::Input::Commit(entries) => {
+                    let Some(last) = entries.last() else { continue };
+                    let done = under_way.partition_point(|(index, _)| *index <= last.index);
+                    if let Some((_, since)) = under_way.drain(..done).next_back() {
+                        note(now.since(since), done);
+                    }
+                }
+                // Whoever does not lead any more has none; what a successor replaced never commits.
+                machine::Input::Role(_) => under_way.clear(),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// How often people and metrics hear of the groups' status.
@@ -74,6 +104,8 @@ impl Worker {
             }
             core.metrics.worker_turns.inc();
             let effects = self.host.ready(now);
+            let stages = &core.metrics.stages;
+            self.replication.look(now, &effects.machine, |took, size| stages.note(Stage::Replicate, took, size));
             act(effects, &mut Outside(&core));
         }
     }
@@ -141,8 +173,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::{ClusterId, LogIndex, NodeId, PeerId};
+    use crate::base::{ClusterId, NodeId, PeerId, Term};
     use crate::host::FaultKind;
+    use crate::machine::Committed;
 
     /// Writes down what is done.
     #[derive(Default)]
@@ -199,5 +232,27 @@ mod tests {
         let mut story = Story::default();
         act(effects, &mut story);
         assert_eq!(story.0, ["fault", "publish", "persist", "send", "tell", "snapshot"]);
+    }
+
+    #[test]
+    fn replication_is_timed_from_an_entrys_place_to_its_commit() {
+        let group = GroupId(1);
+        let proposed = |index| {
+            (group, machine::Input::Proposed { generation: 1, sequence: 0, index: LogIndex(index), term: Term(1) })
+        };
+        let committed = |index| {
+            let (index, term) = (LogIndex(index), Term(1));
+            (group, machine::Input::Commit(vec![Committed { index, term, data: Bytes::new(), conf_state: None }]))
+        };
+        let mut replication = Replication::default();
+        let mut look = |now, told: &[_]| {
+            let mut noted = Vec::new();
+            replication.look(Nanos(now), told, |took, size| noted.push((took.as_nanos(), size)));
+            noted
+        };
+        assert!(look(100, &[proposed(5)]).is_empty());
+        assert!(look(150, &[proposed(6), committed(4)]).is_empty(), "that one was not proposed here");
+        assert_eq!(look(200, &[committed(6), proposed(7)]), [(50, 2)]);
+        assert!(look(300, &[(group, machine::Input::Role(machine::Role::Follower)), committed(7)]).is_empty());
     }
 }

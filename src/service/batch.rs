@@ -597,6 +597,7 @@ pub(super) fn failure(outcome: &Outcome) -> &'static str {
         Outcome::Down => DOWN,
         Outcome::Loading => LOADING,
         Outcome::Overloaded => OVERLOADED,
+        Outcome::Busy(kind) => kind.busy(),
         Outcome::Unknown | Outcome::Replies(_) => UNKNOWN,
     }
 }

@@ -11,7 +11,7 @@
 //! Invariants:
 //! - A frame keeps its number and content from its first attempt on, as long as any attempt may have been appended.
 //!   Only when the one attempt ever made was refused (so nothing is in any log) does it dissolve.
-//! - A definite outcome (`Down`, `Overloaded`) is given only to what is in no attempt of unknown fate (rule 30).
+//! - A definite outcome (`Down`, `Overloaded`, `Busy`) is given only to what is in no attempt of unknown fate (rule 30).
 //! - `acknowledged_below` never passes a frame that may still be sent.
 //!
 //! Reading order: this file (what is asked of it), `frame` (what travels together), `lane` (one group's queue), `waits`
@@ -206,6 +206,16 @@ impl Forwarder {
             0
         };
         self.bytes -= freed;
+    }
+
+    /// A script runs for long on this node's machines of these groups: whoever asked it to may wait for it. The time to
+    /// answer begins when it ends.
+    pub fn prolong(&mut self, now: Nanos, groups: &[GroupId]) {
+        for group in groups {
+            if let Some(lane) = self.lanes.get_mut(group) {
+                lane.prolong(now + self.bounds.deadline);
+            }
+        }
     }
 
     /// Answers what is out of time with what is known, and asks leaders again that refused a while ago.

@@ -39,6 +39,7 @@ pub mod session;
 mod slowlog;
 mod sparkline;
 mod spread;
+mod stage;
 mod stats;
 mod tracking;
 mod transaction;
@@ -55,6 +56,7 @@ pub use crate::command::REDIS_VERSION;
 pub use batch::Flow;
 pub use client_list::{Client, Clients};
 pub use session::Session;
+pub use stage::{Sampler, Stage};
 pub use stats::{Stats, Totals};
 
 use self::acl_log::AclLog;

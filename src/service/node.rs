@@ -9,11 +9,12 @@ use bytes::BytesMut;
 
 use super::latency::Latency;
 use super::pubsub::Hub;
+use super::stage::Stage;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::acl::{Answer, Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
-use crate::command::script::Running;
+use crate::command::script::{Kind, Running};
 
 /// A reply that will come.
 pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -45,6 +46,8 @@ pub enum Outcome {
     Loading,
     /// It certainly did not run: queues are full.
     Overloaded,
+    /// It certainly did not run: a script has been running for long (`-BUSY ...`).
+    Busy(Kind),
     /// It may or may not have run, or still run (`-UNKNOWNOUTCOME ...`).
     Unknown,
 }
@@ -148,6 +151,11 @@ pub trait Node: Send + Sync + 'static {
     /// A parameter that the node may use itself was changed by CONFIG SET; its value was checked already
     /// (`hash-max-listpack-entries` and the other sizes of small values, `proto-max-bulk-len`).
     fn configure(&self, parameter: &str, value: &str);
+
+    /// A batch went through a stage outside of the node.
+    fn note(&self, stage: Stage, took: Duration, size: usize) {
+        let _ = (stage, took, size);
+    }
 
     /// The scripts that run on this node now, for SCRIPT KILL.
     fn running(&self) -> Arc<Running> {

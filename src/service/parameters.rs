@@ -71,7 +71,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("bind", Held, ""),
     ("bind-source-addr", Held, ""),
     ("bio_cpulist", Immutable, ""),
-    ("busy-reply-threshold", Held, "5000"),
+    ("busy-reply-threshold", COUNT, "5000"),
     ("client-output-buffer-limit", OutputLimits, "normal 268435456 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
     ("client-query-buffer-limit", Memory(1 << 20, 4 << 30), "268435456"),
     ("cluster-allow-pubsubshard-when-down", YesNo, "yes"),

@@ -118,7 +118,7 @@ impl Client {
                     history.writes += u64::from(writes(request));
                 }
             }
-            Answer::Down | Answer::Loading | Answer::Overloaded => {
+            Answer::Down | Answer::Loading | Answer::Overloaded | Answer::Busy(_) => {
                 for &at in &waiting.operations {
                     history.operations[at].end = Some(now);
                     history.operations[at].outcome = Outcome::Refused;

@@ -5,6 +5,7 @@ mod blocking;
 mod check;
 mod collector;
 mod connections;
+mod crates;
 mod deploy;
 mod hostile;
 #[path = "../support/nodes.rs"]
@@ -16,6 +17,7 @@ mod ports;
 mod refusals;
 #[path = "../support/resp.rs"]
 mod resp;
+mod scripts;
 mod secrets;
 mod settings;
 mod telemetry;

@@ -72,11 +72,12 @@ impl Metrics {
         for (series, value) in &self.values {
             if let Some((name, labels)) = series.split_once("_bucket{") {
                 let labels = labels.trim_end_matches('}');
-                let (others, bound) = match labels.rsplit_once(",le=\"") {
-                    Some((others, bound)) => (format!("{{{others}}}"), bound),
-                    None => (String::new(), labels.strip_prefix("le=\"").ok_or_else(|| format!("no le: {series}"))?),
-                };
-                let bound = bound.trim_end_matches('"').parse().map_err(|_| format!("a bound: {series}"))?;
+                let (bounds, others): (Vec<&str>, Vec<&str>) =
+                    labels.split(',').partition(|label| label.starts_with("le="));
+                let bound = bounds.first().ok_or_else(|| format!("no le: {series}"))?;
+                let bound = bound.trim_start_matches("le=\"").trim_end_matches('"').parse();
+                let bound = bound.map_err(|_| format!("a bound: {series}"))?;
+                let others = if others.is_empty() { String::new() } else { format!("{{{}}}", others.join(",")) };
                 buckets.entry(format!("{name}_count{others}")).or_default().push((bound, *value));
             }
         }

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use self::interpreter::{Host, Interpreter, Task};
 use self::libraries::Registered;
 use self::state::Run;
-pub use self::state::Running;
+pub use self::state::{Kind, Running};
 use crate::resp::Value;
 
 /// A machine's interpreter, made for the first script that it runs.

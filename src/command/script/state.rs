@@ -139,6 +139,27 @@ impl Run {
     }
 }
 
+/// What a script was called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// EVAL and its kind.
+    Script,
+    /// FCALL.
+    Function,
+}
+
+impl Kind {
+    /// What others are told while it runs for long.
+    pub const fn busy(self) -> &'static str {
+        match self {
+            Kind::Script => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            Kind::Function => {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            }
+        }
+    }
+}
+
 /// The scripts that run on a node now: at most one per machine.
 #[derive(Debug, Default)]
 pub struct Running(Mutex<Vec<Arc<Run>>>);
@@ -150,6 +171,13 @@ impl Running {
 
     pub(super) fn remove(&self, run: &Arc<Run>) {
         self.0.lock().retain(|other| !Arc::ptr_eq(other, run));
+    }
+
+    /// What runs, the one that began first.
+    pub fn kind(&self) -> Option<Kind> {
+        let runs = self.0.lock();
+        let is_function = runs.first()?.fate.lock().function;
+        Some(if is_function { Kind::Function } else { Kind::Script })
     }
 
     /// SCRIPT KILL, or FUNCTION KILL: ends all scripts that have not written yet, and says what came of it.
@@ -174,10 +202,7 @@ impl Running {
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
                  the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
             ),
-            () if others => Value::error(format!(
-                "BUSY Redis is busy running a script. You can only call {} KILL or SHUTDOWN NOSAVE.",
-                if function { "SCRIPT" } else { "FUNCTION" }
-            )),
+            () if others => Value::error(if function { Kind::Script } else { Kind::Function }.busy()),
             () => Value::error("NOTBUSY No scripts in execution right now."),
         }
     }
@@ -194,6 +219,7 @@ mod tests {
         run.begin(false);
         running.add(&run);
         assert!(!run.looks());
+        assert_eq!(running.kind(), Some(Kind::Script));
         assert!(running.kill(true).is_error(), "it is no function");
         assert_eq!(running.kill(false), Value::OK);
         assert!(run.looks() && !run.writes());

@@ -8,7 +8,8 @@ const KEYS: KeySpec = KeySpec::counted("RW access update", 2);
 const READ_KEYS: KeySpec = KeySpec::counted("RO access", 2);
 const COST: &str = "Depends on the script.";
 
-const NO_BUSY: &str = "while a script runs long, commands of its group wait instead of being answered BUSY";
+const NO_BUSY: &str =
+    "while one runs for long, local reads go on; one that is not called at its leader's node must end in time";
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("eval", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::base::{ClusterId, GroupId, NodeId, PeerId, SessionId, Ticket};
 use crate::command::batch::Unit;
+use crate::command::script;
 use crate::command::wire::{decode_replies, decode_units, encode_replies, encode_units};
 use crate::host::Envelope;
 use crate::machine::{Origin, Refusal, Submission};
@@ -103,6 +104,8 @@ pub fn answer_to_wire(group: GroupId, ticket: Ticket, answer: &Answer) -> pb::An
             match refusal {
                 Refusal::NotLeader => pb::Refused::NotLeader,
                 Refusal::Overloaded => pb::Refused::Overloaded,
+                Refusal::Busy(script::Kind::Script) => pb::Refused::BusyScript,
+                Refusal::Busy(script::Kind::Function) => pb::Refused::BusyFunction,
                 Refusal::SessionExpired => pb::Refused::SessionExpired,
                 Refusal::Duplicate => pb::Refused::Duplicate,
             }
@@ -122,6 +125,8 @@ pub fn answer_from_wire(answer: pb::Answer) -> Result<(GroupId, Ticket, Answer),
         pb::answer::Result::Refused(refused) => Answer::Refused(match pb::Refused::try_from(refused) {
             Ok(pb::Refused::NotLeader) => Refusal::NotLeader,
             Ok(pb::Refused::Overloaded) => Refusal::Overloaded,
+            Ok(pb::Refused::BusyScript) => Refusal::Busy(script::Kind::Script),
+            Ok(pb::Refused::BusyFunction) => Refusal::Busy(script::Kind::Function),
             Ok(pb::Refused::SessionExpired) => Refusal::SessionExpired,
             Ok(pb::Refused::Duplicate) => Refusal::Duplicate,
             Ok(pb::Refused::Unspecified) | Err(_) => return Err(Malformed("an unknown refusal")),
@@ -220,7 +225,9 @@ mod tests {
 
     #[test]
     fn every_answer_survives_the_wire() {
+        let busy = [script::Kind::Script, script::Kind::Function].map(Refusal::Busy);
         let refusals = [Refusal::NotLeader, Refusal::Overloaded, Refusal::SessionExpired, Refusal::Duplicate];
+        let refusals = refusals.into_iter().chain(busy);
         let replies = vec![UnitReply::Call(Bytes::from_static(b"+OK\r\n")), UnitReply::Atomic(None)];
         let mut answers = vec![Answer::Replies(replies), Answer::Unknown];
         answers.extend(refusals.map(Answer::Refused));

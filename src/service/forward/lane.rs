@@ -72,6 +72,7 @@ impl Lane {
             Answer::Replies(replies) => Outcome::Replies(replies),
             Answer::Unknown if !Mutant::OwnDoubtRunsAgain.is_in() => Outcome::Unknown,
             Answer::Refused(Refusal::Overloaded) => Outcome::Overloaded,
+            Answer::Refused(Refusal::Busy(kind)) => Outcome::Busy(kind),
             Answer::Refused(_) | Answer::Unknown => {
                 self.waiting.push_front(item);
                 self.backoff_until = backoff_until;
@@ -93,6 +94,7 @@ impl Lane {
         match answer {
             Answer::Replies(replies) => return frame.deliver(replies, out),
             Answer::Refused(Refusal::Overloaded) => return frame.give_up(&Outcome::Overloaded, out),
+            Answer::Refused(Refusal::Busy(kind)) => return frame.give_up(&Outcome::Busy(kind), out),
             Answer::Refused(_) | Answer::Unknown => {}
         }
         self.backoff_until = backoff_until;
@@ -139,7 +141,9 @@ impl Lane {
                 let doubt = frame.doubt;
                 freed.session_expired = refusal == Refusal::SessionExpired;
                 match refusal {
-                    Refusal::NotLeader | Refusal::Overloaded if doubt => self.backoff_until = backoff_until,
+                    Refusal::NotLeader | Refusal::Overloaded | Refusal::Busy(_) if doubt => {
+                        self.backoff_until = backoff_until
+                    }
                     Refusal::NotLeader | Refusal::SessionExpired if !doubt => {
                         if !freed.session_expired {
                             self.backoff_until = backoff_until;
@@ -149,6 +153,10 @@ impl Lane {
                     Refusal::Overloaded => {
                         self.take_back(number);
                         freed.bytes = self.give_up(number, &Outcome::Overloaded, out);
+                    }
+                    Refusal::Busy(kind) => {
+                        self.take_back(number);
+                        freed.bytes = self.give_up(number, &Outcome::Busy(kind), out);
                     }
                     _ => freed.bytes = self.give_up(number, &Outcome::Unknown, out),
                 }
@@ -233,6 +241,11 @@ impl Lane {
         self.frames.retain(|_, frame| frame.expire(now, &doubt, &mut freed, out));
         self.reads.retain(|_, frame| frame.expire(now, &Outcome::Down, &mut freed, out));
         freed
+    }
+
+    /// What is under way at this node's own machine is answered by then, or later.
+    pub fn prolong(&mut self, deadline: Nanos) {
+        self.local.values_mut().for_each(|item| item.deadline = item.deadline.max(deadline));
     }
 
     /// Sends what there is room for to the leader: what is in doubt first, under its old number.

@@ -123,6 +123,7 @@ impl Waits {
         let outcome = match answer {
             Answer::Replies(replies) => Outcome::Replies(replies),
             Answer::Refused(Refusal::Overloaded) if !wait.doubt => Outcome::Overloaded,
+            Answer::Refused(Refusal::Busy(kind)) if !wait.doubt => Outcome::Busy(kind),
             Answer::Unknown if was_local => Outcome::Unknown,
             // A copy that was late took this one's place, or leadership ended.
             Answer::Refused(_) | Answer::Unknown => {

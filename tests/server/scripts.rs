@@ -1,0 +1,86 @@
+//! Scripts that run for long, at real nodes: what others are told meanwhile, and how such a script ends.
+
+use std::time::{Duration, Instant};
+
+use crate::nodes::Nodes;
+use crate::resp::{Client, PATIENCE, Reply};
+
+const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+
+fn connect(address: &str) -> Client {
+    let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    Client::connect(port).expect("a connection")
+}
+
+fn ask(client: &mut Client, words: &[&str]) -> Reply {
+    client.call(words).expect("a reply")
+}
+
+fn ok() -> Reply {
+    Reply::Simple("OK".into())
+}
+
+fn busy() -> Reply {
+    Reply::Error(BUSY.into())
+}
+
+/// Writes through every node until each is told `after`; until then it may only be told `before`, or that nobody knows: what
+/// came with the script, and was taken with it by the machine, waits behind it.
+#[expect(clippy::disallowed_methods, reason = "other processes work in real time; the wait has a deadline")]
+fn until(clients: &mut [Client], before: &Reply, after: &Reply) {
+    let deadline = Instant::now() + PATIENCE;
+    for client in clients {
+        loop {
+            let reply = ask(client, &["SET", "key", "value"]);
+            if reply == *after {
+                break;
+            }
+            let is_unknown = matches!(&reply, Reply::Error(line) if line.starts_with("UNKNOWNOUTCOME "));
+            assert!(reply == *before || is_unknown, "{reply:?}");
+            assert!(Instant::now() < deadline, "{after:?} is not told");
+        }
+    }
+}
+
+/// Writes through every node for so long: all are told that a script runs.
+#[expect(clippy::disallowed_methods, reason = "a script has to run for longer than any request may")]
+fn check_busy(clients: &mut [Client], time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        for client in clients.iter_mut() {
+            assert_eq!(ask(client, &["SET", "key", "value"]), busy());
+        }
+    }
+}
+
+#[test]
+fn a_long_script_makes_others_hear_busy_until_it_is_killed() {
+    let nodes = Nodes::start(3, &[]);
+    let addresses = nodes.addresses();
+    let mut clients: Vec<Client> = addresses.iter().map(|address| connect(address)).collect();
+    for client in &mut clients {
+        assert_eq!(ask(client, &["CONFIG", "SET", "lua-time-limit", "100"]), ok());
+        let idle = Reply::Error("NOTBUSY No scripts in execution right now.".into());
+        assert_eq!(ask(client, &["SCRIPT", "KILL"]), idle);
+    }
+    // Who asked waits for longer than any other command: at the leader's node it is told how its script ended.
+    let mut callers: Vec<Client> = addresses.iter().map(|address| connect(address)).collect();
+    for caller in &mut callers {
+        caller.say(&["EVAL", "while true do end", "0"]).expect("the server reads");
+        until(&mut clients, &ok(), &busy());
+        check_busy(&mut clients, Duration::from_millis(2_700));
+        let killed: Vec<Reply> = clients.iter_mut().map(|client| ask(client, &["SCRIPT", "KILL"])).collect();
+        assert_eq!(killed.iter().filter(|reply| **reply == ok()).count(), 1, "{killed:?}");
+        // The script ends when it looks the next time.
+        until(&mut clients, &busy(), &ok());
+    }
+    let told: Vec<String> =
+        callers.iter_mut().map(|caller| format!("{:?}", caller.reply().expect("a reply"))).collect();
+    assert_eq!(
+        told.iter().filter(|told| told.contains("Script killed by user with SCRIPT KILL")).count(),
+        1,
+        "{told:?}"
+    );
+    assert_eq!(told.iter().filter(|told| told.contains("UNKNOWNOUTCOME")).count(), 2, "{told:?}");
+    nodes.stop();
+}
