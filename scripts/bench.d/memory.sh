@@ -27,6 +27,13 @@ settle() {
   done
 }
 
+# holds KEYS: that many keys are there, or what was measured is of something else.
+holds() {
+  local found
+  found=$(redis-cli -p "${address[memory]#*:}" dbsize)
+  [ "$found" = "$1" ] || die "the node holds $found keys where $1 were written"
+}
+
 # node [ARGUMENTS...]: starts the node that is measured, on what it left before.
 node() { start_cluster memory "$first" 1 "$@"; pid=${cluster[0]}; }
 
@@ -61,6 +68,7 @@ unset HOLDFAST_CLIENTS__MAX
 
 fill memory "$keys"
 ask memory --commands get --distribution sequence --keys "$keys" --requests "$keys" --pipeline 64 --clients 16 >/dev/null
+holds "$keys"
 settle "$pid"
 line "$keys keys of 100 bytes, all written and read" "$(resident "$pid")" 1000 MB
 stop "$pid"
@@ -73,7 +81,8 @@ before=$(resident "$pid")
 ask memory --commands get --distribution sequence --keys "$keys" --requests "$keys" --pipeline 64 --clients 16 >/dev/null
 settle "$pid"
 cached=$(http_get "$(http_port "$first" 1)" /metrics | awk '$1 ~ /^holdfast_l1_bytes/ { print $2; exit }')
-say "the record cache says that it holds ${cached:-an unknown number of} bytes"
+# Of each key at least its value must be there.
+((${cached:-0} >= keys * 100)) || die "the record cache holds ${cached:-an unknown number of} bytes, so not all of the $keys keys"
 # A key has 16 bytes and its value 100.
 overhead=$(awk -v a="$before" -v b="$(resident "$pid")" -v n="$keys" 'BEGIN { printf "%.0f", (b - a) * 1e6 / n - 116 }')
 line "overhead per cached key" "$overhead" 100 bytes
@@ -86,6 +95,7 @@ export HOLDFAST_STORAGE__WRITE_BUFFER_BYTES=$((16 << 20)) HOLDFAST_STORAGE__BLOC
 node
 begun=$SECONDS
 fill memory "$large" 1000
+holds "$large"
 say "$large values of 1,000 bytes written in $((SECONDS - begun)) s"
 : >"$results"
 for commands in get set; do

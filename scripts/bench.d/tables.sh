@@ -15,7 +15,7 @@ statistics='
     return n % 2 ? sorted[key, (n + 1) / 2] : (sorted[key, n / 2] + sorted[key, n / 2 + 1]) / 2
   }
   function spread(key) { return sprintf("%d (%d-%d)", median(key), sorted[key, 1], sorted[key, count[key]]) }
-  function row(name) { if (!(name in seen)) { seen[name] = 1; order[++rows] = name } }
+  function note(name) { if (!(name in seen)) { seen[name] = 1; order[++rows] = name } }
 '
 
 # names WHO...: their titles, with tabs.
@@ -27,7 +27,7 @@ rate_table() {
   local head=$1
   shift
   awk -F'\t' -v head="$head" -v list="$*" -v titles="$(names "$@")" "$statistics"'
-    { row($1); add($1 SUBSEP $2, $3 + 0) }
+    { note($1); add($1 SUBSEP $2, $3 + 0) }
     END {
       n = split(list, who, " "); split(titles, name, "\t")
       line = "| " head " | " name[1]; for (c = 2; c <= n; c++) line = line " | " name[c] " | ratio"
@@ -53,7 +53,7 @@ latency_table() {
   local head=$1
   shift
   awk -F'\t' -v head="$head" -v list="$*" -v titles="$(names "$@")" "$statistics"'
-    { row($1); for (f = 3; f <= 6; f++) add($1 SUBSEP $2 SUBSEP f, $f + 0) }
+    { note($1); for (f = 3; f <= 6; f++) add($1 SUBSEP $2 SUBSEP f, $f + 0) }
     END {
       n = split(list, who, " "); split(titles, name, "\t")
       print "| " head " | contestant | requests per second | p50 ms | p99 ms | p99.9 ms |"
@@ -74,7 +74,7 @@ top() {
 
 # curves CONTESTANT_PREFIX: lines of `holdfast bench plot` from rows that are numbers: medians by contestant.
 curves() {
-  awk -F'\t' "$statistics"'{ add($2 SUBSEP $1, $3 + 0); row($2 SUBSEP $1) }
+  awk -F'\t' "$statistics"'{ add($2 SUBSEP $1, $3 + 0); note($2 SUBSEP $1) }
     END { for (r = 1; r <= rows; r++) { split(order[r], part, SUBSEP); printf "%s\t%s\t%.1f\n", part[1], part[2], median(order[r]) } }' "$results"
 }
 
