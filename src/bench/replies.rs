@@ -55,10 +55,12 @@ impl Replies {
         match kind {
             b'+' | b':' | b'_' | b',' | b'#' | b'(' => {}
             b'-' => return Err(format!("it answers -{}", String::from_utf8_lossy(text))),
-            b'$' | b'=' | b'!' => match length().ok_or_else(|| strange(line))? {
-                length @ 0.. => self.body = length as u64 + 2,
-                _ => {}
-            },
+            b'$' | b'=' | b'!' => {
+                // A negative length is a null.
+                if let length @ 0.. = length().ok_or_else(|| strange(line))? {
+                    self.body = length as u64 + 2;
+                }
+            }
             b'*' | b'~' | b'>' => self.open += length().ok_or_else(|| strange(line))?.max(0) as u64,
             b'%' => self.open += 2 * length().ok_or_else(|| strange(line))?.max(0) as u64,
             _ => return Err(strange(line)),
