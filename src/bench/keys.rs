@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::Rng;
 
-/// The usual skew: with 100,000 keys every second request asks for one of some 500.
+/// The usual skew: of 100,000 keys, 284 get half of all requests.
 const THETA: f64 = 0.99;
 
 /// How keys are chosen.
@@ -65,7 +65,7 @@ struct Zipf {
 }
 
 impl Zipf {
-    /// Takes a time that grows with `count`: 0.2 s for ten million.
+    /// Takes a time that grows with `count`: one power each.
     fn new(count: u64) -> Zipf {
         let zeta: f64 = (1..=count).map(|n| (n as f64).powf(-THETA)).sum();
         let two = 1.0 + 0.5f64.powf(THETA);
