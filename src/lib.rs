@@ -17,6 +17,7 @@
 //! - [`runtime`]: threads, clock, disks, peers, telemetry: production's caller of the core.
 //! - [`sim`]: the other caller: one thread, one seed, virtual time, faulty network and disk, checkers.
 //! - [`check`]: judges what clients of a real cluster saw; knows nothing else of this crate.
+//! - [`bench`]: puts load on any server and measures what its clients see; knows nothing else of this crate.
 //! - [`settings`], [`cli`]: one checked value from files, environment and flags; subcommands.
 //!
 //! # The road of a request
@@ -33,6 +34,7 @@
 //! starts a thread or waits. `tests/tidy.rs` holds the arrows between modules.
 
 pub mod base;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod cluster;

@@ -28,9 +28,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["base", "resp", "store", "data", "command", "cluster", "group", "machine", "host", "service"]),
     // The checker stands outside: it shares no more than the vocabulary with what it judges.
     ("check", &["base"]),
+    // So does the load generator.
+    ("bench", &["base"]),
     ("settings", &["base"]),
     // `cli` prints the table of commands, so it names it.
-    ("cli", &["base", "command", "settings", "runtime", "sim", "check"]),
+    ("cli", &["base", "command", "settings", "runtime", "sim", "check", "bench"]),
 ];
 
 /// Outside crates and the only files or folders (below `src`) that may name them.
@@ -45,9 +47,11 @@ const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["front/"]),
     ("hyper", &["front/"]),
     ("hyper_util", &["front/"]),
-    ("tonic", &["front/", "runtime/"]),
-    ("tokio", &["front/", "runtime/"]),
-    ("prost", &["runtime/"]),
+    ("tonic", &["front/", "runtime/", "bench/etcd"]),
+    ("tokio", &["front/", "runtime/", "bench/etcd"]),
+    ("prost", &["runtime/", "bench/etcd"]),
+    ("mio", &["bench/"]),
+    ("socket2", &["bench/"]),
     ("opentelemetry", &["runtime/"]),
     ("prometheus_client", &["runtime/"]),
     ("clap", &["cli/"]),

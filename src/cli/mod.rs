@@ -1,6 +1,7 @@
 //! The command line: flags to [`crate::settings`], one subcommand per file. Errors are one sentence on stderr and
 //! a non-zero exit.
 
+mod bench;
 mod check;
 mod commands;
 mod config;
@@ -38,6 +39,8 @@ enum Command {
     Sim(sim::Flags),
     /// Judge a history of what clients saw.
     Check(check::Flags),
+    /// Put load on any RESP server and tell how much it takes and how long answers wait.
+    Bench(Box<bench::Flags>),
 }
 
 /// Runs the program; the exit code says whether it went well.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Config(flags) => config::run(flags),
         Command::Sim(flags) => sim::run(&flags),
         Command::Check(flags) => Ok(check::run(&flags)),
+        Command::Bench(flags) => bench::run(&flags),
     };
     match result {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! The program as an operator meets it: what settings do, how many clients fit, how they wait, what it tells of itself and what it
 //! keeps to itself, and what it refuses.
 
+mod bench;
 mod blocking;
 mod check;
 mod collector;
