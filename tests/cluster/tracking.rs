@@ -67,6 +67,8 @@ fn changes_at_any_node_are_told_at_every_node() {
             assert_eq!(reader.push().expect("the end"), notice(&["k"]));
             let told = notice(&["k"]);
             reader.call("GET k").expect("an answer");
+            ok(writer, "SET k 1");
+            assert_eq!(reader.push().expect("a notice"), told);
             ok(writer, "FLUSHALL");
             assert_eq!(reader.push().expect("a notice"), everything());
             // A database without keys changes nothing.
