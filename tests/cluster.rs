@@ -12,8 +12,15 @@ mod membership;
 mod ports;
 #[path = "cluster/pubsub.rs"]
 mod pubsub;
+#[path = "support/reply.rs"]
+#[expect(dead_code, reason = "nothing here lays replies flat")]
+mod reply;
 #[path = "support/resp.rs"]
 mod resp;
+#[path = "support/resp3.rs"]
+mod resp3;
+#[path = "cluster/tracking.rs"]
+mod tracking;
 
 use std::fs;
 use std::path::{Path, PathBuf};

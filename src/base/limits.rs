@@ -56,6 +56,11 @@ pub const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
 pub const NAMES_TOLD_MAX: usize = 100_000;
 /// The longest such name that nodes tell each other, in bytes.
 pub const NAME_TOLD_BYTES_MAX: usize = 1 << 10;
+/// Keys of which a node remembers who keeps copies, unless CONFIG SET says otherwise; of others than these everybody
+/// is told at once.
+pub const TRACKED_KEYS_MAX: usize = 1_000_000;
+/// Memory for that, in bytes.
+pub const TRACKED_BYTES_MAX: usize = 256 << 20;
 /// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
 pub const WATCHED_KEYS_MAX: usize = 100_000;
 

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a socket or a file. What the rest of the crate calls a node, a slot or a
 //! moment is a newtype, so that two of them cannot be swapped.
 
+mod changed;
 pub mod channel;
 pub mod double;
 pub mod glob;
@@ -18,6 +19,7 @@ pub mod slot;
 pub mod time;
 pub mod xxh3;
 
+pub use changed::{Changed, Own};
 pub use channel::{Audience, ChannelKind, Nobody, Publication};
 pub use hash::{HashMap, HashSet};
 pub use ids::{ClusterId, GroupId, LogIndex, NodeId, PeerId, SessionId, Term, Ticket};

@@ -25,12 +25,14 @@ pub struct Call {
     /// What a script's own commands are held against; `None` if they may be anything. Whoever makes the call has held
     /// the call itself against it already.
     pub rights: Option<Arc<Rights>>,
+    /// Who does not want to hear of what this changes (CLIENT TRACKING with NOLOOP); 0 for nobody.
+    pub author: u64,
 }
 
 impl Call {
     /// A call of a connection that asked for nothing special.
     pub fn new(db: u8, protocol: Protocol, args: Vec<Bytes>) -> Call {
-        Call { db, protocol, touches: true, args, rights: None }
+        Call { db, protocol, touches: true, args, rights: None, author: 0 }
     }
 }
 

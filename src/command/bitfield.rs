@@ -8,6 +8,7 @@ use super::args::{Options, is, parse_integer};
 use super::bitmap::{BAD_OFFSET, grown};
 use super::context::Context;
 use super::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::bitfield::{Field, Overflow};
 use crate::resp::Value;
 
@@ -129,8 +130,17 @@ fn run(context: &mut Context<'_, '_>, key: &Bytes, steps: &[Step]) -> Result<Val
     };
     // The string grows even if no step writes in the end, as in Redis.
     let mut after = grown(payload, end.div_ceil(8));
-    let replies = steps.iter().map(|step| step.run(&mut after)).collect();
+    let grows = before.is_none() || after.len() != payload.len();
+    let (mut replies, mut tells) = (Vec::with_capacity(steps.len()), false);
+    for step in steps {
+        let (reply, written) = step.run(&mut after);
+        replies.push(reply);
+        tells |= written.is_some_and(|is_new| is_new || grows);
+    }
     context.set_built(key, before.as_ref(), after.freeze());
+    if tells {
+        context.notify(Class::String, "setbit", key);
+    }
     Ok(Value::Array(replies))
 }
 
@@ -148,16 +158,17 @@ impl Step {
         Value::Integer(self.field.read(bytes, self.offset))
     }
 
-    /// GET and SET answer with the old value, INCRBY with the new one; both with null where nothing was written.
-    fn run(&self, bytes: &mut [u8]) -> Value {
+    /// GET and SET answer with the old value, INCRBY with the new one; both with null where nothing was written. Says
+    /// beside it what was written: another value, or the same.
+    fn run(&self, bytes: &mut [u8]) -> (Value, Option<bool>) {
         let old = self.field.read(bytes, self.offset);
         let (new, overflow, answers_new) = match self.act {
-            Act::Get => return Value::Integer(old),
+            Act::Get => return (Value::Integer(old), None),
             Act::Set(value, overflow) => (self.field.assigned(value), overflow, false),
             Act::Add(by, overflow) => (i128::from(old) + i128::from(by), overflow, true),
         };
-        let Some(new) = self.field.fit(new, overflow) else { return Value::Null };
+        let Some(new) = self.field.fit(new, overflow) else { return (Value::Null, None) };
         self.field.write(bytes, self.offset, new);
-        Value::Integer(if answers_new { new } else { old })
+        (Value::Integer(if answers_new { new } else { old }), Some(new != old))
     }
 }

@@ -7,7 +7,7 @@ use super::args::{integer, is, parse_integer};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::data::bitmap::{self, Operation};
-use crate::data::{Head, Kind};
+use crate::data::{Class, Head, Kind};
 use crate::resp::Value;
 
 /// An offset that is none, or beyond the longest string.
@@ -25,7 +25,11 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     let was = bitmap::get(payload, offset);
     let mut after = grown(payload, offset / 8 + 1);
     bitmap::set(&mut after, offset, on);
+    let changes = before.is_none() || was != on || after.len() != payload.len();
     context.set_built(&args[1], before.as_ref(), after.freeze());
+    if changes {
+        context.notify(Class::String, "setbit", &args[1]);
+    }
     Ok(Value::Integer(was.into()))
 }
 
@@ -136,5 +140,6 @@ pub(super) fn bitop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
         Some(before) => context.remove(&args[2], before),
         None => {}
     }
+    context.notify_stored((Class::String, "set"), &args[2], length, before.is_some());
     Ok(Value::Integer(length as i64))
 }

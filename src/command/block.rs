@@ -42,7 +42,7 @@ fn pop(context: &mut Context<'_, '_>, args: &[Bytes], end: End) -> Result<Value>
     let keys = keys_before_timeout(context, args)?;
     for key in keys {
         if let Some(list) = list::find(context, key)? {
-            let popped = list.pop(context.keys, end, 1)?;
+            let popped = list::take(context, list, key, end, 1)?;
             let element = popped.into_iter().next().map_or(Value::Null, Value::Bulk);
             return Ok(Value::Array(vec![Value::Bulk(key.clone()), element]));
         }
@@ -82,7 +82,7 @@ fn pop_scored(context: &mut Context<'_, '_>, args: &[Bytes], highest: bool) -> R
     let keys = keys_before_timeout(context, args)?;
     for key in keys {
         if let Some(zset) = zset::find(context, key)? {
-            let taken = zset::take(context, zset, 1, highest)?.into_iter().next();
+            let taken = zset::take(context, zset, key, 1, highest)?.into_iter().next();
             return Ok(taken.map_or(Value::NullArray, |(member, score)| {
                 Value::Array(vec![Value::Bulk(key.clone()), Value::Bulk(member), Value::Double(score)])
             }));

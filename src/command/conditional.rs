@@ -53,7 +53,7 @@ pub(super) fn delex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
             return Ok(Value::Integer(0));
         }
     }
-    context.remove(key, &head);
+    context.delete(key, &head);
     Ok(Value::Integer(1))
 }
 
@@ -61,7 +61,7 @@ pub(super) fn delex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
 pub(super) fn delifeq(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     match context.string(&args[1])? {
         Some(head) if head.payload == args[2] => {
-            context.remove(&args[1], &head);
+            context.delete(&args[1], &head);
             Ok(Value::Integer(1))
         }
         _ => Ok(Value::Integer(0)),
@@ -102,7 +102,8 @@ pub(super) fn msetex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     for [key, value] in pairs {
         let before = context.lookup(key)?;
         let kept = before.as_ref().and_then(|head| head.deadline).filter(|_| expiry == Expiry::Keep);
-        context.set(key, before.as_ref(), Head::string(value.clone()).with_deadline(deadline.or(kept)));
+        let head = Head::string(value.clone()).with_deadline(deadline.or(kept));
+        context.set_string(key, before.as_ref(), head, deadline.is_some());
     }
     Ok(Value::Integer(1))
 }

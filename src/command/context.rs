@@ -8,7 +8,7 @@ use super::acl::Rights;
 use super::error::{Failure, Result};
 use super::script::Scripts;
 use crate::base::Millis;
-use crate::data::{Head, Keyspace, Kind};
+use crate::data::{Class, Head, Keyspace, Kind};
 use crate::resp::Protocol;
 
 /// One command's view of the world.
@@ -55,8 +55,48 @@ impl Context<'_, '_> {
         match before {
             _ if !dead => self.keys.set(self.db, key, before, head),
             Some(before) => self.keys.remove(self.db, key, before),
-            None => self.keys.touch(self.db, key),
+            None => {
+                self.keys.touch(self.db, key);
+                self.notify(Class::New, "new", key);
+            }
         }
+    }
+
+    /// Sets a string as SET does and tells of it, and of the deadline if the command gave it one. A deadline that has
+    /// passed is told as what a client sees of it.
+    pub fn set_string(&mut self, key: &Bytes, before: Option<&Head>, head: Head, expires: bool) {
+        let dead = head.deadline.is_some_and(|deadline| deadline <= self.now());
+        self.set(key, before, head);
+        self.notify(Class::String, "set", key);
+        if expires {
+            self.notify(Class::Generic, "expire", key);
+        }
+        if dead {
+            self.notify(Class::Expired, "expired", key);
+        }
+    }
+
+    /// Tells of an event of a key in the selected database.
+    #[inline]
+    pub fn notify(&mut self, class: Class, event: &'static str, key: &[u8]) {
+        self.keys.notify(class, event, self.db, key);
+    }
+
+    /// Tells what a command that stores a result did to a key: without a result a key that was there is gone.
+    pub fn notify_stored(&mut self, event: (Class, &'static str), key: &[u8], count: usize, was_there: bool) {
+        if count > 0 {
+            self.notify(event.0, event.1, key);
+        } else if was_there {
+            self.notify(Class::Generic, "del", key);
+        }
+    }
+
+    /// Tells that a key was removed if a command that took something out of it left nothing.
+    pub fn notify_if_gone(&mut self, key: &[u8]) -> Result<()> {
+        if self.keys.events.tells(Class::Generic) && !self.keys.is_stored(self.db, key)? {
+            self.notify(Class::Generic, "del", key);
+        }
+        Ok(())
     }
 
     /// Sets a string that a command built in place: it keeps its deadline, and is `raw` as in Redis. Nothing is stored
@@ -72,6 +112,12 @@ impl Context<'_, '_> {
     /// Removes a key; `before` is what a lookup found.
     pub fn remove(&mut self, key: &Bytes, before: &Head) {
         self.keys.remove(self.db, key, before);
+    }
+
+    /// Removes a key and tells of it.
+    pub fn delete(&mut self, key: &Bytes, before: &Head) {
+        self.remove(key, before);
+        self.notify(Class::Generic, "del", key);
     }
 }
 

@@ -7,7 +7,7 @@ use super::args::{integer, parse_integer};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::LongDouble;
-use crate::data::Head;
+use crate::data::{Class, Head};
 use crate::resp::Value;
 
 pub(super) fn incr(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
@@ -35,7 +35,13 @@ fn add(context: &mut Context<'_, '_>, key: &Bytes, by: i64) -> Result<Value> {
         None => 0,
     };
     let sum = value.checked_add(by).ok_or(Failure::line("ERR increment or decrement would overflow"))?;
-    replace(context, key, before.as_ref(), Bytes::copy_from_slice(itoa::Buffer::new().format(sum).as_bytes()));
+    replace(
+        context,
+        key,
+        before.as_ref(),
+        "incrby",
+        Bytes::copy_from_slice(itoa::Buffer::new().format(sum).as_bytes()),
+    );
     Ok(Value::Integer(sum))
 }
 
@@ -45,13 +51,14 @@ pub(super) fn incrbyfloat(context: &mut Context<'_, '_>, args: &[Bytes]) -> Resu
     let number = |text| LongDouble::parse(text).ok_or(Failure::NOT_A_FLOAT);
     let sum = number(value)?.checked_add(number(&args[2])?);
     let text = Bytes::from(sum.ok_or(Failure::line("ERR increment would produce NaN or Infinity"))?.text());
-    replace(context, &args[1], before.as_ref(), text.clone());
+    replace(context, &args[1], before.as_ref(), "incrbyfloat", text.clone());
     Ok(Value::Bulk(text))
 }
 
-fn replace(context: &mut Context<'_, '_>, key: &Bytes, before: Option<&Head>, text: Bytes) {
+fn replace(context: &mut Context<'_, '_>, key: &Bytes, before: Option<&Head>, event: &'static str, text: Bytes) {
     let deadline = before.and_then(|head| head.deadline);
     context.set(key, before, Head::string(text).with_deadline(deadline));
+    context.notify(Class::String, event, key);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::data::hash::{Ending, Field, Hash};
 use crate::data::list::{End, List};
 use crate::data::set::Set;
 use crate::data::zset::Zset;
-use crate::data::{Head, Kind};
+use crate::data::{Class, Head, Kind};
 use crate::rdb::{self, Object};
 use crate::resp::Value;
 
@@ -122,6 +122,9 @@ pub(super) fn restore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     }
     if deadline.is_none_or(|deadline| deadline > now) {
         store(context, key, object, deadline)?;
+        context.notify(Class::Generic, "restore", key);
+    } else if before.is_some() {
+        context.notify(Class::Generic, "del", key);
     }
     Ok(Value::OK)
 }
@@ -161,11 +164,11 @@ fn store(context: &mut Context<'_, '_>, key: &Bytes, object: Object, deadline: O
             }
             change.save(keys)?;
         }
-        Object::Set(members) => Set::replace(keys, db, key, &members)?,
+        Object::Set(members) => drop(Set::replace(keys, db, key, &members)?),
         Object::List(elements) => {
             List::find_or_new(keys, db, key)?.push(keys, End::Right, &elements)?;
         }
-        Object::Zset(members) => Zset::replace(keys, db, key, members)?,
+        Object::Zset(members) => drop(Zset::replace(keys, db, key, members)?),
         Object::Stream(object) => stream::dump::store(keys, db, key, object)?,
     }
     if let (Some(_), Some(made)) = (deadline, keys.lookup(db, key)?) {

@@ -9,6 +9,7 @@ use super::args::{self, Options};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::Millis;
+use crate::data::Class;
 use crate::resp::{Value, c_string};
 
 /// Milliseconds per unit of a client's number.
@@ -51,8 +52,11 @@ fn set_deadline(context: &mut Context<'_, '_>, args: &[Bytes], name: &str, unit:
         return Ok(Value::Integer(0));
     }
     match u64::try_from(at) {
-        Ok(at) if Millis(at) > context.now() => context.keys.set_deadline(context.db, key, &head, Some(Millis(at))),
-        _ => context.remove(key, &head),
+        Ok(at) if Millis(at) > context.now() => {
+            context.keys.set_deadline(context.db, key, &head, Some(Millis(at)));
+            context.notify(Class::Generic, "expire", key);
+        }
+        _ => context.delete(key, &head),
     }
     Ok(Value::Integer(1))
 }
@@ -135,6 +139,7 @@ pub(super) fn persist(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     match context.lookup(&args[1])? {
         Some(head) if head.deadline.is_some() => {
             context.keys.set_deadline(context.db, &args[1], &head, None);
+            context.notify(Class::Generic, "persist", &args[1]);
             Ok(Value::Integer(1))
         }
         _ => Ok(Value::Integer(0)),

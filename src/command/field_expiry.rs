@@ -11,6 +11,7 @@ use super::context::Context;
 use super::error::{Failure, Result};
 use super::hash::find;
 use crate::base::Millis;
+use crate::data::Class;
 use crate::data::hash::{Change, Ending, Hash};
 use crate::resp::Value;
 
@@ -117,25 +118,35 @@ fn expire(context: &mut Context<'_, '_>, args: &[Bytes], unit: Unit) -> Result<V
         None => (Condition::Always, 3),
     };
     let names = names(args, at, EXPIRE_FIELDS_NOT_POSITIVE)?;
-    revise(context, hash, names, |context, change, name, old| {
+    let (reply, done) = revise(context, hash, names, |context, change, name, old| {
         if !condition.holds(old, deadline) {
             return Ok(CONDITION_NOT_MET);
         }
         end_at(context, change, name, deadline).map(|is_left| if is_left { DONE } else { DELETED })
-    })
+    })?;
+    if done {
+        let is_past = deadline <= context.now();
+        context.notify(Class::Hash, if is_past { "hdel" } else { "hexpire" }, &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
+    Ok(reply)
 }
 
 /// `HPERSIST key FIELDS numfields field [field ...]`
 pub(super) fn hpersist(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let hash = find(context, &args[1])?;
     let names = names(args, 2, FIELDS_NOT_POSITIVE)?;
-    revise(context, hash, names, |context, change, name, old| {
+    let (reply, done) = revise(context, hash, names, |context, change, name, old| {
         if old.is_none() {
             return Ok(NO_DEADLINE);
         }
         change.set_end(context.keys, name, None)?;
         Ok(DONE)
-    })
+    })?;
+    if done {
+        context.notify(Class::Hash, "hpersist", &args[1]);
+    }
+    Ok(reply)
 }
 
 pub(super) fn httl(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
@@ -184,10 +195,20 @@ pub(super) fn hgetex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
         None => (Ending::Kept, 2),
     };
     let names = names(args, at, FIELDS_NOT_POSITIVE)?;
-    read_and_change(context, hash, names, |context, change, name| match ending {
-        Ending::Kept => Ok(()),
-        Ending::At(None) => Ok(change.set_end(context.keys, name, None)?),
-        Ending::At(Some(deadline)) => end_at(context, change, name, deadline).map(drop),
+    let now = context.now();
+    let event = match ending {
+        Ending::Kept => None,
+        Ending::At(None) => Some("hpersist"),
+        Ending::At(Some(deadline)) if deadline <= now => Some("hdel"),
+        Ending::At(Some(_)) => Some("hexpire"),
+    };
+    read_and_change(context, &args[1], hash, names, event, |context, change, name, old| match ending {
+        Ending::Kept => Ok(false),
+        Ending::At(None) => {
+            change.set_end(context.keys, name, None)?;
+            Ok(old.is_some())
+        }
+        Ending::At(Some(deadline)) => end_at(context, change, name, deadline).map(|_| true),
     })
 }
 
@@ -195,9 +216,8 @@ pub(super) fn hgetex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
 pub(super) fn hgetdel(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let hash = find(context, &args[1])?;
     let names = names(args, 2, FIELDS_NOT_POSITIVE)?;
-    read_and_change(context, hash, names, |context, change, name| {
-        change.remove(context.keys, name)?;
-        Ok(())
+    read_and_change(context, &args[1], hash, names, Some("hdel"), |context, change, name, _| {
+        Ok(change.remove(context.keys, name)?)
     })
 }
 
@@ -241,6 +261,18 @@ pub(super) fn hsetex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
         }
     }
     change.save(context.keys)?;
+    match options.ending {
+        Ending::At(Some(deadline)) if deadline <= now => {
+            context.notify(Class::Hash, "hdel", &args[1]);
+            context.notify_if_gone(&args[1])?;
+        }
+        ending => {
+            context.notify(Class::Hash, "hset", &args[1]);
+            if matches!(ending, Ending::At(Some(_))) {
+                context.notify(Class::Hash, "hexpire", &args[1]);
+            }
+        }
+    }
     Ok(Value::Integer(DONE))
 }
 
@@ -326,45 +358,54 @@ fn end_at(context: &mut Context<'_, '_>, change: &mut Change, name: &[u8], deadl
     Ok(is_left)
 }
 
-/// Does something with each field that there is, told its deadline, and answers a number for each.
+/// Does something with each field that there is, told its deadline, and answers a number for each. Says beside it
+/// whether anything was done to any.
 fn revise(
     context: &mut Context<'_, '_>,
     hash: Option<Hash>,
     names: &[Bytes],
     act: impl Fn(&mut Context<'_, '_>, &mut Change, &[u8], Option<Millis>) -> Result<i64>,
-) -> Result<Value> {
-    let Some(hash) = hash else { return Ok(Value::Array(vec![Value::Integer(NO_FIELD); names.len()])) };
+) -> Result<(Value, bool)> {
+    let Some(hash) = hash else { return Ok((Value::Array(vec![Value::Integer(NO_FIELD); names.len()]), false)) };
     let mut change = hash.change(context.keys)?;
-    let mut replies = Vec::with_capacity(names.len());
+    let (mut replies, mut done) = (Vec::with_capacity(names.len()), false);
     for name in names {
         let reply = match change.get(context.keys, name)? {
             Some((_, end)) => act(context, &mut change, name, end)?,
             None => NO_FIELD,
         };
+        done |= matches!(reply, DONE | DELETED);
         replies.push(Value::Integer(reply));
     }
     change.save(context.keys)?;
-    Ok(Value::Array(replies))
+    Ok((Value::Array(replies), done))
 }
 
-/// Answers the value of each field, and then does something with those that there are.
+/// Answers the value of each field, and then does something with those that there are, told its deadline. If that did
+/// anything to any of them, it is the event.
 fn read_and_change(
     context: &mut Context<'_, '_>,
+    key: &Bytes,
     hash: Option<Hash>,
     names: &[Bytes],
-    act: impl Fn(&mut Context<'_, '_>, &mut Change, &[u8]) -> Result<()>,
+    event: Option<&'static str>,
+    act: impl Fn(&mut Context<'_, '_>, &mut Change, &[u8], Option<Millis>) -> Result<bool>,
 ) -> Result<Value> {
     let Some(hash) = hash else { return Ok(Value::Array(vec![Value::Null; names.len()])) };
     let mut change = hash.change(context.keys)?;
-    let mut replies = Vec::with_capacity(names.len());
+    let (mut replies, mut done) = (Vec::with_capacity(names.len()), false);
     for name in names {
         let found = change.get(context.keys, name)?;
-        if found.is_some() {
-            act(context, &mut change, name)?;
+        if let Some((_, end)) = &found {
+            done |= act(context, &mut change, name, *end)?;
         }
         replies.push(found.map_or(Value::Null, |(value, _)| Value::Bulk(value)));
     }
     change.save(context.keys)?;
+    if let Some(event) = event.filter(|_| done) {
+        context.notify(Class::Hash, event, key);
+        context.notify_if_gone(key)?;
+    }
     Ok(Value::Array(replies))
 }
 

@@ -6,6 +6,7 @@ use super::args::{self, Options};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::limits::DATABASES;
+use crate::data::Class;
 use crate::resp::Value;
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
@@ -14,7 +15,7 @@ pub(super) fn del(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
     let mut removed = 0;
     for key in &args[1..] {
         if let Some(head) = context.lookup(key)? {
-            context.remove(key, &head);
+            context.delete(key, &head);
             removed += 1;
         }
     }
@@ -55,6 +56,8 @@ fn relocate(context: &mut Context<'_, '_>, from: &Bytes, to: &Bytes, replace: bo
         return Ok(false);
     }
     context.keys.relocate((context.db, from), &value, (context.db, to), before.as_ref())?;
+    context.notify(Class::Generic, "rename_from", from);
+    context.notify(Class::Generic, "rename_to", to);
     Ok(true)
 }
 
@@ -83,6 +86,7 @@ pub(super) fn copy(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         return Ok(Value::Integer(0));
     }
     context.keys.copy((context.db, from), &value, (db, to), before.as_ref())?;
+    context.keys.notify(Class::Generic, "copy_to", db, to);
     Ok(Value::Integer(1))
 }
 
@@ -98,6 +102,8 @@ pub(super) fn move_key(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
         return Ok(Value::Integer(0));
     }
     context.keys.relocate((context.db, key), &value, (db, key), None)?;
+    context.notify(Class::Generic, "move_from", key);
+    context.keys.notify(Class::Generic, "move_to", db, key);
     Ok(Value::Integer(1))
 }
 

@@ -8,6 +8,7 @@ use super::error::{Failure, Result};
 use super::scan::ScanOptions;
 use crate::base::LongDouble;
 use crate::base::limits::ARGUMENTS_MAX;
+use crate::data::Class;
 use crate::data::hash::{Ending, Hash};
 use crate::data::packed::Pair;
 use crate::resp::{Protocol, Value};
@@ -32,7 +33,9 @@ fn set_pairs(context: &mut Context<'_, '_>, args: &[Bytes], name: &str) -> Resul
     }
     let pairs = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
     let hash = Hash::find_or_new(context.keys, context.db, &args[1])?;
-    Ok(hash.set(context.keys, pairs)?)
+    let added = hash.set(context.keys, pairs)?;
+    context.notify(Class::Hash, "hset", &args[1]);
+    Ok(added)
 }
 
 pub(super) fn hsetnx(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
@@ -41,6 +44,7 @@ pub(super) fn hsetnx(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
         return Ok(Value::Integer(0));
     }
     hash.set(context.keys, [(args[2].clone(), args[3].clone())])?;
+    context.notify(Class::Hash, "hset", &args[1]);
     Ok(Value::Integer(1))
 }
 
@@ -107,6 +111,10 @@ pub(super) fn hdel(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         Some(hash) => hash.remove(context.keys, &args[2..])?,
         None => 0,
     };
+    if removed > 0 {
+        context.notify(Class::Hash, "hdel", &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
     Ok(Value::Integer(removed as i64))
 }
 
@@ -121,6 +129,7 @@ pub(super) fn hincrby(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
         return Err(Failure::line("ERR increment or decrement would overflow"));
     };
     replace(context, hash, &args[2], new.to_string().into())?;
+    context.notify(Class::Hash, "hincrby", &args[1]);
     Ok(Value::Integer(new))
 }
 
@@ -139,6 +148,7 @@ pub(super) fn hincrbyfloat(context: &mut Context<'_, '_>, args: &[Bytes]) -> Res
     };
     let text = Bytes::from(new.text());
     replace(context, hash, &args[2], text.clone())?;
+    context.notify(Class::Hash, "hincrbyfloat", &args[1]);
     Ok(Value::Bulk(text))
 }
 

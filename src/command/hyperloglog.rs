@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::args::is;
 use super::context::Context;
 use super::error::{Error, Failure, Result};
-use crate::data::Mode;
 use crate::data::hyperloglog::{self, Corrupt, HyperLogLog, Union};
+use crate::data::{Class, Mode};
 use crate::resp::Value;
 
 impl From<Corrupt> for Failure {
@@ -26,6 +26,9 @@ pub(super) fn pfadd(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
         sketch.forget_count();
     }
     context.set_built(&args[1], before.as_ref(), sketch.into_bytes().freeze());
+    if changed {
+        context.notify(Class::String, "pfadd", &args[1]);
+    }
     Ok(Value::Integer(changed.into()))
 }
 
@@ -65,6 +68,7 @@ pub(super) fn pfmerge(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     context.set_built(&args[1], before.as_ref(), sketch.into_bytes().freeze());
     // Redis tells watchers even if the union was there already.
     context.keys.touch(context.db, &args[1]);
+    context.notify(Class::String, "pfadd", &args[1]);
     Ok(Value::OK)
 }
 

@@ -8,6 +8,7 @@ use super::args::{self, Options};
 use super::block;
 use super::context::Context;
 use super::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::list::{End, List};
 use crate::resp::Value;
 use crate::store::Order;
@@ -30,12 +31,18 @@ pub(super) fn rpushx(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
 
 fn push(context: &mut Context<'_, '_>, args: &[Bytes], end: End) -> Result<Value> {
     let list = List::find_or_new(context.keys, context.db, &args[1])?;
-    Ok(Value::Integer(list.push(context.keys, end, &args[2..])? as i64))
+    let len = list.push(context.keys, end, &args[2..])?;
+    context.notify(Class::List, pushed(end), &args[1]);
+    Ok(Value::Integer(len as i64))
 }
 
 fn push_to_existing(context: &mut Context<'_, '_>, args: &[Bytes], end: End) -> Result<Value> {
     match find(context, &args[1])? {
-        Some(list) => Ok(Value::Integer(list.push(context.keys, end, &args[2..])? as i64)),
+        Some(list) => {
+            let len = list.push(context.keys, end, &args[2..])?;
+            context.notify(Class::List, pushed(end), &args[1]);
+            Ok(Value::Integer(len as i64))
+        }
         None => Ok(Value::Integer(0)),
     }
 }
@@ -53,13 +60,13 @@ fn pop(context: &mut Context<'_, '_>, args: &[Bytes], end: End, name: &str) -> R
     match &args[2..] {
         [] => {
             let Some(list) = find(context, &args[1])? else { return Ok(Value::Null) };
-            Ok(list.pop(context.keys, end, 1)?.pop().map_or(Value::Null, Value::Bulk))
+            Ok(take(context, list, &args[1], end, 1)?.pop().map_or(Value::Null, Value::Bulk))
         }
         [word] => {
             let count = args::count(word)?;
             match find(context, &args[1])? {
                 Some(_) if count == 0 => Ok(Value::Array(Vec::new())),
-                Some(list) => Ok(bulks(list.pop(context.keys, end, count)?)),
+                Some(list) => Ok(bulks(take(context, list, &args[1], end, count)?)),
                 None => Ok(Value::NullArray),
             }
         }
@@ -91,6 +98,7 @@ pub(super) fn lset(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
     let index = args::integer(&args[2])?;
     let at = position(list.len(), index).ok_or_else(|| Failure::line("ERR index out of range"))?;
     list.splice(context.keys, (at, at + 1), vec![args[3].clone()])?;
+    context.notify(Class::List, "lset", &args[1]);
     Ok(Value::OK)
 }
 
@@ -107,6 +115,7 @@ pub(super) fn linsert(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     };
     let len = list.len() + 1;
     list.splice(context.keys, (pivot + behind, pivot + behind), vec![args[4].clone()])?;
+    context.notify(Class::List, "linsert", &args[1]);
     Ok(Value::Integer(len as i64))
 }
 
@@ -119,6 +128,8 @@ pub(super) fn lrem(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
     places.sort_unstable();
     if !places.is_empty() {
         list.remove(context.keys, &places)?;
+        context.notify(Class::List, "lrem", &args[1]);
+        context.notify_if_gone(&args[1])?;
     }
     Ok(Value::Integer(places.len() as i64))
 }
@@ -130,6 +141,8 @@ pub(super) fn ltrim(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
         if (from, to) != (0, list.len()) {
             list.trim(context.keys, from, to)?;
         }
+        context.notify(Class::List, "ltrim", &args[1]);
+        context.notify_if_gone(&args[1])?;
     }
     Ok(Value::OK)
 }
@@ -193,6 +206,24 @@ pub(super) fn rpoplpush(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result
     carry(context, (&args[1], End::Right), (&args[2], End::Left))
 }
 
+/// Takes elements from an end of a list, and tells of it.
+pub(super) fn take(context: &mut Context<'_, '_>, list: List, key: &Bytes, end: End, count: u64) -> Result<Vec<Bytes>> {
+    let taken = list.pop(context.keys, end, count)?;
+    context.notify(Class::List, popped(end), key);
+    context.notify_if_gone(key)?;
+    Ok(taken)
+}
+
+/// The event of adding at an end.
+fn pushed(end: End) -> &'static str {
+    if end == End::Left { "lpush" } else { "rpush" }
+}
+
+/// The event of taking from an end.
+fn popped(end: End) -> &'static str {
+    if end == End::Left { "lpop" } else { "rpop" }
+}
+
 /// Moves an element from an end of one list to an end of another, or of the same.
 pub(super) fn carry(context: &mut Context<'_, '_>, from: (&Bytes, End), to: (&Bytes, End)) -> Result<Value> {
     let Some(source) = find(context, from.0)? else { return Ok(Value::Null) };
@@ -201,10 +232,15 @@ pub(super) fn carry(context: &mut Context<'_, '_>, from: (&Bytes, End), to: (&By
         // Taking its only element would end the key, and with it its deadline.
         let element = source.range(context.keys, 0, 1)?;
         source.splice(context.keys, (0, 1), element.clone())?;
+        context.notify(Class::List, pushed(to.1), to.0);
+        context.notify(Class::List, popped(from.1), from.0);
         return Ok(bulk(element));
     }
     let element = source.pop(context.keys, from.1, 1)?;
     List::find_or_new(context.keys, context.db, to.0)?.push(context.keys, to.1, &element)?;
+    context.notify(Class::List, pushed(to.1), to.0);
+    context.notify(Class::List, popped(from.1), from.0);
+    context.notify_if_gone(from.0)?;
     Ok(bulk(element))
 }
 
@@ -223,7 +259,7 @@ pub(super) fn pop_first(context: &mut Context<'_, '_>, args: &[Bytes], at: usize
     block::check_timeout(context, &args[1..at])?;
     for key in keys {
         if let Some(list) = find(context, key)? {
-            let popped = list.pop(context.keys, end, count)?;
+            let popped = take(context, list, key, end, count)?;
             return Ok(Value::Array(vec![Value::Bulk(key.clone()), bulks(popped)]));
         }
     }

@@ -23,6 +23,7 @@ pub fn mistake(args: &[Bytes]) -> Option<Value> {
         mode: Mode::Leader,
         counts: &mut Counts::default(),
         touched: &mut Vec::new(),
+        events: &mut Default::default(),
         rng: &mut Rng::new(0),
         thresholds: Thresholds::default(),
         usage: &Usage::default(),

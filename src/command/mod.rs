@@ -19,6 +19,7 @@ mod counter;
 pub mod debug;
 mod dump;
 pub mod error;
+pub mod events;
 mod expiry;
 mod field_expiry;
 mod generic;
@@ -97,7 +98,11 @@ pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call
         Ok(spec) => spec,
         Err(reply) => return Ok(reply),
     };
-    let (Handler::Data(run) | Handler::Spread(run, _)) = spec.handler else {
+    let run = match spec.handler {
+        Handler::Data(run) | Handler::Spread(run, _) => Some(run),
+        Handler::Session => events::handler(spec, &call.args),
+    };
+    let Some(run) = run else {
         // The service answers these itself; one that reaches a keyspace came from a peer of another version.
         return Ok(Value::error(format!("ERR '{}' is not a command on keys", spec.name)));
     };

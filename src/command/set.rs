@@ -7,12 +7,17 @@ use super::context::Context;
 use super::error::{Failure, Result};
 use super::hash::PICKS_MAX;
 use super::scan::ScanOptions;
+use crate::data::Class;
 use crate::data::set::{Collected, Set};
 use crate::resp::Value;
 
 pub(super) fn sadd(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let set = Set::find_or_new(context.keys, context.db, &args[1])?;
-    Ok(Value::Integer(set.add(context.keys, &args[2..])? as i64))
+    let added = set.add(context.keys, &args[2..])?;
+    if added > 0 {
+        context.notify(Class::Set, "sadd", &args[1]);
+    }
+    Ok(Value::Integer(added as i64))
 }
 
 pub(super) fn srem(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
@@ -20,6 +25,10 @@ pub(super) fn srem(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         Some(set) => set.remove(context.keys, &args[2..])?,
         None => 0,
     };
+    if removed > 0 {
+        context.notify(Class::Set, "srem", &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
     Ok(Value::Integer(removed as i64))
 }
 
@@ -56,6 +65,10 @@ pub(super) fn spop(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         Some(set) => pop(context, set, count.unwrap_or(1))?,
         None => Vec::new(),
     };
+    if !popped.is_empty() {
+        context.notify(Class::Set, "spop", &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
     Ok(match count {
         Some(_) => Value::Set(bulks(popped)),
         None => popped.into_iter().next().map_or(Value::Null, Value::Bulk),
@@ -94,7 +107,11 @@ pub(super) fn smove(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
     let is_member = source.contains(context.keys, &member[0])?;
     if is_member && from != to {
         source.remove(context.keys, member)?;
-        Set::find_or_new(context.keys, context.db, to)?.add(context.keys, member)?;
+        context.notify(Class::Set, "srem", from);
+        context.notify_if_gone(from)?;
+        if Set::find_or_new(context.keys, context.db, to)?.add(context.keys, member)? > 0 {
+            context.notify(Class::Set, "sadd", to);
+        }
     }
     Ok(Value::Integer(is_member.into()))
 }
@@ -125,15 +142,15 @@ pub(super) fn sdiff(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
 }
 
 pub(super) fn sinterstore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    store(context, args, intersection)
+    store(context, args, intersection, "sinterstore")
 }
 
 pub(super) fn sunionstore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    store(context, args, union)
+    store(context, args, union, "sunionstore")
 }
 
 pub(super) fn sdiffstore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
-    store(context, args, difference)
+    store(context, args, difference, "sdiffstore")
 }
 
 /// `SINTERCARD numkeys key [key ...] [LIMIT limit]`
@@ -169,10 +186,13 @@ fn combined(context: &mut Context<'_, '_>, keys: &[Bytes], combine: Combine) -> 
     Ok(Value::Set(bulks(combine(context, &sets)?)))
 }
 
-fn store(context: &mut Context<'_, '_>, args: &[Bytes], combine: Combine) -> Result<Value> {
+fn store(context: &mut Context<'_, '_>, args: &[Bytes], combine: Combine, event: &'static str) -> Result<Value> {
+    context.keys.manner.counts = true;
     let sets = sets(context, &args[2..])?;
+    context.keys.manner.counts = false;
     let members = combine(context, &sets)?;
-    Set::replace(context.keys, context.db, &args[1], &members)?;
+    let was_there = Set::replace(context.keys, context.db, &args[1], &members)?;
+    context.notify_stored((Class::Set, event), &args[1], members.len(), was_there);
     Ok(Value::Integer(members.len() as i64))
 }
 

@@ -350,6 +350,11 @@ impl Spec {
         self.is_write() || publishes || (self.own_categories.has(SCRIPTS) && !self.flags.has(READS))
     }
 
+    /// Whether running it again is running it once, whatever ran in between: then a group need not remember that it ran.
+    pub fn may_be_repeated(&self) -> bool {
+        !self.may_write() && self.name != "config|set"
+    }
+
     /// Whether it runs commands that its words do not show.
     pub fn runs_scripts(&self) -> bool {
         matches!(self.name, "eval" | "eval_ro" | "evalsha" | "evalsha_ro" | "fcall" | "fcall_ro")
@@ -427,7 +432,7 @@ impl Spec {
                     | "xclaim"
                     | "xreadgroup"
             );
-        Manner { counts: reads && !walks, touches: !looks }
+        Manner { counts: reads && !walks, touches: !looks, is_quiet: self.name.starts_with("object|") }
     }
 
     /// Positions of the keys in a call whose number of words fits, in order, each with what happens to it.

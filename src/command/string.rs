@@ -9,7 +9,7 @@ use super::conditional::has_digest;
 use super::context::{Context, deadline};
 use super::error::{Failure, Result};
 use crate::base::Millis;
-use crate::data::{Head, string};
+use crate::data::{Class, Head, string};
 use crate::resp::Value;
 
 /// What SET and its relatives can be told about the key's end.
@@ -146,7 +146,8 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
     };
     if allowed {
         let kept = before.as_ref().and_then(|head| head.deadline).filter(|_| options.expiry == Expiry::Keep);
-        context.set(key, before.as_ref(), Head::string(value.clone()).with_deadline(deadline.or(kept)));
+        let head = Head::string(value.clone()).with_deadline(deadline.or(kept));
+        context.set_string(key, before.as_ref(), head, deadline.is_some());
     }
     Ok(match (options.get, allowed) {
         (true, _) => bulk_or_null(before),
@@ -158,7 +159,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value
 pub(super) fn setnx(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let missing = context.lookup(&args[1])?.is_none();
     if missing {
-        context.set(&args[1], None, Head::string(args[2].clone()));
+        context.set_string(&args[1], None, Head::string(args[2].clone()), false);
     }
     Ok(Value::Integer(i64::from(missing)))
 }
@@ -174,20 +175,21 @@ pub(super) fn psetex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
 fn set_with_expiry(context: &mut Context<'_, '_>, args: &[Bytes], unit: i64, name: &str) -> Result<Value> {
     let deadline = deadline(integer(&args[2])?, unit, Some(context.now()), name)?;
     let before = context.lookup(&args[1])?;
-    context.set(&args[1], before.as_ref(), Head::string(args[3].clone()).with_deadline(Some(deadline)));
+    let head = Head::string(args[3].clone()).with_deadline(Some(deadline));
+    context.set_string(&args[1], before.as_ref(), head, true);
     Ok(Value::OK)
 }
 
 pub(super) fn getset(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let before = context.string(&args[1])?;
-    context.set(&args[1], before.as_ref(), Head::string(args[2].clone()));
+    context.set_string(&args[1], before.as_ref(), Head::string(args[2].clone()), false);
     Ok(bulk_or_null(before))
 }
 
 pub(super) fn getdel(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let before = context.string(&args[1])?;
     if let Some(before) = &before {
-        context.remove(&args[1], before);
+        context.delete(&args[1], before);
     }
     Ok(bulk_or_null(before))
 }
@@ -204,8 +206,17 @@ pub(super) fn getex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
     }
     let Some(head) = context.string(&args[1])? else { return Ok(Value::Null) };
     let deadline = expiry.deadline(context.now(), "getex")?;
+    let now = context.now();
     if expiry != Expiry::Default && deadline != head.deadline {
         context.set(&args[1], Some(&head), head.clone().with_deadline(deadline));
+    }
+    match deadline {
+        Some(deadline) if deadline <= now => context.notify(Class::Generic, "del", &args[1]),
+        Some(_) => context.notify(Class::Generic, "expire", &args[1]),
+        None if expiry == Expiry::Persist && head.deadline.is_some() => {
+            context.notify(Class::Generic, "persist", &args[1]);
+        }
+        None => {}
     }
     Ok(Value::Bulk(head.payload))
 }
@@ -246,7 +257,7 @@ fn pairs<'a>(args: &'a [Bytes], name: &str) -> Result<&'a [[Bytes; 2]]> {
 fn set_all(context: &mut Context<'_, '_>, pairs: &[[Bytes; 2]]) -> Result<()> {
     for [key, value] in pairs {
         let before = context.lookup(key)?;
-        context.set(key, before.as_ref(), Head::string(value.clone()));
+        context.set_string(key, before.as_ref(), Head::string(value.clone()), false);
     }
     Ok(())
 }
@@ -260,6 +271,7 @@ pub(super) fn append(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     let (key, tail) = (&args[1], &args[2]);
     let Some(before) = context.string(key)? else {
         context.set(key, None, Head::string(tail.clone()));
+        context.notify(Class::String, "append", key);
         return Ok(length_reply(tail.len()));
     };
     check_length(context, before.payload.len(), tail.len())?;
@@ -268,6 +280,7 @@ pub(super) fn append(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     after.extend_from_slice(tail);
     let length = after.len();
     context.set(key, Some(&before), Head { raw: true, payload: after.freeze(), ..before.clone() });
+    context.notify(Class::String, "append", key);
     Ok(length_reply(length))
 }
 
@@ -284,6 +297,7 @@ pub(super) fn setrange(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
     let payload = string::overwrite(&base.payload, offset, part);
     let length = payload.len();
     context.set(key, before.as_ref(), Head { raw: true, payload, ..base });
+    context.notify(Class::String, "setrange", key);
     Ok(length_reply(length))
 }
 

@@ -10,8 +10,9 @@
 //!           4 | remembered u8 | call     one command that may wait
 //!           5 | session | below | count | number...   which of a session's still wait
 //!           6 | session | count | number...           whose time is over
-//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing; + 64: with rights) | count, at least 1 | bytes...
+//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing; + 64: with rights; + 32: with an author) | count, at least 1 | bytes...
 //!           with rights also: bytes (whose) | count | bytes... (the rules of a script's own commands)
+//!           with an author also: number
 //! watch     db u8 | bytes | term | sequence
 //!
 //! replies   version u8 = 1 | count | reply...
@@ -60,6 +61,9 @@ const NOTED: u8 = 6;
 const UNTOUCHING: u8 = 0x80;
 /// Bit of a call's protocol: the rights of a script's own commands follow.
 const RESTRICTED: u8 = 0x40;
+
+/// Bit of a call's protocol: it is said who does not want to hear of what it changes.
+const AUTHORED: u8 = 0x20;
 
 /// Bytes that are no units or no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -257,11 +261,15 @@ fn put_call(out: &mut BytesMut, call: &Call) {
     };
     let touches = if call.touches { 0 } else { UNTOUCHING };
     let restricted = if call.rights.is_some() { RESTRICTED } else { 0 };
-    out.put_u8(protocol | touches | restricted);
+    let authored = if call.author == 0 { 0 } else { AUTHORED };
+    out.put_u8(protocol | touches | restricted | authored);
     put_all_bytes(out, &call.args);
     if let Some(rights) = &call.rights {
         put_bytes(out, &rights.user);
         put_all_bytes(out, &rights.words());
+    }
+    if call.author != 0 {
+        put_number(out, call.author);
     }
 }
 
@@ -334,7 +342,7 @@ impl Reader {
     fn call(&mut self) -> Result<Call> {
         let db = self.db()?;
         let byte = self.byte()?;
-        let protocol = match byte & !(UNTOUCHING | RESTRICTED) {
+        let protocol = match byte & !(UNTOUCHING | RESTRICTED | AUTHORED) {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
             _ => return Err(Malformed("an unknown protocol")),
@@ -344,7 +352,8 @@ impl Reader {
             return Err(Malformed("a call without a name"));
         }
         let rights = if byte & RESTRICTED == 0 { None } else { Some(Arc::new(self.rights()?)) };
-        Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args, rights })
+        let author = if byte & AUTHORED == 0 { 0 } else { self.number()? };
+        Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args, rights, author })
     }
 
     /// Copies, as they outlive the frame in which they came.
@@ -411,6 +420,8 @@ mod tests {
         let restricted = Unit::Call(Call { rights: Some(Arc::new(rights(&["~k"]))), ..call(&["EVAL"]) });
         let golden: &[u8] = b"\x01\x01\x00\x03\x43\x01\x04EVAL\x05alice\x03\x02~k\x0dresetchannels\x05-@all";
         assert_eq!(&encode_units(&[restricted])[..], golden);
+        let authored = Unit::Call(Call { author: 300, ..call(&["GET", "k"]) });
+        assert_eq!(&encode_units(&[authored])[..], b"\x01\x01\x00\x03\x23\x02\x03GET\x01k\xac\x02");
         let golden: &[u8] =
             b"\x01\x07\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d\x05\x01\x030-1\x06";
         assert_eq!(&encode_replies(&replies())[..], golden);
@@ -472,6 +483,7 @@ mod tests {
             rights: rng
                 .chance(1, 4)
                 .then(|| Arc::new(rights(&["~a*", "%R~b", "-@all", "+get", "(", "&x", "+@all", ")"]))),
+            author: if rng.chance(1, 4) { rng.next() } else { 0 },
         };
         let numbers = |rng: &mut Rng| (0..rng.below(4)).map(|_| rng.next()).collect();
         match rng.below(7) {

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, Head, Keyspace, Kind, Mode, Result, Touched};
+use super::{Class, Error, Head, Keyspace, Kind, Mode, Result, Touched};
 use crate::base::{Millis, Mutant};
 use crate::store::keys;
 
@@ -23,7 +23,11 @@ impl Keyspace<'_> {
             } else if self.mode == Mode::Leader && !Mutant::EndsWithoutDeletion.is_in() {
                 self.remove(db, &Bytes::copy_from_slice(key), &head);
                 self.usage.ended();
+                self.tell_end(db, key, &head);
             }
+        }
+        if found.is_none() && self.manner.counts && self.events.tells(Class::Miss) && !self.manner.is_quiet {
+            self.tell_miss(db, key)?;
         }
         self.usage.looked_up(&record, found.is_some(), self.manner, self.moment.clock);
         Ok(found)
@@ -56,6 +60,9 @@ impl Keyspace<'_> {
         self.usage.touch(&record, self.moment.clock);
         self.store.put(record, head.encode());
         self.touch(db, key);
+        if before.is_none() {
+            self.notify(Class::New, "new", db, key);
+        }
     }
 
     /// Removes a key. `before` is what [`Keyspace::lookup`] found.
@@ -80,6 +87,32 @@ impl Keyspace<'_> {
     /// Seconds since a key was last read or written on this node, as far as that is remembered ([`super::Usage`]).
     pub fn idle_seconds(&self, db: u8, key: &[u8]) -> u32 {
         self.usage.idle_seconds(&keys::head(db, key), self.moment.clock)
+    }
+
+    /// Whether a key is stored, dead or alive; leaves no trace.
+    pub fn is_stored(&self, db: u8, key: &[u8]) -> Result<bool> {
+        Ok(self.store.get(&keys::head(db, key))?.is_some())
+    }
+
+    /// Tells who hears of events that a key ended: by its own deadline, or by that of the last field that it had.
+    #[cold]
+    fn tell_end(&mut self, db: u8, key: &[u8], head: &Head) {
+        if head.deadline.is_some_and(|deadline| deadline <= self.moment.stamp) {
+            self.notify(Class::Expired, "expired", db, key);
+        } else {
+            self.notify(Class::Hash, "hexpired", db, key);
+            self.notify(Class::Generic, "del", db, key);
+        }
+    }
+
+    /// A key was read that there is not. Only an entry can tell everybody: a local read sends its command to the log.
+    #[cold]
+    fn tell_miss(&mut self, db: u8, key: &[u8]) -> Result<()> {
+        if self.mode == Mode::Local {
+            return Err(Error::NeedsLog);
+        }
+        self.notify(Class::Miss, "keymiss", db, key);
+        Ok(())
     }
 
     /// Tells WATCH that a key was changed; for changes of elements that leave the head as it is.

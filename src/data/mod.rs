@@ -10,6 +10,7 @@ pub mod bitmap;
 mod counted;
 mod counts;
 pub mod elements;
+mod events;
 mod expiry;
 mod field_expiry;
 mod generic;
@@ -37,6 +38,7 @@ use crate::store;
 
 pub use audit::audit;
 pub use counts::Counts;
+pub use events::{Class, Events};
 pub use head::{FieldEnds, Head, Kind, peek};
 pub use usage::{Lookups, Manner, Usage};
 
@@ -192,6 +194,8 @@ pub struct Keyspace<'a> {
     pub touched: &'a mut Vec<Touched>,
     /// Chance for SPOP, RANDOMKEY and the like.
     pub rng: &'a mut Rng,
+    /// The events that are told. Kept by the caller across evaluations, like the counts.
+    pub events: &'a mut Events,
     /// Encoding thresholds.
     pub thresholds: Thresholds,
     /// What lookups leave behind in memory.

@@ -177,12 +177,16 @@ impl Set {
     }
 
     /// Makes a key a set of these members, whatever it was; without members there is no key.
-    pub fn replace(keys: &mut Keyspace<'_>, db: u8, key: &Bytes, members: &[Bytes]) -> Result<()> {
-        if let Some(before) = keys.lookup(db, key)? {
+    pub fn replace(keys: &mut Keyspace<'_>, db: u8, key: &Bytes, members: &[Bytes]) -> Result<bool> {
+        let Some(before) = keys.lookup(db, key)? else {
+            Set::new(db, key).add(keys, members)?;
+            return Ok(false);
+        };
+        keys.replacing(|keys| {
             keys.remove(db, key, &before);
-        }
-        Set::new(db, key).add(keys, members)?;
-        Ok(())
+            Set::new(db, key).add(keys, members)?;
+            Ok(true)
+        })
     }
 
     fn elements(&self) -> Elements<'_> {

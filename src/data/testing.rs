@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
+use super::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use crate::base::{GroupId, Millis, Nobody, Publication, Rng, SlotRange};
 use crate::store::{self, Order, Read, Records, Visit, Write};
 
@@ -11,6 +11,7 @@ pub struct World {
     pub store: Records,
     pub counts: Counts,
     pub touched: Vec<Touched>,
+    pub events: Events,
     pub rng: Rng,
     pub moment: Moment,
     pub mode: Mode,
@@ -26,6 +27,7 @@ impl World {
             store: Records::default(),
             counts: Counts::default(),
             touched: Vec::new(),
+            events: Events::default(),
             rng: Rng::new(1),
             moment: Moment { stamp: Millis(now), clock: Millis(now) },
             mode: Mode::Leader,
@@ -61,6 +63,7 @@ impl World {
             mode: self.mode,
             counts: &mut self.counts,
             touched: &mut self.touched,
+            events: &mut self.events,
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,

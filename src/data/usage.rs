@@ -32,6 +32,8 @@ pub struct Manner {
     pub counts: bool,
     /// Whether they move the key's access clock.
     pub touches: bool,
+    /// Whether a miss is no event (`keymiss`), though it counts.
+    pub is_quiet: bool,
 }
 
 /// Sums since the start, or since [`Usage::reset`].
@@ -109,9 +111,9 @@ fn seconds(now: Millis) -> u32 {
 mod tests {
     use super::*;
 
-    const READS: Manner = Manner { counts: true, touches: true };
-    const LOOKS: Manner = Manner { counts: true, touches: false };
-    const WRITES: Manner = Manner { counts: false, touches: true };
+    const READS: Manner = Manner { counts: true, touches: true, is_quiet: false };
+    const LOOKS: Manner = Manner { counts: true, touches: false, is_quiet: false };
+    const WRITES: Manner = Manner { counts: false, touches: true, is_quiet: false };
 
     #[test]
     fn lookups_count_and_touch_as_they_are_told() {

@@ -243,9 +243,10 @@ impl Zset {
     }
 
     /// Makes a key a sorted set of these members, whatever it was; without members there is no key.
-    pub fn replace(keys: &mut Keyspace<'_>, db: u8, key: &Bytes, mut members: Vec<Scored>) -> Result<()> {
-        if let Some(before) = keys.lookup(db, key)? {
-            keys.remove(db, key, &before);
+    pub fn replace(keys: &mut Keyspace<'_>, db: u8, key: &Bytes, mut members: Vec<Scored>) -> Result<bool> {
+        let before = keys.lookup(db, key)?;
+        if let Some(before) = &before {
+            keys.remove(db, key, before);
         }
         members.sort_by(|(one, first), (other, second)| compare((*first, one), (*second, other)));
         let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
@@ -258,8 +259,11 @@ impl Zset {
         if is_large {
             zset.spread(keys)?;
         }
-        zset.save(keys);
-        Ok(())
+        match before {
+            Some(_) => keys.replacing(|keys| zset.save(keys)),
+            None => zset.save(keys),
+        }
+        Ok(before.is_some())
     }
 
     /// Writes the head if anything was changed, or removes the key with the last member.

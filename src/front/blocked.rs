@@ -1,5 +1,5 @@
-//! A connection whose command waits for a key: it still hears its client hang up, and keeps what the client sends
-//! meanwhile for later.
+//! A connection whose command waits for a key: it still hears its client hang up, gets the messages of its channels, and
+//! keeps what the client sends meanwhile for later.
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,11 +19,18 @@ impl Connection {
         loop {
             self.make_room();
             let (monotonic, input_max) = (self.service.node().monotonic(), self.service.query_buffer_bytes());
+            let inbox = self.session.inbox().cloned();
             let Some(wait) = self.session.wait() else { return Ok(Flow::Continue) };
             let until = wait.until.map(|until| Instant::now() + until.since(monotonic));
             let over = async {
                 match until {
                     Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let messages = async {
+                match &inbox {
+                    Some(inbox) => inbox.filled().await,
                     None => std::future::pending().await,
                 }
             };
@@ -47,6 +54,7 @@ impl Connection {
                     (wait.blocking.hurry)();
                     is_hurried = true;
                 }
+                () = messages => self.send().await?,
                 read = self.stream.read_buf(&mut self.input) => {
                     let read = read?;
                     if read == 0 {

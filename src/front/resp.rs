@@ -215,7 +215,7 @@ impl Connection {
 
     /// Writes the replies out, and messages that wait behind them. Somebody who asks the connection to end need not
     /// wait for a client that reads nothing.
-    async fn send(&mut self) -> io::Result<()> {
+    pub(super) async fn send(&mut self) -> io::Result<()> {
         if let Some(inbox) = self.session.inbox() {
             inbox.take(&mut self.out, MESSAGES_WRITE_BYTES);
         }

@@ -6,19 +6,22 @@
 //! Layout: version byte, then bincode's standard configuration (little endian, variable-length integers): stamp, epoch,
 //! number of mutations, and per mutation a tag (0 put, 1 delete, 2 delete range) and its byte strings. That is all of
 //! version 1. Version 2, of entries that say something to who listens, goes on with the number of publications, and per
-//! publication a tag (0 channel, 1 shard channel), the channel and the message. Decoding copies nothing: keys and
+//! publication a tag (0 channel, 1 shard channel), the channel and the message. Version 3, of entries with changes that
+//! somebody does not want to hear of, goes on with their number, and of each the author and the key. Decoding copies nothing: keys and
 //! values are slices of the entry's own memory.
 
 use bincode::config;
 use bytes::Bytes;
 
-use crate::base::{ChannelKind, Millis, Publication};
+use crate::base::{ChannelKind, Millis, Own, Publication};
 use crate::store::Mutation;
 
 /// Mutations only.
 const VERSION: u8 = 1;
 /// Mutations, then publications.
 const VERSION_PUBLISHING: u8 = 2;
+/// Mutations, publications if any, then who changed what.
+const VERSION_AUTHORED: u8 = 3;
 
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
@@ -38,6 +41,8 @@ pub struct Entry {
     pub mutations: Vec<Mutation>,
     /// What every replica tells who listens at its node once the entry is applied, in order.
     pub publications: Vec<Publication>,
+    /// Keys that one client changed alone and does not want to hear of. Nothing of the state depends on it.
+    pub own: Vec<Own>,
 }
 
 /// Why bytes are no entry. The group stops (rule 23), it never skips.
@@ -49,12 +54,17 @@ impl Entry {
     /// Bytes of this entry, format version first.
     pub fn encode(&self) -> Bytes {
         let payload = self.mutations.iter().map(Mutation::bytes).sum::<usize>()
-            + self.publications.iter().map(Publication::bytes).sum::<usize>();
-        let items = self.mutations.len() + self.publications.len();
+            + self.publications.iter().map(Publication::bytes).sum::<usize>()
+            + self.own.iter().map(Own::bytes).sum::<usize>();
+        let items = self.mutations.len() + self.publications.len() + self.own.len();
         // Tag and two lengths of at most 9 bytes each; 5 bytes are what a usual mutation needs.
         let mut out = Writer(Vec::with_capacity(1 + 4 * 9 + payload + 5 * items));
-        let publishes = !self.publications.is_empty();
-        out.put(if publishes { VERSION_PUBLISHING } else { VERSION });
+        let version = match (self.publications.is_empty(), self.own.is_empty()) {
+            (_, false) => VERSION_AUTHORED,
+            (false, _) => VERSION_PUBLISHING,
+            _ => VERSION,
+        };
+        out.put(version);
         out.put((self.stamp.0, self.epoch, self.mutations.len() as u64));
         for mutation in &self.mutations {
             match mutation {
@@ -63,7 +73,7 @@ impl Entry {
                 Mutation::DeleteRange(start, end) => out.put((DELETE_RANGE, &start[..], &end[..])),
             }
         }
-        if publishes {
+        if version != VERSION {
             out.put(self.publications.len() as u64);
         }
         for Publication { kind, channel, message } in &self.publications {
@@ -73,6 +83,12 @@ impl Entry {
             };
             out.put((tag, &channel[..], &message[..]));
         }
+        if version == VERSION_AUTHORED {
+            out.put(self.own.len() as u64);
+        }
+        for Own { author, key } in &self.own {
+            out.put((*author, &key[..]));
+        }
         out.0.into()
     }
 
@@ -80,8 +96,8 @@ impl Entry {
     pub fn decode(data: &Bytes) -> Result<Entry, DecodeError> {
         let mut from = Reader { whole: data, rest: data };
         let version: u8 = from.take()?;
-        if !matches!(version, VERSION | VERSION_PUBLISHING) {
-            let known = VERSION_PUBLISHING;
+        if !matches!(version, VERSION | VERSION_PUBLISHING | VERSION_AUTHORED) {
+            let known = VERSION_AUTHORED;
             return Err(DecodeError(format!("format version {version}, this program knows {known} and older ones")));
         }
         let (stamp, epoch, count): (u64, u64, u64) = from.take()?;
@@ -97,7 +113,7 @@ impl Entry {
             });
         }
         let mut publications = Vec::new();
-        if version == VERSION_PUBLISHING {
+        if version != VERSION {
             let count: u64 = from.take()?;
             // A publication has at least three bytes.
             publications.reserve(count.min(from.rest.len() as u64 / 3) as usize);
@@ -111,10 +127,19 @@ impl Entry {
                 publications.push(Publication { kind, channel: from.bytes()?, message: from.bytes()? });
             }
         }
+        let mut own = Vec::new();
+        if version == VERSION_AUTHORED {
+            let count: u64 = from.take()?;
+            // Each has at least two bytes.
+            own.reserve(count.min(from.rest.len() as u64 / 2) as usize);
+            for _ in 0..count {
+                own.push(Own { author: from.take()?, key: from.bytes()? });
+            }
+        }
         if !from.rest.is_empty() {
             return Err(DecodeError(format!("{} bytes after the last item", from.rest.len())));
         }
-        Ok(Entry { stamp: Millis(stamp), epoch, mutations, publications })
+        Ok(Entry { stamp: Millis(stamp), epoch, mutations, publications, own })
     }
 }
 
@@ -161,6 +186,7 @@ mod tests {
                 Mutation::DeleteRange(Bytes::from_static(b"a"), Bytes::from_static(b"b")),
             ],
             publications: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -177,6 +203,11 @@ mod tests {
             ],
             ..sample()
         }
+    }
+
+    fn authored() -> Entry {
+        let own = vec![Own { author: 9, key: "k".into() }];
+        Entry { mutations: sample().mutations[1..2].to_vec(), own, ..sample() }
     }
 
     #[test]
@@ -202,8 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_own_changes_are_golden() {
+        let mut golden = vec![3, 253, 0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 7, 1];
+        golden.extend_from_slice(b"\x01\x04gone");
+        golden.extend_from_slice(b"\x00\x01\x09\x01k");
+        assert_eq!(authored().encode(), golden);
+        assert_eq!(Entry::decode(&golden.into()), Ok(authored()));
+    }
+
+    #[test]
     fn an_entry_without_mutations_is_four_bytes() {
-        let entry = Entry { stamp: Millis(5), epoch: 0, mutations: Vec::new(), publications: Vec::new() };
+        let entry =
+            Entry { stamp: Millis(5), epoch: 0, mutations: Vec::new(), publications: Vec::new(), own: Vec::new() };
         assert_eq!(&entry.encode()[..], [1, 5, 0, 0]);
         assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
     }
@@ -220,7 +261,7 @@ mod tests {
 
     #[test]
     fn rule_23_an_unknown_version_is_an_error() {
-        for version in [0, 3, 255] {
+        for version in [0, 4, 255] {
             let mut data = sample().encode().to_vec();
             data[0] = version;
             assert!(Entry::decode(&data.into()).is_err());
@@ -229,7 +270,7 @@ mod tests {
 
     #[test]
     fn every_cut_and_every_extra_byte_is_an_error() {
-        for data in [sample().encode(), publishing().encode()] {
+        for data in [sample().encode(), publishing().encode(), authored().encode()] {
             for length in 0..data.len() {
                 assert!(Entry::decode(&data.slice(..length)).is_err(), "cut at {length}");
             }
@@ -241,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_lying_count_allocates_nothing_and_fails() {
-        for head in [&[1u8, 0, 0, 253][..], &[2, 0, 0, 0, 253]] {
+        for head in [&[1u8, 0, 0, 253][..], &[2, 0, 0, 0, 253], &[3, 0, 0, 0, 0, 253]] {
             let data = [head, &u64::MAX.to_le_bytes()].concat();
             assert!(Entry::decode(&data.into()).is_err());
         }

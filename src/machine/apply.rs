@@ -4,10 +4,14 @@
 //! the batch also holds the record that says how far (rule 17); what an entry says to who listens is handed out once
 //! the entry is part of the state, so that who hears it and reads finds what was written beside it.
 
+use std::ops::Range;
+
+use super::changes;
 use super::{Committed, Error, Machine, Now, Output, Result};
-use crate::base::{LogIndex, Millis, Mutant, Publication, Term};
+use crate::base::{LogIndex, Millis, Mutant, Own, Publication, Term};
+use crate::data::Events;
 use crate::group::entry::{DecodeError, Entry};
-use crate::store::{Batch, keys};
+use crate::store::{Batch, Mutation, keys};
 
 /// Entry bytes that are merged into one write of the engine.
 const WRITE_BYTES_TARGET: usize = 4 << 20;
@@ -20,6 +24,9 @@ pub(super) struct Applied {
     pub(super) skipped: bool,
     /// What it says to who listens.
     publications: Vec<Publication>,
+    /// Where its mutations are in the batch, and what somebody does not want to hear of them.
+    mutations: Range<usize>,
+    own: Vec<Own>,
 }
 
 impl Machine {
@@ -30,6 +37,7 @@ impl Machine {
             let mut applied = Vec::new();
             let mut batch = Batch::default();
             let mut bytes = 0;
+            let (told, mut is_told_anew) = (keys::events(self.group), false);
             // A failed write leaves the old state behind: the new one counts only once the engine has it.
             let mut state = self.state.clone();
             while bytes < WRITE_BYTES_TARGET
@@ -41,6 +49,11 @@ impl Machine {
                 bytes += entry.data.len();
                 let mut applied_entry = take(&entry, state.epoch, &mut batch, &mut state.stamp)
                     .map_err(|error| Error::Entry { index: entry.index, error })?;
+                is_told_anew |=
+                    batch.mutations[applied_entry.mutations.clone()].iter().any(|mutation| match mutation {
+                        Mutation::Put(key, _) | Mutation::Delete(key) => *key == told,
+                        Mutation::DeleteRange(..) => false,
+                    });
                 if self.is_old(entry.index, entry.term) {
                     applied_entry.publications = Vec::new();
                 }
@@ -60,7 +73,17 @@ impl Machine {
             }
             self.version.change(|| self.engine.write(&batch))?;
             self.state = state;
+            if is_told_anew {
+                self.version.set_events(Events::load(&*self.engine, self.group)?);
+            }
             out.push(Output::Applied(self.state.applied));
+            if self.tells_changes() {
+                let mut changed = Vec::new();
+                for entry in &applied {
+                    changes::add(&batch.mutations[entry.mutations.clone()], &entry.own, &mut changed);
+                }
+                out.push(Output::Changed(changed));
+            }
             for mut entry in applied {
                 if !entry.publications.is_empty() {
                     out.push(Output::Published(entry.index, std::mem::take(&mut entry.publications)));
@@ -80,8 +103,14 @@ fn take(
     batch: &mut Batch,
     stamp: &mut Millis,
 ) -> std::result::Result<Applied, DecodeError> {
-    let mut applied =
-        Applied { index: committed.index, term: committed.term, skipped: false, publications: Vec::new() };
+    let mut applied = Applied {
+        index: committed.index,
+        term: committed.term,
+        skipped: false,
+        publications: Vec::new(),
+        mutations: 0..0,
+        own: Vec::new(),
+    };
     if committed.data.is_empty() {
         return Ok(applied);
     }
@@ -92,7 +121,9 @@ fn take(
     }
     // The leader saw to it that stamps never go back; a replica only makes sure (rule 39).
     *stamp = entry.stamp.max(*stamp);
+    let before = batch.mutations.len();
     batch.mutations.extend(entry.mutations);
+    (applied.mutations, applied.own) = (before..batch.mutations.len(), entry.own);
     applied.publications = entry.publications;
     Ok(applied)
 }

@@ -7,10 +7,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use bytes::BytesMut;
 
 use super::apply::Applied;
+use super::authors::Authors;
 use super::blocked::Blocked;
 use super::cold::Cold;
 use super::confirm::Confirm;
@@ -19,10 +21,10 @@ use super::local::Version;
 use super::session::Idle;
 use super::watch::Watches;
 use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission, wait};
-use crate::base::{GroupId, LogIndex, Mutant, Rng, Term};
+use crate::base::{Changed, GroupId, LogIndex, Mutant, Rng, Term};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::{Scripts, wire};
-use crate::data::{Counts, Touched};
+use crate::data::{Counts, Events, Touched};
 use crate::store::overlay::Overlay;
 use crate::store::{Engine, keys};
 
@@ -61,11 +63,14 @@ pub struct Machine {
     pub(super) overlay: Overlay,
     /// Counts of applied state and overlay.
     pub(super) counts: Counts,
+    /// Events that are told, likewise.
+    pub(super) events: Events,
     /// Stamp of the newest evaluation. `state.stamp <= stamp` while evaluating.
     pub(super) stamp: crate::base::Millis,
     pub(super) watches: Watches,
     pub(super) idle: Idle,
     pub(super) touched: Vec<Touched>,
+    pub(super) authors: Authors,
     pub(super) scratch: BytesMut,
     pub(super) scripts: Scripts,
     pub(super) cold: Cold,
@@ -100,6 +105,8 @@ impl Machine {
         seed: u64,
     ) -> Result<Machine> {
         let state = State::load(&*engine, group)?.unwrap_or_else(|| State { epoch, ..State::default() });
+        let version = Arc::new(Version::default());
+        version.set_events(Events::load(&*engine, group)?);
         Ok(Machine {
             group,
             content,
@@ -110,7 +117,7 @@ impl Machine {
             rng: Rng::new(seed),
             stamp: state.stamp,
             state,
-            version: Arc::new(Version::default()),
+            version,
             role: Role::Follower,
             flights: VecDeque::new(),
             orphans: Vec::new(),
@@ -123,8 +130,10 @@ impl Machine {
             housekeeping: false,
             overlay: Overlay::default(),
             counts: Counts::default(),
+            events: Events::default(),
             idle: Idle::default(),
             touched: Vec::new(),
+            authors: Authors::default(),
             scratch: BytesMut::new(),
             cold: Cold::default(),
             blocked: Blocked::default(),
@@ -159,6 +168,13 @@ impl Machine {
     /// Changes whenever the engine's state of the group does; for readers on other threads.
     pub fn version(&self) -> Arc<Version> {
         self.version.clone()
+    }
+
+    /// Whether somebody wants to hear what was just written. Whoever begins to says so before he reads: either he sees
+    /// what was written, or he is seen here. Both are separated by a fence from what they look at.
+    pub(super) fn tells_changes(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.settings.tells_changes.load(Ordering::Relaxed)
     }
 
     /// Takes other thresholds from the next evaluation on. Records of either size are read for ever.
@@ -256,6 +272,7 @@ impl Machine {
         if self.generation == 0 || !Mutant::CountsSurviveARefusal.is_in() {
             self.counts = stored;
         }
+        self.events = Events::load(&*self.engine, self.group)?;
         if !Mutant::DroppedOverlayIsKept.is_in() {
             self.overlay.reset();
         }
@@ -411,7 +428,12 @@ impl Machine {
         self.step_down(out);
         let state = super::snapshot::at(&*self.engine, self.group, index, term)?;
         self.version.change(|| self.state = state);
+        self.version.set_events(Events::load(&*self.engine, self.group)?);
         out.push(Output::Applied(index));
+        // What the snapshot passes over was not seen here.
+        if self.tells_changes() {
+            out.push(Output::Changed(vec![Changed::Everything]));
+        }
         for at in (0..self.orphans.len()).rev() {
             match self.orphans[at].fate_under_snapshot(index, term) {
                 Fate::Open => {}

@@ -38,23 +38,25 @@ impl Machine {
         self.overlay.begin(self.next_entry);
         let newest = self.stamp.max(self.state.stamp).max(now.wall);
         self.stamp = if Mutant::StampsGoBack.is_in() { now.wall } else { newest };
-        let before = self.counts.clone();
+        let (before, events) = (self.counts.clone(), self.events);
         let mut jobs = Vec::new();
         let evaluated = self.evaluate_waiting(term, now, &mut jobs, out);
         if let Err(error) = evaluated {
             self.overlay.rollback();
-            self.counts = before;
+            (self.counts, self.events) = (before, events);
+            self.authors.take();
             return Err(error);
         }
         if self.counts != before {
             OverlayView::new(&*self.engine, &mut self.overlay).put(keys::counts(self.group), self.counts.encode());
         }
         if !self.overlay.has_content() {
+            self.authors.take();
             return Ok(());
         }
-        let publications = self.overlay.take_publications();
+        let (publications, own) = (self.overlay.take_publications(), self.authors.take());
         let mutations = self.overlay.take_mutations();
-        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations, publications }.encode();
+        let data = Entry { stamp: self.stamp, epoch: self.state.epoch, mutations, publications, own }.encode();
         let (generation, sequence, number) = (self.generation, self.next_sequence, self.next_entry);
         self.next_entry += 1;
         self.next_sequence += 1;
@@ -175,8 +177,12 @@ impl Machine {
 
     fn run_commands(&mut self, units: &[Unit], term: Term, slots: SlotRange) -> Result<Vec<UnitReply>> {
         let mut replies = Vec::with_capacity(units.len());
+        if units.iter().any(|unit| author(unit) != 0) {
+            self.authors.expect(self.overlay.mutations());
+        }
         self.with_stage(slots, |stage| {
             for unit in units {
+                stage.author = author(unit);
                 replies.push(match unit {
                     // Whoever can wait was asked first whether it does (`evaluate`).
                     Unit::Call(call) | Unit::Block { call, .. } => UnitReply::Call(stage.execute(call)?),
@@ -206,6 +212,7 @@ impl Machine {
                     Unit::Change(_) => continue,
                 });
                 stage.tell_touched();
+                stage.author = 0;
                 stage.serve()?;
             }
             Ok(())
@@ -235,5 +242,14 @@ impl Machine {
             stage.tell_touched();
             stage.serve()
         })
+    }
+}
+
+/// Who does not want to hear of what a unit changes, 0 for nobody. All calls of a block are of one client.
+fn author(unit: &Unit) -> u64 {
+    match unit {
+        Unit::Call(call) | Unit::Block { call, .. } => call.author,
+        Unit::Atomic { calls, .. } => calls.first().map_or(0, |call| call.author),
+        _ => 0,
     }
 }

@@ -8,42 +8,55 @@
 //! [`Version`] did not change while records were looked up.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering, fence};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::base::{GroupId, Nobody, Rng, SlotRange};
 use crate::command::{self, Call, Handler};
-use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
+use crate::data::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use crate::store::overlay::ReadOnly;
 use crate::store::{self, Engine, Error, Order, Read, Visit, keys};
 
 /// Counts the changes of a group's state: odd while the engine is being written (a sequence lock whose readers
 /// never wait: they try again, or take the long way).
 #[derive(Debug, Default)]
-pub struct Version(AtomicU64);
+pub struct Version {
+    number: AtomicU64,
+    /// The events that the applied state tells: a reader must know whether a miss is one.
+    events: AtomicU16,
+}
 
 impl Version {
     /// The number to compare later; `None` while a change is under way.
     pub fn read(&self) -> Option<u64> {
-        let version = self.0.load(Ordering::Acquire);
+        let version = self.number.load(Ordering::Acquire);
         version.is_multiple_of(2).then_some(version)
     }
 
     /// Whether everything read since [`Version::read`] returned this is of one state.
     pub fn is_still(&self, version: u64) -> bool {
         fence(Ordering::Acquire);
-        self.0.load(Ordering::Relaxed) == version
+        self.number.load(Ordering::Relaxed) == version
     }
 
     /// Makes a change. Called by the machine only.
     pub(super) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
-        let version = self.0.load(Ordering::Relaxed);
-        self.0.store(version.wrapping_add(1), Ordering::Relaxed);
+        let version = self.number.load(Ordering::Relaxed);
+        self.number.store(version.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         let result = change();
-        self.0.store(version.wrapping_add(2), Ordering::Release);
+        self.number.store(version.wrapping_add(2), Ordering::Release);
         result
+    }
+
+    /// The events that the applied state tells.
+    pub fn events(&self) -> Events {
+        Events::of_bits(self.events.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_events(&self, events: Events) {
+        self.events.store(events.bits(), Ordering::Release);
     }
 }
 
@@ -70,6 +83,8 @@ pub struct Facts {
     pub moment: Moment,
     /// As the machine has them.
     pub thresholds: Thresholds,
+    /// What the applied state tells ([`Version::events`]).
+    pub events: Events,
     /// For commands that draw lots.
     pub seed: u64,
 }
@@ -107,6 +122,7 @@ pub fn read_local(
         mode: Mode::Local,
         counts: &mut counts,
         touched: &mut Vec::new(),
+        events: &mut { facts.events },
         rng: &mut Rng::new(facts.seed),
         thresholds: facts.thresholds,
         usage,

@@ -8,7 +8,8 @@
 //! - [`Machine`]: the inputs and what they lead to; [`Machine::turn`] makes entries of what waits.
 //! - `evaluate`: units on an overlay; `stage`: what they run on; `flight`: entries on their way and what they owe;
 //!   `confirm`: answers that change nothing; `session`: batches that run once; `watch`: WATCH; `blocked` and `wait`:
-//!   clients that wait for a key; `cold`: records on disk, found beforehand.
+//!   clients that wait for a key; `changes` and `authors`: what those hear who keep copies; `cold`: records on disk,
+//!   found beforehand.
 //! - `apply`: committed entries become state; [`State`] is the record that says how far.
 //! - [`read_local`]: one read on the applied state, for the fast path; [`snapshot`]: a group's state as a whole.
 //!
@@ -22,12 +23,13 @@
 //!
 //! # Where later features hook in
 //!
-//! Keyspace events and client tracking read the list of touched keys when the entry is applied. A split is an entry
-//! that changes the range epoch: `apply` already skips entries of another one. Locks and decisions of transactions over
-//! groups are group records.
+//! A split is an entry that changes the range epoch: `apply` already skips entries of another one. Locks and decisions
+//! of transactions over groups are group records.
 
 mod apply;
+mod authors;
 mod blocked;
+mod changes;
 mod cold;
 mod confirm;
 mod core;
@@ -44,11 +46,13 @@ mod wait;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
 use crate::base::{
-    Audience, GroupId, LogIndex, Millis, Nanos, Nobody, Publication, SessionId, SlotRange, Term, Ticket, limits,
+    Audience, Changed, GroupId, LogIndex, Millis, Nanos, Nobody, Publication, SessionId, SlotRange, Term, Ticket,
+    limits,
 };
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::script::{Kind, Running};
@@ -91,6 +95,8 @@ pub struct Settings {
     pub running: Arc<Running>,
     /// Who listens to channels, for the replies of PUBLISH.
     pub audience: Arc<dyn Audience>,
+    /// Whether anybody at this node wants to hear which keys change.
+    pub tells_changes: Arc<AtomicBool>,
 }
 
 impl Settings {
@@ -107,6 +113,7 @@ impl Settings {
             usage: Arc::default(),
             running: Arc::default(),
             audience: Arc::new(Nobody),
+            tells_changes: Arc::default(),
         }
     }
 }
@@ -227,6 +234,9 @@ pub enum Output {
     ConfirmLeadership(u64),
     /// The state contains this group up to here, as far as readers can see.
     Applied(LogIndex),
+    /// What the applied entries up to here changed, where somebody wants to hear it ([`Settings::tells_changes`]). It can
+    /// be read by now, and nothing that follows rests on a later change.
+    Changed(Vec<Changed>),
     /// What the entry at this place says to who listens, to be handed to them in this order and before any answer that
     /// follows. What was published before the replica started is not told: nobody who listens now did then.
     Published(LogIndex, Vec<Publication>),

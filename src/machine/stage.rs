@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::authors::Authors;
 use super::blocked::{Blocked, Key};
 use super::flight::Waiting;
 use super::watch::Watches;
@@ -25,6 +26,9 @@ pub(super) struct Stage<'a> {
     scratch: &'a mut BytesMut,
     blocked: &'a mut Blocked,
     served: &'a mut Vec<(Waiting, Vec<UnitReply>)>,
+    authors: &'a mut Authors,
+    /// Who does not want to hear of what is changed now, 0 for nobody.
+    pub(super) author: u64,
 }
 
 impl Machine {
@@ -44,6 +48,7 @@ impl Machine {
             mode: Mode::Leader,
             counts: &mut self.counts,
             touched: &mut self.touched,
+            events: &mut self.events,
             rng: &mut self.rng,
             thresholds: self.settings.thresholds,
             usage: &self.settings.usage,
@@ -57,6 +62,8 @@ impl Machine {
             scratch: &mut self.scratch,
             blocked: &mut self.blocked,
             served: &mut self.served,
+            authors: &mut self.authors,
+            author: 0,
         })
     }
 }
@@ -97,6 +104,7 @@ impl Stage<'_> {
 
     /// Tells whoever wants to know which keys were changed.
     pub(super) fn tell_touched(&mut self) {
+        self.authors.note(self.keyspace.touched, self.author);
         self.blocked.notice(self.keyspace.touched);
         self.watches.touched(self.keyspace.touched);
     }

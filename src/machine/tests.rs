@@ -2,6 +2,7 @@
 
 mod blocked;
 mod bounds;
+mod events;
 mod fields;
 mod publications;
 mod scripts;
@@ -232,9 +233,14 @@ fn rule_17_the_state_record_is_in_the_batch_of_the_mutations() {
     assert_eq!((state.applied, state.term, state.stamp), (LogIndex(2), Term(1), Millis(1_000)));
     assert_eq!(state, *world.machine.state());
     world.engine.fail_next(Operation::Write, Fault::io());
-    let data =
-        crate::group::entry::Entry { stamp: Millis(2_000), epoch: 1, mutations: Vec::new(), publications: Vec::new() }
-            .encode();
+    let data = crate::group::entry::Entry {
+        stamp: Millis(2_000),
+        epoch: 1,
+        mutations: Vec::new(),
+        publications: Vec::new(),
+        own: Vec::new(),
+    }
+    .encode();
     world.append(Term(1), data);
     let entries = std::mem::take(&mut world.log);
     assert!(world.machine.handle(world.now, Input::Commit(entries), &mut world.out).is_err());
@@ -758,6 +764,7 @@ fn a_local_read_answers_from_the_applied_state_only() {
         slots: SlotRange::ALL,
         moment: crate::data::Moment { stamp: Millis(0), clock: Millis(1_000) },
         thresholds: world.machine.settings.thresholds,
+        events: Default::default(),
         seed: 1,
     };
     let read = |facts: &Facts, line: &str| {

@@ -31,6 +31,7 @@ use crate::service::forward::Answer;
 use crate::service::latency::Latency;
 use crate::service::node::{Saves, Shutdown};
 use crate::service::pubsub::Hub;
+use crate::service::tracking::Trackers;
 use crate::store::cached::CachedEngine;
 use crate::store::snapshot::{FileSpool, Receiver};
 use crate::store::{Engine, Log};
@@ -65,6 +66,8 @@ pub struct Core {
     pub running: Arc<Running>,
     /// Who listens to channels here, and, as they tell, at other nodes.
     pub hub: Arc<Hub>,
+    /// Which clients here keep copies of what.
+    pub trackers: Arc<Trackers>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.
@@ -136,6 +139,10 @@ impl Core {
             cache.new_generation(slots);
         }
         group.cell.publish(view);
+        // Who hears no leader may miss changes for as long as that lasts.
+        if before.leader.is_some() && view.leader.is_none() && group.slots.is_some() {
+            self.trackers.missed(clock::boottime());
+        }
         if (before.leader, before.term, before.serving) != (view.leader, view.term, view.serving) {
             self.refresh_map();
             self.forwarding.leader(self, view.group, view.leader);

@@ -427,6 +427,7 @@ impl Thread {
                         self.for_worker.push(worker::Event::Input(input));
                     }
                 }
+                Output::Changed(changes) => self.core.trackers.changed(clock::boottime(), &changes),
                 Output::Published(_, publications) => self.core.hub.deliver(clock::boottime(), &publications),
                 Output::Reply(ticket, replies) => self.reply(group, ticket, Answer::Replies(replies)),
                 Output::Refused(ticket, refusal) => self.reply(group, ticket, Answer::Refused(refusal)),

@@ -25,6 +25,7 @@ use crate::service::Stage;
 use crate::service::latency::Latency;
 use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 use crate::service::pubsub::Hub;
+use crate::service::tracking::Trackers;
 
 /// How often a read looks at a state that moves.
 const LOOKS_MAX: u32 = 3;
@@ -116,7 +117,7 @@ fn read_facts(core: &Core, local: &Group, group: GroupId, thresholds: Thresholds
     let slots = local.slots.ok_or("not_leader")?;
     let moment = Moment { stamp: local.cell.stamp(), clock: clock::wall() };
     let seed = core.seeds.fetch_add(SEED_STEP, Ordering::Relaxed);
-    Ok(Facts { group, slots, moment, thresholds, seed })
+    Ok(Facts { group, slots, moment, thresholds, events: local.version.events(), seed })
 }
 
 fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thresholds) -> Option<Vec<UnitReply>> {
@@ -140,7 +141,7 @@ fn read_from_disk(core: &Core, group: GroupId, units: &[Unit], thresholds: Thres
 
 fn only_reads(units: &[Unit]) -> bool {
     let reads = |unit: &Unit| match unit {
-        Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| !spec.may_write()),
+        Unit::Call(call) => command::check(&call.args).is_ok_and(|spec| spec.may_be_repeated()),
         _ => false,
     };
     units.iter().all(reads)
@@ -153,6 +154,10 @@ impl Node for RuntimeNode {
 
     fn hub(&self) -> Arc<Hub> {
         self.core.hub.clone()
+    }
+
+    fn trackers(&self) -> Arc<Trackers> {
+        self.core.trackers.clone()
     }
 
     fn id(&self) -> NodeId {

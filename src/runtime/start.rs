@@ -34,6 +34,7 @@ use crate::machine::{self, Machine, State};
 use crate::service::Service;
 use crate::service::node::{Node, Saves};
 use crate::service::pubsub::Hub;
+use crate::service::tracking::Trackers;
 use crate::store::cached::{self, CachedEngine};
 use crate::store::generation::Generations;
 use crate::store::rocks::{self, LogOptions, RocksEngine, RocksLog, StateOptions};
@@ -111,7 +112,12 @@ pub(super) fn start_on(
     let mut rng = Rng::new(clock::entropy()?);
     let slots: BTreeMap<_, _> = cluster.groups.iter().map(|group| (group.id, group.slots)).collect();
     let hub = Arc::<Hub>::default();
-    let machine_settings = machine::Settings { audience: hub.clone(), ..machine::Settings::new(config.thresholds) };
+    let trackers = Arc::<Trackers>::default();
+    let machine_settings = machine::Settings {
+        audience: hub.clone(),
+        tells_changes: trackers.is_on(),
+        ..machine::Settings::new(config.thresholds)
+    };
     let usage = machine_settings.usage.clone();
     let running = machine_settings.running.clone();
     let mut parts = Parts::load(machine_settings, &stores, cluster.starts(config.node), &slots, &mut rng)?;
@@ -139,6 +145,7 @@ pub(super) fn start_on(
         usage,
         running,
         hub,
+        trackers,
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),

@@ -189,6 +189,13 @@ impl Service {
                 other => other,
             };
             let held = self.handle(session, &routes, args, &mut plan, out).await;
+            if let Some(tracked) = &mut session.tracked
+                && held.is_none()
+                && session.transaction.is_none()
+                && !session.last_command.starts_with("client|")
+            {
+                tracked.forget_caching();
+            }
             if let Some(held) = held {
                 if out.is_empty() && plan.pieces.is_empty() {
                     self.begin_wait(session, held);
@@ -280,6 +287,9 @@ impl Service {
         // One that waits is shown when it begins to.
         if is_watched && patience.is_none() && !matches!(spec.handler, Handler::Session) {
             self.show(session, spec, session.db, &args);
+        }
+        if session.tracked.is_some() {
+            self.remember(session, spec, &args);
         }
         match spec.handler {
             Handler::Session if is_watched => {
@@ -422,7 +432,8 @@ impl Service {
             _ => {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
-                let depends = matches!(spec.name, "info" | "wait" | "hello" | "reset") || spec.flags.has(LISTENS);
+                let depends =
+                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set") || spec.flags.has(LISTENS);
                 if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }

@@ -34,6 +34,8 @@ pub struct Wait {
     pub until: Option<Nanos>,
     spec: &'static Spec,
     group: GroupId,
+    /// Its words, where it must be known which keys it read.
+    tracked: Option<Vec<Bytes>>,
 }
 
 impl Service {
@@ -49,8 +51,9 @@ impl Service {
         }
         session.client.labels.lock().last_command = spec.name;
         session.client.set_blocked(true);
+        let tracked = session.tracked.is_some().then(|| args.clone());
         let blocking = self.node.block(group, session.call(args));
-        session.wait = Some(Wait { blocking, until, spec, group });
+        session.wait = Some(Wait { blocking, until, spec, group, tracked });
     }
 
     /// The request that waits was answered: writes the reply. [`Flow::Wait`] if it has to wait on with other words.
@@ -78,6 +81,9 @@ impl Service {
             failed => Value::error(failure(&failed)).encode(session.protocol, out),
         }
         session.client.set_blocked(false);
+        if let Some(args) = &wait.tracked {
+            self.doubt(session, wait.spec, args);
+        }
         let failed = out.get(before) == Some(&b'-');
         if failed {
             self.stats.error(&out[before + 1..]);

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::base::{Millis, Nanos};
 use crate::command::acl::DEFAULT;
+use crate::service::pubsub::Inbox;
 
 /// What others may know of one connection.
 #[derive(Debug)]
@@ -43,8 +44,15 @@ pub struct Client {
     pub(super) monitor: AtomicBool,
     /// What it listens to: channels, patterns, shard channels.
     pub(super) subscriptions: [AtomicUsize; 3],
-    /// CLIENT TRACKING ON, in mode OPTIN.
+    /// CLIENT TRACKING ON.
     pub(super) tracking: AtomicBool,
+    /// In mode BCAST.
+    pub(super) broadcasts: AtomicBool,
+    /// The client that hears for it, 0 for none, and whether that one is gone.
+    pub(super) redirect: AtomicU64,
+    pub(super) is_redirect_broken: AtomicBool,
+    /// Where messages for it wait, once there may be any. The inbox knows its client, not the other way round.
+    inbox: OnceLock<Weak<Inbox>>,
     /// Bytes of input that wait to become a request, bytes of replies that wait to be sent.
     pub input_waiting: AtomicUsize,
     /// See `input_waiting`.
@@ -134,6 +142,10 @@ impl Clients {
             monitor: AtomicBool::new(false),
             subscriptions: Default::default(),
             tracking: AtomicBool::new(false),
+            broadcasts: AtomicBool::new(false),
+            redirect: AtomicU64::new(0),
+            is_redirect_broken: AtomicBool::new(false),
+            inbox: OnceLock::new(),
             input_waiting: AtomicUsize::new(0),
             output_waiting: AtomicUsize::new(0),
             labels: Mutex::new(Labels { user: DEFAULT, ..Labels::default() }),
@@ -240,6 +252,21 @@ impl Client {
         .await
     }
 
+    /// Its inbox was opened.
+    pub(super) fn set_inbox(&self, inbox: &Arc<Inbox>) {
+        let _ = self.inbox.set(Arc::downgrade(inbox));
+    }
+
+    /// Where messages for it wait.
+    pub(super) fn inbox(&self) -> Option<Arc<Inbox>> {
+        self.inbox.get().and_then(Weak::upgrade)
+    }
+
+    /// Whether it listens to any channel.
+    pub(super) fn listens(&self) -> bool {
+        self.subscriptions.iter().any(|number| number.load(Relaxed) > 0)
+    }
+
     /// Time since its last request.
     pub fn idle(&self, now: Nanos) -> std::time::Duration {
         now.since(Nanos(self.seen.load(Relaxed)))
@@ -257,8 +284,7 @@ impl Client {
 
     /// Its type.
     pub(super) fn class(&self) -> Class {
-        let listens = self.subscriptions.iter().any(|number| number.load(Relaxed) > 0);
-        if listens { Class::PubSub } else { Class::Normal }
+        if self.listens() { Class::PubSub } else { Class::Normal }
     }
 
     /// Its line of CLIENT LIST, without the line's end. What this server has no such thing for is 0.
@@ -285,7 +311,7 @@ impl Client {
             input + output + std::mem::size_of::<Client>(),
             if labels.last_command.is_empty() { "NULL" } else { labels.last_command },
             String::from_utf8_lossy(&labels.user),
-            if self.tracking.load(Relaxed) { 0 } else { -1 },
+            if self.tracking.load(Relaxed) { self.redirect.load(Relaxed) as i64 } else { -1 },
             if self.resp3.load(Relaxed) { 3 } else { 2 },
             String::from_utf8_lossy(&labels.library),
             String::from_utf8_lossy(&labels.library_version),
@@ -293,7 +319,8 @@ impl Client {
         line
     }
 
-    /// Redis's letters: O monitor, P listening, b blocked, x in MULTI, t tracking, e no-evict, T no-touch, A ending, N none.
+    /// Redis's letters: O monitor, P listening, b blocked, x in MULTI, t tracking, R its redirection is
+    /// broken, B it broadcasts, e no-evict, T no-touch, A ending, N none.
     fn flags(&self) -> String {
         let mut flags = String::new();
         for (set, letter) in [
@@ -302,6 +329,8 @@ impl Client {
             (self.is_blocked(), 'b'),
             (self.queued.load(Relaxed) >= 0, 'x'),
             (self.tracking.load(Relaxed), 't'),
+            (self.is_redirect_broken.load(Relaxed), 'R'),
+            (self.broadcasts.load(Relaxed), 'B'),
             (self.is_ending(), 'A'),
             (self.no_evict.load(Relaxed), 'e'),
             (self.no_touch.load(Relaxed), 'T'),

@@ -14,6 +14,7 @@ use super::output_limits::{Limit, Limits};
 use super::parameters::{Kind, PARAMETERS};
 use super::words::{self, syntax_error, text};
 use crate::base::glob;
+use crate::command::events;
 use crate::resp::Value;
 
 const IMMUTABLE: &str = "can't set immutable config";
@@ -140,6 +141,11 @@ impl Config {
         Value::Map(pairs)
     }
 
+    /// Whether CONFIG GET with these patterns shows a parameter.
+    pub fn shows(patterns: &[Bytes], name: &str) -> bool {
+        patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
+    }
+
     /// CONFIG SET of pairs of name and value: what is to be changed, by canonical names, or the error.
     pub fn checked(&self, pairs: &[Bytes]) -> Result<Vec<(&'static str, Bytes)>, Value> {
         let failed = |name: &Bytes, reason: &str| {
@@ -189,6 +195,11 @@ impl Config {
         drop(values);
         self.refresh();
         changes.into_iter().map(|(name, value)| (name, text(&value))).collect()
+    }
+
+    /// Takes note of a parameter that is not this node's own.
+    pub fn know(&self, name: &'static str, value: Bytes) {
+        self.values.write().insert(name, value);
     }
 
     /// Copies what the hot path needs.
@@ -251,7 +262,7 @@ fn check(kind: Kind, value: &Bytes, present: &Bytes) -> Result<Bytes, String> {
             .find(|word| value.eq_ignore_ascii_case(word.as_bytes()))
             .map(|word| Bytes::from_static(word.as_bytes()))
             .ok_or_else(|| format!("argument(s) must be one of the following: {}", words.join(", "))),
-        Kind::Events => events(value).map(Bytes::from),
+        Kind::Events => events::canonical(value).map(Bytes::from).map_err(String::from),
         Kind::Percentiles => {
             for share in text(value).split_whitespace() {
                 let share = share.parse::<f64>();
@@ -284,18 +295,6 @@ pub(super) fn memory(value: &[u8]) -> Option<u64> {
         return Some(0);
     }
     text[..digits].parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// Keyspace event classes in the order in which Redis shows them; `A` stands for all of the types.
-fn events(value: &[u8]) -> Result<String, String> {
-    const TYPES: &str = "g$lshzxetd";
-    if value.iter().any(|byte| !b"AgKE$lshzxetdmn".contains(byte)) {
-        return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into());
-    }
-    let has = |letter: char| value.contains(&(letter as u8)) || (TYPES.contains(letter) && value.contains(&b'A'));
-    let all = TYPES.chars().all(has);
-    let types = if all { "A".to_string() } else { TYPES.chars().filter(|&letter| has(letter)).collect() };
-    Ok(types + &"KEmn".chars().filter(|&letter| has(letter)).collect::<String>())
 }
 
 #[cfg(test)]
@@ -384,8 +383,8 @@ mod tests {
         let pattern = Bytes::from_static(b"*-Max-Ziplist-value");
         let Value::Map(pairs) = config.matching(&[pattern]) else { panic!("no map") };
         assert_eq!(pairs[0], (Value::bulk("hash-max-ziplist-value"), Value::bulk("2048")));
-        for (given, shown) in [("KEA", "AKE"), ("Exg", "gxE"), ("", ""), ("g$lshzxetdn", "An")] {
-            assert_eq!(events(given.as_bytes()), Ok(shown.to_string()));
+        for (given, shown) in [("KEA", "AKE"), ("Exg", "gxE"), ("", ""), ("g$lshzxetdn", "A")] {
+            assert_eq!(events::canonical(given.as_bytes()), Ok(shown.to_string()));
         }
         set(&config, &["save", ""]).unwrap();
     }

@@ -200,7 +200,7 @@ impl Service {
             (b"getredir", []) => tracking::redirection(session),
             (b"trackinginfo", []) => tracking::info(session),
             (b"caching", [mode]) => tracking::caching(session, mode),
-            (b"tracking", [mode, options @ ..]) => tracking::tracking(session, mode, options),
+            (b"tracking", [mode, options @ ..]) => self.tracking(session, mode, options),
             (b"pause", words) if (1..=2).contains(&words.len()) => self.pause_clients(words),
             (b"unpause", []) => self.unpause_clients(),
             (b"maint_notifications", words) => maintenance(words),

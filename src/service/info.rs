@@ -150,6 +150,7 @@ impl Service {
         let totals = stats.totals();
         let [commands, input, output] = stats.rates(self.node.monotonic());
         let errors: u64 = stats.errors().values().sum();
+        let tracked = self.trackers.figures();
         let real = [
             ("total_connections_received", stats.connections.load(Relaxed).to_string()),
             ("total_commands_processed", totals.commands.to_string()),
@@ -167,6 +168,9 @@ impl Service {
             ("pubsub_channels", self.hub.names(Kind::Channel).to_string()),
             ("pubsub_patterns", self.hub.names(Kind::Pattern).to_string()),
             ("pubsubshard_channels", self.hub.names(Kind::Shard).to_string()),
+            ("tracking_total_keys", tracked.keys.to_string()),
+            ("tracking_total_items", tracked.items.to_string()),
+            ("tracking_total_prefixes", tracked.prefixes.to_string()),
             ("acl_access_denied_auth", stats.denied_logins.load(Relaxed).to_string()),
             ("acl_access_denied_cmd", stats.denied_commands.load(Relaxed).to_string()),
             ("acl_access_denied_key", stats.denied_keys.load(Relaxed).to_string()),

@@ -5,7 +5,8 @@
 //! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), `users` (who a
 //! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
 //! `info`, `cluster`, `memory`, `saves`, `failover`, `pause`, `debug`, [`latency`] and `monitor` (and `refused`, what is
-//! not), and the same counters as `metrics`. [`pubsub`] is who listens to what. [`node`] is what all of it stands on.
+//! not), and the same counters as `metrics`. [`pubsub`] is who listens to what, [`tracking`] who keeps
+//! copies of what. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
@@ -41,7 +42,7 @@ mod sparkline;
 mod spread;
 mod stage;
 mod stats;
-mod tracking;
+pub mod tracking;
 mod transaction;
 mod users;
 mod words;
@@ -68,6 +69,7 @@ use self::output_limits::{Limit, Limits};
 use self::pause::Pause;
 use self::pubsub::{Hub, Inbox};
 use self::slowlog::SlowLog;
+use self::tracking::Trackers;
 use crate::base::{HashMap, Nanos, limits};
 use crate::command::acl::{DEFAULT, User};
 use crate::command::{Spec, table};
@@ -129,6 +131,7 @@ pub struct Service {
     pause: Pause,
     monitors: Arc<Monitors>,
     hub: Arc<Hub>,
+    trackers: Arc<Trackers>,
     /// Monotonic moment of the start.
     started: Nanos,
     /// Bytes in memory when the service began.
@@ -180,6 +183,8 @@ impl Service {
         let config = Config::new(&values);
         let hub = node.hub();
         hub.set_limit(config.listeners_limit());
+        let trackers = node.trackers();
+        trackers.configure(config.listeners_limit(), &config.get("tracking-table-max-keys"));
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),
@@ -193,6 +198,7 @@ impl Service {
             pause: Pause::default(),
             monitors: Arc::default(),
             hub,
+            trackers,
             node,
             options,
             config,

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use super::latency::Latency;
 use super::pubsub::Hub;
 use super::stage::Stage;
+use super::tracking::Trackers;
 use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::acl::{Answer, Change, Users};
@@ -193,6 +194,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Who listens to channels at this node.
     fn hub(&self) -> Arc<Hub> {
+        Arc::default()
+    }
+
+    /// Which clients of this node keep copies of what.
+    fn trackers(&self) -> Arc<Trackers> {
         Arc::default()
     }
 

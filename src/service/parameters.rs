@@ -231,7 +231,7 @@ pub(super) const PARAMETERS: &[(&str, Kind, &str)] = &[
     ("tls-session-cache-size", Held, "20480"),
     ("tls-session-cache-timeout", Held, "300"),
     ("tls-session-caching", Held, "yes"),
-    ("tracking-table-max-keys", Held, "1000000"),
+    ("tracking-table-max-keys", COUNT, "1000000"),
     ("unixsocket", Immutable, ""),
     ("unixsocketperm", Immutable, "0"),
     ("zset-max-listpack-entries", COUNT, "128"),

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 
+use super::config::Config;
 use super::pubsub::is_word;
 use super::session::Session;
 use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
 use super::{Service, cluster, refused};
 use crate::command::acl::DEFAULT;
 use crate::command::pubsub::pubsub;
-use crate::command::{Spec, introspect};
+use crate::command::{Spec, events, introspect};
 use crate::resp::{Protocol, Value};
 
 impl Service {
@@ -19,6 +20,7 @@ impl Service {
             "acl|setuser" => self.set_user(args).await,
             "acl|deluser" => self.delete_users(args).await,
             "config|set" => self.config_set(&args[2..]).await,
+            "config|get" => self.config_get(&args[2..]).await,
             _ => return self.answer(session, spec, args),
         };
         self.refresh_rights(session);
@@ -155,7 +157,23 @@ impl Service {
         map.groups.iter().filter(|group| group.slots.is_some()).map(|group| group.commit.get()).sum()
     }
 
-    /// `CONFIG SET parameter value ...`: of this node, but for `requirepass`, which is the password of the default user.
+    /// `CONFIG GET pattern ...`: of this node, but for the events, which are the groups'. They are asked for where they
+    /// are shown; if no group answers, CONFIG GET of several parameters shows what was known last.
+    async fn config_get(&self, patterns: &[Bytes]) -> Value {
+        if Config::shows(patterns, events::PARAMETER) {
+            match self.events().await {
+                Ok(letters) => self.config.know(events::PARAMETER, letters),
+                Err(refusal) if patterns.iter().all(|name| name.eq_ignore_ascii_case(events::PARAMETER.as_bytes())) => {
+                    return refusal;
+                }
+                Err(_) => {}
+            }
+        }
+        self.config.matching(patterns)
+    }
+
+    /// `CONFIG SET parameter value ...`: of this node, but for `requirepass`, which is the password of the default user,
+    /// and the events that all groups tell.
     async fn config_set(&self, pairs: &[Bytes]) -> Value {
         if pairs.len() % 2 == 1 {
             return syntax_error();
@@ -173,8 +191,16 @@ impl Service {
                 return refusal;
             }
         }
+        // As they were given: where all types are told, what is shown says nothing of `n`.
+        let is_parameter = |name: &Bytes| name.eq_ignore_ascii_case(events::PARAMETER.as_bytes());
+        if let Some(pair) = pairs.chunks(2).find(|pair| is_parameter(&pair[0]))
+            && let Err(refusal) = self.set_events(pair[1].clone()).await
+        {
+            return refusal;
+        }
         let changes = self.config.commit(changes);
         self.hub.set_limit(self.config.listeners_limit());
+        self.trackers.configure(self.config.listeners_limit(), &self.config.get("tracking-table-max-keys"));
         for (parameter, value) in changes {
             if parameter == "latency-monitor-threshold" {
                 self.latency.set_threshold(value.parse().unwrap_or(0));
@@ -186,7 +212,6 @@ impl Service {
 
     fn config_word(&self, args: &[Bytes]) -> Value {
         match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
-            (b"get", patterns) => self.config.matching(patterns),
             (b"resetstat", []) => {
                 self.stats.reset();
                 self.node.reset_counters();
@@ -199,7 +224,8 @@ impl Service {
                     "GET <pattern> [<pattern> ...]",
                     "    Parameters and their values.",
                     "SET <parameter> <value> [<parameter> <value> ...]",
-                    "    Change parameters of this node, until it restarts.",
+                    "    Change parameters of this node, until it restarts; notify-keyspace-events and requirepass of the \
+                     cluster, for good.",
                     "RESETSTAT",
                     "    Set the counters of INFO to zero.",
                 ],

@@ -14,6 +14,7 @@ use super::block::Wait;
 use super::client_list::{Client, Clients};
 use super::monitor::Watching;
 use super::pubsub::{Inbox, Listener};
+use super::tracking::Tracked;
 use super::transaction::{Transaction, Watched};
 use crate::command::Call;
 use crate::command::acl::{Rights, User};
@@ -46,6 +47,8 @@ pub struct Session {
     inbox: Option<Arc<Inbox>>,
     /// What it listens to, once it ever did.
     pub(super) listener: Option<Box<Listener>>,
+    /// How it hears of changed keys, since CLIENT TRACKING ON.
+    pub(super) tracked: Option<Box<Tracked>>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
@@ -87,6 +90,7 @@ impl Session {
             watching: None,
             inbox: None,
             listener: None,
+            tracked: None,
             closing: false,
             last_command: "",
             in_block: false,
@@ -137,7 +141,12 @@ impl Session {
     /// The same, from now on in any case.
     pub(super) fn open_inbox(&mut self) -> Arc<Inbox> {
         let client = &self.client;
-        self.inbox.get_or_insert_with(|| Arc::new(Inbox::new(client.clone()))).clone()
+        let open = || {
+            let inbox = Arc::new(Inbox::new(client.clone()));
+            client.set_inbox(&inbox);
+            inbox
+        };
+        self.inbox.get_or_insert_with(open).clone()
     }
 
     /// Appends the messages that came so far.
@@ -150,7 +159,12 @@ impl Session {
     /// A call as this connection makes it now.
     pub(super) fn call(&self, args: Vec<Bytes>) -> Call {
         let touches = !self.client.no_touch.load(Relaxed);
-        Call { db: self.db, protocol: self.protocol, touches, args, rights: None }
+        Call { db: self.db, protocol: self.protocol, touches, args, rights: None, author: self.author() }
+    }
+
+    /// What names it where it does not want to hear of its own changes.
+    pub(super) fn author(&self) -> u64 {
+        self.tracked.as_ref().map_or(0, |tracked| tracked.author())
     }
 
     pub(super) fn set_db(&mut self, db: u8) {
@@ -161,6 +175,10 @@ impl Session {
     pub(super) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.client.resp3.store(protocol == Protocol::Resp3, Relaxed);
+        // Another client may have its notices sent here.
+        if protocol == Protocol::Resp3 {
+            self.open_inbox();
+        }
     }
 
     pub(super) fn set_name(&self, name: &[u8]) {
@@ -181,6 +199,7 @@ impl Session {
         self.set_transaction(None);
         self.watched.clear();
         self.watching = None;
+        self.tracked = None;
         if let Some(listener) = &mut self.listener {
             listener.leave();
         }
@@ -189,7 +208,6 @@ impl Session {
         self.authenticated = user.is_open();
         self.client.no_evict.store(false, Relaxed);
         self.client.no_touch.store(false, Relaxed);
-        self.client.tracking.store(false, Relaxed);
     }
 }
 
@@ -197,6 +215,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Before it is gone from the list: whoever sees that it is gone may rely on it that nothing is given to it.
         self.wait = None;
+        self.tracked = None;
         self.clients.remove(self.client.id);
     }
 }

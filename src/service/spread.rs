@@ -13,8 +13,8 @@ use super::words::integer;
 use crate::base::{GroupId, Rng, Slot};
 use crate::command::batch::{Call, Unit, UnitReply};
 use crate::command::spec::Merge;
-use crate::command::{Flags, Spec, debug};
-use crate::resp::{Value, parse_reply};
+use crate::command::{Flags, Spec, debug, events};
+use crate::resp::{Protocol, Value, parse_reply};
 
 /// Bits of a SCAN cursor below the slot.
 const CURSOR_SLOT_SHIFT: u32 = 32;
@@ -46,6 +46,27 @@ impl Service {
                 args.push(Bytes::from_static(debug::PARTS.as_bytes()));
                 digest(self.ask(&groups, reads, &Call { args, ..call }).await)
             }
+        }
+    }
+
+    /// Which keyspace events are told, as the first group has it: all have the same, but while they are being set.
+    pub(super) async fn events(&self) -> Result<Bytes, Value> {
+        let routes = Routes::new(&self.node.map());
+        let Some(group) = routes.groups().next() else { return Err(Value::error(super::route::NOT_SERVED)) };
+        let call = Call::new(0, Protocol::Resp2, events::get_words());
+        match one(self.ask(&[group], true, &call).await) {
+            Value::Bulk(letters) => Ok(letters),
+            refusal => Err(refusal),
+        }
+    }
+
+    /// Has every group tell these.
+    pub(super) async fn set_events(&self, letters: Bytes) -> Result<(), Value> {
+        let groups: Vec<GroupId> = Routes::new(&self.node.map()).groups().collect();
+        let call = Call::new(0, Protocol::Resp2, events::set_words(Bytes::copy_from_slice(&letters)));
+        match all_ok(self.ask(&groups, false, &call).await) {
+            Value::Simple(_) => Ok(()),
+            refusal => Err(refusal),
         }
     }
 

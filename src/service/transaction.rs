@@ -225,7 +225,8 @@ impl Service {
                 items.push(Item::Session(spec, args));
             } else {
                 let rights = rights.clone().filter(|_| spec.runs_scripts());
-                calls.push(Call { db, protocol, touches, args, rights });
+                self.remember(session, spec, &args);
+                calls.push(Call { db, protocol, touches, args, rights, author: session.author() });
                 items.push(Item::Call);
             }
         }

@@ -90,6 +90,8 @@ pub enum GroupKind {
     Function = 9,
     /// Hashes with deadlines of fields, in order of the earliest one.
     FieldExpiry = 10,
+    /// Classes of keyspace events that are told.
+    Events = 11,
 }
 
 /// A parsed head key.
@@ -229,6 +231,13 @@ pub fn parse_element(record: &[u8]) -> Option<Element<'_>> {
     Some(Element { slot, db: space & !ELEMENT_BIT, key, kind: tail[0], hash, element })
 }
 
+/// The key that an element record, or the start of a range of a key's elements, belongs to.
+pub fn key_of_elements(record: &[u8]) -> Option<&[u8]> {
+    let (fixed, rest) = record.split_first_chunk::<11>()?;
+    Slot::new(u16::from_be_bytes([fixed[0], fixed[1]])).filter(|_| fixed[2] & ELEMENT_BIT != 0)?;
+    rest.get(..u32::from_be_bytes([fixed[7], fixed[8], fixed[9], fixed[10]]) as usize)
+}
+
 /// The slot of a head or element record; `None` for a group record.
 pub fn slot_of(record: &[u8]) -> Option<Slot> {
     Slot::new(u16::from_be_bytes(*record.first_chunk::<2>()?))
@@ -309,6 +318,11 @@ pub fn applied(group: GroupId) -> Bytes {
 /// A group's counts.
 pub fn counts(group: GroupId) -> Bytes {
     group_record(group, GroupKind::Counts, &[])
+}
+
+/// Which keyspace events a group tells.
+pub fn events(group: GroupId) -> Bytes {
+    group_record(group, GroupKind::Events, &[])
 }
 
 /// The entry of a key in the expiry index; `head` is its head record's key.
@@ -543,6 +557,7 @@ mod tests {
         let one = GroupId(1);
         assert_eq!(&applied(one)[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x01");
         assert_eq!(&counts(one)[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x02");
+        assert_eq!(&events(one)[..], b"\xff\xff\0\0\0\0\0\0\0\x01\x0b");
         assert_eq!(
             &expiry(one, Millis(0x0102), b"head")[..],
             b"\xff\xff\0\0\0\0\0\0\0\x01\x03\0\0\0\0\0\0\x01\x02head"

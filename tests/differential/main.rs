@@ -45,6 +45,7 @@
 
 mod acl;
 mod compare;
+mod events;
 mod facts;
 #[path = "../support/nodes.rs"]
 #[expect(dead_code, reason = "nothing is asked of these nodes but commands")]

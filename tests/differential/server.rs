@@ -60,6 +60,11 @@ impl RedisServer {
         }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A connection, as soon as the server listens.
     #[expect(clippy::disallowed_methods, reason = "another process starts in real time")]
     pub fn connect(&self) -> Client {

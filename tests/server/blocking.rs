@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::nodes::Nodes;
 use crate::resp::{Client, PATIENCE, Reply};
+use crate::{reply, resp3};
 
 fn connect(address: &str) -> Client {
     let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
@@ -215,5 +216,27 @@ fn the_leader_may_die_and_nobody_who_waits_notices() {
     }
     taken.sort_unstable();
     assert_eq!(taken, (1..=pushed).collect::<Vec<u64>>(), "each element was given to one client");
+    nodes.stop();
+}
+
+#[test]
+fn messages_come_while_a_client_waits() {
+    let nodes = Nodes::start(1, &[]);
+    let port = nodes.addresses()[0].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let (mut waiting, mut other) =
+        (resp3::Client::connect(port).expect("a connection"), connect(&nodes.addresses()[0]));
+    waiting.say("SUBSCRIBE news").expect("the server reads");
+    let confirmation = waiting.push().expect("a confirmation");
+    assert_eq!(confirmation[0], reply::Reply::Bulk("subscribe".into()));
+    waiting.say("BLPOP queue 0").expect("the server reads");
+    until_blocked(&mut other, 1);
+    for text in ["one", "two"] {
+        assert_eq!(ask(&mut other, &format!("PUBLISH news {text}")), Reply::Integer(1));
+        let message = waiting.push().expect("a message");
+        assert_eq!(message.last(), Some(&reply::Reply::Bulk(text.into())));
+    }
+    ask(&mut other, "RPUSH queue a");
+    let element = ["queue", "a"].map(|text| reply::Reply::Bulk(text.into()));
+    assert_eq!(waiting.reply().expect("an answer"), reply::Reply::Array(element.to_vec()));
     nodes.stop();
 }

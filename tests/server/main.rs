@@ -16,8 +16,14 @@ mod openmetrics;
 #[path = "../support/ports.rs"]
 mod ports;
 mod refusals;
+#[path = "../support/reply.rs"]
+#[expect(dead_code, reason = "nothing here lays replies flat")]
+mod reply;
 #[path = "../support/resp.rs"]
 mod resp;
+#[path = "../support/resp3.rs"]
+#[expect(dead_code, reason = "few clients here hear anything by themselves")]
+mod resp3;
 mod scripts;
 mod secrets;
 mod settings;

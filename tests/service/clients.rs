@@ -187,32 +187,3 @@ fn every_client_can_connect() {
         assert_eq!(talk.pipeline(&["SET k v", "GET k", "DEL k"]), ["+OK", "$1 v", ":1"], "{client}");
     }
 }
-
-#[test]
-fn tracking_is_accepted_where_nothing_is_tracked() {
-    let service = service(&TableNode::new(1), Options::default());
-    let mut talk = Talk::new(&service);
-    let not_yet = "-ERR notices of changed keys are not supported yet: tracking is possible in mode OPTIN only, without \
-                   CLIENT CACHING YES";
-    let not_on =
-        "-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
-    talk.check(&[
-        ("client tracking on", not_yet),
-        ("client tracking on bcast", not_yet),
-        ("client tracking on optin redirect 1", not_yet),
-        ("client tracking on foo", "-ERR syntax error"),
-        ("client tracking foo", "-ERR syntax error"),
-        ("client caching yes", not_on),
-        ("client getredir", ":-1"),
-        ("client tracking on optin noloop", "+OK"),
-        ("client trackinginfo", "*6 $5 flags *2 $2 on $5 optin $8 redirect :0 $8 prefixes *0"),
-        ("client getredir", ":0"),
-        ("client caching yes", not_yet),
-        ("client caching no", "-ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode."),
-        ("client caching x", "-ERR syntax error"),
-    ]);
-    assert!(talk.say("client list").contains(" flags=t "), "{}", talk.say("client list"));
-    assert!(talk.say("info clients").contains("tracking_clients:1"));
-    talk.check(&[("client tracking off", "+OK"), ("client caching yes", not_on), ("client tracking on optin", "+OK")]);
-    talk.check(&[("reset", "+RESET"), ("client trackinginfo", "*6 $5 flags *1 $3 off $8 redirect :-1 $8 prefixes *0")]);
-}

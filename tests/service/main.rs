@@ -11,3 +11,4 @@ mod pubsub;
 mod retry;
 mod sessions;
 mod table;
+mod tracking;

@@ -20,15 +20,15 @@ use crate::table::{TableNode, Talk, service};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A listener on a table.
-struct Server {
-    node: Arc<TableNode>,
-    service: Arc<Service>,
+pub struct Server {
+    pub node: Arc<TableNode>,
+    pub service: Arc<Service>,
     address: SocketAddr,
     _stop: watch::Sender<bool>,
     _runtime: Runtime,
 }
 
-fn start() -> Server {
+pub fn start() -> Server {
     let runtime = Runtime::new().expect("a runtime");
     let node = TableNode::new(1);
     let service = service(&node, Default::default());
@@ -39,36 +39,36 @@ fn start() -> Server {
     Server { node, service, address, _stop: stop, _runtime: runtime }
 }
 
-struct Client(TcpStream);
+pub struct Client(TcpStream);
 
 impl Client {
-    fn connect(server: &Server) -> Client {
+    pub fn connect(server: &Server) -> Client {
         let stream = TcpStream::connect(server.address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Client(stream)
     }
 
-    fn say(&mut self, lines: &[&str]) {
+    pub fn say(&mut self, lines: &[&str]) {
         let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
         self.0.write_all(text.as_bytes()).expect("the server reads");
     }
 
     /// Reads so much as is expected; spaces stand for line ends.
     #[track_caller]
-    fn hear(&mut self, expected: &str) {
+    pub fn hear(&mut self, expected: &str) {
         let mut bytes = vec![0; expected.replace(' ', "\r\n").len()];
         self.0.read_exact(&mut bytes).expect("an answer");
         assert_eq!(String::from_utf8_lossy(&bytes).replace("\r\n", " "), expected);
     }
 
     #[track_caller]
-    fn ask(&mut self, line: &str, expected: &str) {
+    pub fn ask(&mut self, line: &str, expected: &str) {
         self.say(&[line]);
         self.hear(expected);
     }
 
     /// Whether the server has closed, once everything was read.
-    fn is_closed(&mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Ok(_) => true,

@@ -197,6 +197,7 @@ impl World {
                 };
                 return self.handle(id, input);
             }
+            machine::Output::Changed(_) => return,
             machine::Output::ConfirmLeadership(number) => return self.nodes[id].rounds.push(number),
             machine::Output::Applied(_) | machine::Output::Published(..) | machine::Output::LeaseReleased(_) => return,
             machine::Output::Reply(ticket, replies) => (ticket, Answer::Replies(replies)),

@@ -8,15 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use holdfast::base::{ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Publication, Rng, SlotRange, Term};
+use holdfast::base::{Changed, ClusterId, GroupId, LogIndex, Millis, Nanos, NodeId, Publication, Rng, SlotRange, Term};
 use holdfast::cluster::{GroupInfo, Map, NodeInfo};
 use holdfast::command::acl::{self, Answer, Change, Users};
 use holdfast::command::batch::{Call, Unit, UnitReply};
 use holdfast::command::{self, Scripts};
-use holdfast::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
+use holdfast::data::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
 use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 use holdfast::service::pubsub::Hub;
+use holdfast::service::tracking::Trackers;
 use holdfast::service::{Flow, Options, Service, Session};
 use holdfast::store::{self, Order, Read, Records, Visit, Write};
 
@@ -26,8 +27,10 @@ struct Group {
     slots: SlotRange,
     records: Records,
     counts: Counts,
+    events: Events,
     usage: Usage,
     hub: Arc<Hub>,
+    trackers: Arc<Trackers>,
     scripts: Scripts,
     rng: Rng,
     sequence: u64,
@@ -83,6 +86,7 @@ impl Group {
             mode,
             counts: &mut self.counts,
             touched: &mut touched,
+            events: &mut self.events,
             rng: &mut self.rng,
             thresholds: Thresholds::default(),
             usage: &self.usage,
@@ -92,6 +96,11 @@ impl Group {
         command::execute_encoded(&mut keys, Some(&mut self.scripts), call, &mut out).ok()?;
         self.hub.deliver(Nanos(now * 1_000_000), &said.publications);
         self.sequence += 1;
+        let changes = touched.iter().map(|touched| match touched {
+            Touched::Key(_, key) => Changed::Key { key: key.clone(), author: call.author },
+            Touched::Database(_) => Changed::Everything,
+        });
+        self.trackers.changed(Nanos(now * 1_000_000), &changes.collect::<Vec<_>>());
         for touched in touched {
             match touched {
                 Touched::Key(db, key) => self.changed.insert((db, key), self.sequence),
@@ -128,6 +137,7 @@ impl Group {
 /// The node.
 pub struct TableNode {
     hub: Arc<Hub>,
+    trackers: Arc<Trackers>,
     groups: Mutex<Vec<Group>>,
     /// Milliseconds.
     pub clock: AtomicU64,
@@ -155,14 +165,16 @@ pub struct TableNode {
 impl TableNode {
     /// A node with so many groups.
     pub fn new(groups: u16) -> Arc<TableNode> {
-        let hub = Arc::<Hub>::default();
+        let (hub, trackers) = (Arc::<Hub>::default(), Arc::<Trackers>::default());
         let group = |(id, slots)| Group {
             id: GroupId(id),
             slots,
             records: Records::default(),
             counts: Counts::default(),
+            events: Events::default(),
             usage: Usage::default(),
             hub: hub.clone(),
+            trackers: trackers.clone(),
             scripts: Scripts::new(Default::default()),
             rng: Rng::new(id),
             sequence: 0,
@@ -171,6 +183,7 @@ impl TableNode {
         };
         Arc::new(TableNode {
             hub: hub.clone(),
+            trackers: trackers.clone(),
             groups: Mutex::new((1..).zip(SlotRange::divide(groups)).map(group).collect()),
             clock: AtomicU64::new(1_000_000),
             leads: AtomicBool::new(true),
@@ -190,6 +203,10 @@ impl TableNode {
 impl Node for TableNode {
     fn hub(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+
+    fn trackers(&self) -> Arc<Trackers> {
+        self.trackers.clone()
     }
 
     fn id(&self) -> NodeId {

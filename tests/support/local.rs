@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use holdfast::base::{GroupId, Millis, Nobody, Rng, SlotRange};
+use holdfast::base::{GroupId, Millis, Nobody, Publication, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler, Scripts, block};
-use holdfast::data::{self, Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
+use holdfast::data::{self, Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
 use holdfast::store::overlay::{Overlay, OverlayView, ReadOnly};
 use holdfast::store::{Batch, Engine, Mutation, keys};
@@ -28,6 +28,10 @@ pub struct Local<E> {
     in_flight: VecDeque<(u64, Batch)>,
     entry: u64,
     counts: Counts,
+    /// Keyspace events that are told.
+    pub events: Events,
+    /// What was published since somebody last took it.
+    pub said: Vec<Publication>,
     stamp: Millis,
     /// Milliseconds that this clock is ahead of the real one.
     pub passed: u64,
@@ -48,6 +52,8 @@ impl<E: Engine> Local<E> {
             in_flight: VecDeque::new(),
             entry: 0,
             counts: Counts::default(),
+            events: Events::default(),
+            said: Vec::new(),
             stamp: Millis(0),
             passed: 0,
             rng: Rng::new(1),
@@ -83,6 +89,7 @@ impl<E: Engine> Local<E> {
             mode: Mode::Leader,
             counts: &mut self.counts,
             touched: &mut touched,
+            events: &mut self.events,
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,
@@ -92,8 +99,7 @@ impl<E: Engine> Local<E> {
         let mut out = BytesMut::new();
         command::execute_encoded(&mut keyspace, Some(&mut self.scripts), call, &mut out)
             .expect("the engine in memory does not fail");
-        // Nobody listens here.
-        self.overlay.take_publications();
+        self.said.extend(self.overlay.take_publications());
         let mutations = self.overlay.take_mutations();
         let of_keys = mutations.iter().any(|mutation| match mutation {
             Mutation::Put(record, _) | Mutation::Delete(record) | Mutation::DeleteRange(record, _) => {
@@ -122,6 +128,7 @@ impl<E: Engine> Local<E> {
             mode: Mode::Local,
             counts: &mut self.counts,
             touched: &mut Vec::new(),
+            events: &mut self.events,
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,

@@ -12,6 +12,7 @@ use crate::base::double;
 use crate::command::args::Options;
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::geo::{Area, Place, Shape, Unit, distance_text};
 use crate::data::zset::Zset;
 use crate::resp::{Value, c_string};
@@ -110,7 +111,9 @@ fn run(context: &mut Context<'_, '_>, args: &[Bytes], source: usize, asker: Aske
     let count = found.len() as i64;
     let score = |found: &Found| if request.stores_distance { found.distance / metres } else { found.score };
     let members = found.into_iter().map(|found| (found.member.clone(), score(&found))).collect();
-    Zset::replace(context.keys, context.db, &target, members)?;
+    let was_there = Zset::replace(context.keys, context.db, &target, members)?;
+    let event = if asker == Asker::SearchStore { "geosearchstore" } else { "georadiusstore" };
+    context.notify_stored((Class::Zset, event), &target, count as usize, was_there);
     Ok(Value::Integer(count))
 }
 

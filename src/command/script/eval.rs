@@ -180,7 +180,7 @@ impl Host for Evaluation<'_, '_> {
         if spec.may_write() && !self.run.writes() {
             return Value::error(ABORTED);
         }
-        let call = Call { db: self.db, protocol, touches: self.touches, args, rights: None };
+        let call = Call { db: self.db, protocol, touches: self.touches, args, rights: None, author: 0 };
         execute_with(self.keys, None, &call).unwrap_or_else(|error| {
             self.failed = Some(error);
             self.run.stop();

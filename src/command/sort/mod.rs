@@ -21,7 +21,7 @@ use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::data::list::{End, List};
 use crate::data::set::Set;
 use crate::data::zset::Zset;
-use crate::data::{Error, Kind};
+use crate::data::{Class, Error, Keyspace, Kind};
 use crate::resp::{Value, c_string};
 use crate::store::Order;
 
@@ -256,12 +256,19 @@ impl Source {
 fn store(context: &mut Context<'_, '_>, key: &Bytes, elements: &[Bytes]) -> Result<()> {
     // A change is neither a hit nor a miss.
     context.keys.manner.counts = false;
-    if let Some(before) = context.lookup(key)? {
-        context.remove(key, &before);
+    let before = context.lookup(key)?;
+    if let Some(before) = &before {
+        context.remove(key, before);
     }
     if !elements.is_empty() {
-        List::find_or_new(context.keys, context.db, key)?.push(context.keys, End::Right, elements)?;
+        let db = context.db;
+        let list = |keys: &mut Keyspace<'_>| List::find_or_new(keys, db, key)?.push(keys, End::Right, elements);
+        match before {
+            Some(_) => context.keys.replacing(list)?,
+            None => list(context.keys)?,
+        };
     }
+    context.notify_stored((Class::List, "sortstore"), key, elements.len(), before.is_some());
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
 use crate::command::args::{self, Options, is};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::stream::{Group, Id, Pending, Stream};
 use crate::resp::Value;
 
@@ -60,7 +61,7 @@ pub(in crate::command) fn xclaim(context: &mut Context<'_, '_>, args: &[Bytes]) 
         }
     }
     group.last_id = group.last_id.max(last_id);
-    arrive(context, &mut group, claim.consumer)?;
+    arrive(context, &mut group, &args[1], claim.consumer)?;
     let mut claimed = Vec::new();
     for id in ids {
         let before = group.pending(context.keys, id)?;
@@ -99,7 +100,7 @@ pub(in crate::command) fn xautoclaim(context: &mut Context<'_, '_>, args: &[Byte
         }
     }
     let (stream, mut group) = existing(context, args)?;
-    arrive(context, &mut group, claim.consumer)?;
+    arrive(context, &mut group, &args[1], claim.consumer)?;
     let mut attempts = count.saturating_mul(ATTEMPTS);
     let (mut claimed, mut deleted, mut next) = (Vec::new(), Vec::new(), Some(start));
     let mut bytes = 0;
@@ -173,9 +174,11 @@ fn take(
 }
 
 /// The consumer is there, and was seen.
-fn arrive(context: &mut Context<'_, '_>, group: &mut Group, name: &Bytes) -> Result<()> {
+fn arrive(context: &mut Context<'_, '_>, group: &mut Group, key: &[u8], name: &Bytes) -> Result<()> {
     let now = context.now();
-    group.consumer_or_new(context.keys, name, now)?;
+    if group.consumer_or_new(context.keys, name, now)? {
+        context.notify(Class::Stream, "xgroup-createconsumer", key);
+    }
     if let Some(consumer) = group.consumer(context.keys, name)? {
         consumer.seen = now;
     }

@@ -6,6 +6,7 @@ use super::{find, ids, misused, no_group_at};
 use crate::command::args::{Options, is};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::stream::{Group, Id, Stream};
 use crate::resp::Value;
 
@@ -60,6 +61,7 @@ pub(in crate::command) fn create(context: &mut Context<'_, '_>, args: &[Bytes]) 
         return Err(Failure::line("BUSYGROUP Consumer Group name already exists"));
     }
     stream.save(context.keys);
+    context.notify(Class::Stream, "xgroup-create", &args[2]);
     Ok(Value::OK)
 }
 
@@ -76,6 +78,7 @@ pub(in crate::command) fn setid(context: &mut Context<'_, '_>, args: &[Bytes]) -
     };
     group.entries_read = told.entries_read;
     group.save(context.keys);
+    context.notify(Class::Stream, "xgroup-setid", &args[2]);
     Ok(Value::OK)
 }
 
@@ -84,6 +87,7 @@ pub(in crate::command) fn destroy(context: &mut Context<'_, '_>, args: &[Bytes])
     let Some(group) = stream.group(context.keys, &args[3])? else { return Ok(Value::Integer(0)) };
     stream.destroy_group(context.keys, &group)?;
     stream.save(context.keys);
+    context.notify(Class::Stream, "xgroup-destroy", &args[2]);
     Ok(Value::Integer(1))
 }
 
@@ -92,14 +96,21 @@ pub(in crate::command) fn create_consumer(context: &mut Context<'_, '_>, args: &
     let (_, mut group) = existing(context, args)?;
     let is_new = group.consumer_or_new(context.keys, &args[4], context.now())?;
     group.save(context.keys);
+    if is_new {
+        context.notify(Class::Stream, "xgroup-createconsumer", &args[2]);
+    }
     Ok(Value::Integer(is_new.into()))
 }
 
 /// `XGROUP DELCONSUMER key group consumer`
 pub(in crate::command) fn delete_consumer(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let (_, mut group) = existing(context, args)?;
+    let was_there = group.consumer(context.keys, &args[4])?.is_some();
     let pending = group.remove_consumer(context.keys, &args[4])?;
     group.save(context.keys);
+    if was_there {
+        context.notify(Class::Stream, "xgroup-delconsumer", &args[2]);
+    }
     Ok(Value::Integer(pending as i64))
 }
 

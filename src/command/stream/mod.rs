@@ -21,6 +21,7 @@ use super::args::{Options, is};
 use super::context::Context;
 use super::error::{Failure, Result};
 use crate::base::limits::OUTPUT_BUFFER_BYTES_MAX;
+use crate::data::Class;
 use crate::data::stream::{Id, PAGE_BYTES_MAX, Stream};
 use crate::resp::{Value, c_string};
 use crate::store::Order;
@@ -56,10 +57,15 @@ pub(super) fn xadd(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         return Err(Failure::line("ERR Elements are too large to be stored"));
     }
     stream.append(context.keys, id, words);
-    if let Some(trim) = told.trim {
-        stream.trim(context.keys, trim)?;
-    }
+    let trimmed = match told.trim {
+        Some(trim) => stream.trim(context.keys, trim)?,
+        None => 0,
+    };
     stream.save(context.keys);
+    context.notify(Class::Stream, "xadd", &args[1]);
+    if trimmed > 0 {
+        context.notify(Class::Stream, "xtrim", &args[1]);
+    }
     Ok(ids::value(id))
 }
 
@@ -101,6 +107,9 @@ pub(super) fn xdel(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         removed += i64::from(stream.remove(context.keys, id)?);
     }
     stream.save(context.keys);
+    if removed > 0 {
+        context.notify(Class::Stream, "xdel", &args[1]);
+    }
     Ok(Value::Integer(removed))
 }
 
@@ -110,6 +119,9 @@ pub(super) fn xtrim(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Val
     let Some(mut stream) = find(context, &args[1])? else { return Ok(Value::Integer(0)) };
     let removed = stream.trim(context.keys, trim)?;
     stream.save(context.keys);
+    if removed > 0 {
+        context.notify(Class::Stream, "xtrim", &args[1]);
+    }
     Ok(Value::Integer(removed as i64))
 }
 
@@ -148,6 +160,7 @@ pub(super) fn xsetid(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Va
     }
     stream.set_facts(id, added, Some(deleted).filter(|deleted| *deleted != Id::MIN));
     stream.save(context.keys);
+    context.notify(Class::Stream, "xsetid", &args[1]);
     Ok(Value::OK)
 }
 

@@ -12,6 +12,7 @@ use crate::command::args::{self, Options, is};
 use crate::command::block::{Patience, milliseconds};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
+use crate::data::Class;
 use crate::data::stream::{Group, Id, Pending, Stream};
 use crate::resp::{Protocol, Value};
 use crate::store::Order;
@@ -89,7 +90,9 @@ pub(in crate::command) fn xreadgroup(context: &mut Context<'_, '_>, args: &[Byte
     for (key, from) in told.streams.0.iter().zip(from) {
         // A key may be named twice: each time it is as the time before left it.
         let Some((stream, mut group)) = group(context, key, name)? else { continue };
-        group.consumer_or_new(context.keys, consumer, now)?;
+        if group.consumer_or_new(context.keys, consumer, now)? {
+            context.notify(Class::Stream, "xgroup-createconsumer", key);
+        }
         if let Some(consumer) = group.consumer(context.keys, consumer)? {
             consumer.seen = now;
         }

@@ -110,8 +110,8 @@ pub(super) const ROWS: &[Spec] = &[
              bcast/BCAST? optin/OPTIN? optout/OPTOUT? noloop/NOLOOP?",
                 )
                 .differs(
-                    "nothing tells of changed keys yet: only mode OPTIN is accepted, as long as CLIENT CACHING \
-                 YES is not used",
+                    "of keys that a script reads, those that the call names are tracked; with NOLOOP a client goes on \
+                 hearing of what others change after it",
                 ),
             Spec::new("client|trackinginfo", 2, "noscript loading stale", "connection").doc(
                 "connection",

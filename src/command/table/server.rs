@@ -84,8 +84,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .arguments("parameter_value*(parameter:string value:string)")
                 .history(&[("7.0.0", "Several settings.")])
                 .differs(
-                    "for this node until it restarts; parameters of what does not exist here take their present \
-                 value only",
+                    "for this node until it restarts, but notify-keyspace-events and requirepass for the cluster and \
+                 for good; parameters of what does not exist here take their present value only",
                 ),
         ]),
     Spec::new("info", -1, "loading stale", "dangerous")

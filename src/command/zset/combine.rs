@@ -10,7 +10,7 @@ use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
 use crate::data::set::Set;
 use crate::data::zset::{Scored, Zset, compare};
-use crate::data::{self, Kind};
+use crate::data::{self, Class, Kind};
 use crate::resp::Value;
 
 /// How sets are put together.
@@ -94,9 +94,13 @@ fn reply(context: &mut Context<'_, '_>, args: &[Bytes], operation: Operation, na
 /// `ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]`
 fn store(context: &mut Context<'_, '_>, args: &[Bytes], operation: Operation, name: &'static str) -> Result<Value> {
     let words = Words { numkeys: 2, operation: Some(operation), stores: true, name };
-    let found = words.parse(context, args)?.run(context, operation)?;
+    context.keys.manner.counts = true;
+    let mut request = words.parse(context, args)?;
+    context.keys.manner.counts = false;
+    let found = request.run(context, operation)?;
     let count = found.len();
-    Zset::replace(context.keys, context.db, &args[1], found)?;
+    let was_there = Zset::replace(context.keys, context.db, &args[1], found)?;
+    context.notify_stored((Class::Zset, name), &args[1], count, was_there);
     Ok(Value::Integer(count as i64))
 }
 

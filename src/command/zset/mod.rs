@@ -14,6 +14,7 @@ use super::hash::PICKS_MAX;
 use super::list::pop_count;
 use super::scan::ScanOptions;
 use crate::base::double;
+use crate::data::Class;
 use crate::data::zset::{Scored, Zset};
 use crate::resp::{Protocol, Value, double_text};
 
@@ -105,6 +106,9 @@ fn add(context: &mut Context<'_, '_>, key: &Bytes, words: &[Bytes], condition: C
         }
     }
     zset.save(context.keys);
+    if added + updated > 0 {
+        context.notify(Class::Zset, if condition.adds_up { "zincr" } else { "zadd" }, key);
+    }
     Ok(match condition {
         Condition { adds_up: true, .. } => last.map_or(Value::Null, Value::Double),
         Condition { counts_changes: true, .. } => Value::Integer(added + updated),
@@ -194,6 +198,10 @@ pub(super) fn zrem(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Valu
         removed += i64::from(zset.remove(context.keys, member)?);
     }
     zset.save(context.keys);
+    if removed > 0 {
+        context.notify(Class::Zset, "zrem", &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
     Ok(Value::Integer(removed))
 }
 
@@ -213,7 +221,7 @@ fn pop(context: &mut Context<'_, '_>, args: &[Bytes], highest: bool) -> Result<V
         _ => return Err(Failure::SYNTAX),
     };
     let popped = match find(context, &args[1])? {
-        Some(zset) => take(context, zset, count.unwrap_or(1), highest)?,
+        Some(zset) => take(context, zset, &args[1], count.unwrap_or(1), highest)?,
         None => Vec::new(),
     };
     Ok(match count {
@@ -241,7 +249,7 @@ pub(super) fn pop_first(context: &mut Context<'_, '_>, args: &[Bytes], at: usize
     block::check_timeout(context, &args[1..at])?;
     for key in keys {
         if let Some(zset) = find(context, key)? {
-            let popped = take(context, zset, count, highest)?;
+            let popped = take(context, zset, key, count, highest)?;
             let pairs = popped.into_iter().map(|scored| Value::Array(pair(scored).into()));
             return Ok(Value::Array(vec![Value::Bulk(key.clone()), Value::Array(pairs.collect())]));
         }
@@ -250,7 +258,13 @@ pub(super) fn pop_first(context: &mut Context<'_, '_>, args: &[Bytes], at: usize
 }
 
 /// Removes members from an end, the outermost first.
-pub(super) fn take(context: &mut Context<'_, '_>, mut zset: Zset, count: u64, highest: bool) -> Result<Vec<Scored>> {
+pub(super) fn take(
+    context: &mut Context<'_, '_>,
+    mut zset: Zset,
+    key: &Bytes,
+    count: u64,
+    highest: bool,
+) -> Result<Vec<Scored>> {
     let len = zset.count();
     let count = count.min(len);
     if count == 0 {
@@ -259,6 +273,8 @@ pub(super) fn take(context: &mut Context<'_, '_>, mut zset: Zset, count: u64, hi
     let from = if highest { len - count } else { 0 };
     let mut taken = zset.remove_ranks(context.keys, from, from + count)?;
     zset.save(context.keys);
+    context.notify(Class::Zset, if highest { "zpopmax" } else { "zpopmin" }, key);
+    context.notify_if_gone(key)?;
     if highest {
         taken.reverse();
     }

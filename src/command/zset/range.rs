@@ -8,6 +8,7 @@ use crate::command::args::{self, Options};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
 use crate::command::list;
+use crate::data::Class;
 use crate::data::zset::{Scored, Zset};
 use crate::resp::{Value, c_string};
 
@@ -85,12 +86,16 @@ pub fn zrevrangebylex(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
 /// `ZRANGESTORE destination source start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count]`
 pub fn zrangestore(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let request = Request::parse(&args[3..], None, None, true)?;
-    let found = match find(context, &args[2])? {
+    context.keys.manner.counts = true;
+    let source = find(context, &args[2])?;
+    context.keys.manner.counts = false;
+    let found = match source {
         Some(zset) => request.members(context, &zset)?,
         None => Vec::new(),
     };
     let count = found.len();
-    Zset::replace(context.keys, context.db, &args[1], found)?;
+    let was_there = Zset::replace(context.keys, context.db, &args[1], found)?;
+    context.notify_stored((Class::Zset, "zrangestore"), &args[1], count, was_there);
     Ok(Value::Integer(count as i64))
 }
 
@@ -134,6 +139,15 @@ fn remove(context: &mut Context<'_, '_>, args: &[Bytes], by: By) -> Result<Value
     let (from, to) = range.ranks(context, &zset)?;
     zset.remove_ranks(context.keys, from, to)?;
     zset.save(context.keys);
+    if from < to {
+        let event = match by {
+            By::Rank => "zremrangebyrank",
+            By::Score => "zremrangebyscore",
+            By::Lex => "zremrangebylex",
+        };
+        context.notify(Class::Zset, event, &args[1]);
+        context.notify_if_gone(&args[1])?;
+    }
     Ok(Value::Integer((to - from) as i64))
 }
 

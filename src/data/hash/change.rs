@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::field::{self, Field, Numbers, damaged};
 use super::{Form, Hash};
 use crate::base::Millis;
-use crate::data::{FieldEnds, Head, Keyspace, Kind, Result};
+use crate::data::{Class, FieldEnds, Head, Keyspace, Kind, Result};
 use crate::store::Order;
 use crate::store::keys::{self, ElementKind};
 
@@ -66,7 +66,15 @@ impl Hash {
             change.remove(keys, &name)?;
         }
         change.changed |= ended > 0;
-        Ok((ended, change.save(keys)?))
+        let (db, key) = (change.hash.db, change.hash.key.clone());
+        let left = change.save(keys)?;
+        if ended > 0 {
+            keys.notify(Class::Hash, "hexpired", db, &key);
+            if left.is_none() {
+                keys.notify(Class::Generic, "del", db, &key);
+            }
+        }
+        Ok((ended, left))
     }
 }
 

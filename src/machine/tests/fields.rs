@@ -146,6 +146,7 @@ fn a_local_read_asks_for_the_log_only_about_fields_that_are_due() {
         slots: SlotRange::ALL,
         moment: Moment { stamp: Millis(1_000), clock: Millis(clock) },
         thresholds: world.machine.settings.thresholds,
+        events: Default::default(),
         seed: 1,
     };
     let read = |world: &World, clock: u64, line: &str| {

@@ -10,7 +10,8 @@ fn said(message: &'static str) -> Publication {
 
 /// An entry that says something, as another leader made it.
 fn entry(message: &'static str) -> Bytes {
-    Entry { stamp: Millis(1_000), epoch: 1, mutations: Vec::new(), publications: vec![said(message)] }.encode()
+    Entry { stamp: Millis(1_000), epoch: 1, mutations: Vec::new(), publications: vec![said(message)], own: Vec::new() }
+        .encode()
 }
 
 fn published(out: &[Output]) -> Vec<(u64, Vec<Publication>)> {

@@ -89,7 +89,7 @@ impl Frame {
 
 /// Whether running a unit more than once is the same as running it once.
 pub fn only_reads(unit: &Unit) -> bool {
-    let reads = |call: &Call| command::check(&call.args).is_ok_and(|spec| !spec.may_write());
+    let reads = |call: &Call| command::check(&call.args).is_ok_and(|spec| spec.may_be_repeated());
     match unit {
         Unit::Call(call) => reads(call),
         Unit::Atomic { calls, .. } => calls.iter().all(reads) || Mutant::BlocksAreNotNumbered.is_in(),

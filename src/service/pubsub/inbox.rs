@@ -48,7 +48,7 @@ impl Inbox {
         self.client.id
     }
 
-    pub(super) fn protocol(&self) -> Protocol {
+    pub(in crate::service) fn protocol(&self) -> Protocol {
         if self.client.resp3.load(Relaxed) { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 

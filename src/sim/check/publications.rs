@@ -140,7 +140,13 @@ mod tests {
     fn judge() -> Publications {
         let mut judge = Publications::default();
         for (index, message) in [(3, "a"), (5, "b"), (6, "c")] {
-            let entry = Entry { stamp: Millis(1), epoch: 1, mutations: Vec::new(), publications: said(message) };
+            let entry = Entry {
+                stamp: Millis(1),
+                epoch: 1,
+                mutations: Vec::new(),
+                publications: said(message),
+                own: Vec::new(),
+            };
             judge.committed(GROUP, LogIndex(index), &entry.encode());
         }
         judge.started(NODE, GROUP, LogIndex(1), LogIndex(2));

@@ -14,7 +14,7 @@ use super::once::{self, TOKEN_BYTES};
 use super::{Operation, Outcome, Request, Violation, Words, show_value, show_words};
 use crate::base::{GroupId, Millis, Nobody, Rng, SlotRange};
 use crate::command::{self, Call, Scripts};
-use crate::data::{Counts, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
+use crate::data::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use crate::resp::{Protocol, Value, parse_reply};
 use crate::store::memory::MemoryEngine;
 use crate::store::overlay::{Overlay, OverlayView};
@@ -199,6 +199,7 @@ impl Shadow {
             mode: Mode::Leader,
             counts: &mut self.counts,
             touched: &mut Vec::new(),
+            events: &mut Events::default(),
             rng: &mut self.rng,
             thresholds: self.thresholds,
             usage: &self.usage,

@@ -70,8 +70,10 @@ mod tests {
     #[test]
     fn rule_39_time_that_goes_back_is_found() {
         let mut replicas = Replicas::default();
-        let entry =
-            |stamp| Entry { stamp: Millis(stamp), epoch: 1, mutations: Vec::new(), publications: Vec::new() }.encode();
+        let entry = |stamp| {
+            Entry { stamp: Millis(stamp), epoch: 1, mutations: Vec::new(), publications: Vec::new(), own: Vec::new() }
+                .encode()
+        };
         let mut committed = |index, stamp| replicas.committed(GroupId(1), LogIndex(index), &entry(stamp)).is_ok();
         assert!(committed(4, 100) && committed(5, 100) && committed(7, 103));
         assert!(committed(4, 100), "another replica");

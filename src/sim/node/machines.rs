@@ -102,6 +102,8 @@ impl Node {
                 }
                 self.tell_host(shared, host::Input::Applied { group, index, hash });
             }
+            // Nobody here keeps copies.
+            machine::Output::Changed(_) => {}
             machine::Output::Published(index, publications) => {
                 shared.coverage.saw("publication");
                 if let Err(violation) = shared.publications.told(self.id, group, index, &publications) {

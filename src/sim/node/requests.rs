@@ -225,7 +225,8 @@ impl Node {
         let life = self.life.as_ref()?;
         let slot = life.machines.get(&group)?;
         let moment = Moment { stamp: slot.stamp, clock: wall };
-        let facts = Facts { group, slots: slot.slots?, moment, thresholds: slot.thresholds, seed: now.0 };
+        let events = slot.version.events();
+        let facts = Facts { group, slots: slot.slots?, moment, thresholds: slot.thresholds, events, seed: now.0 };
         let view = InMemory::new(&*life.engine, &slot.version);
         let mut out = BytesMut::new();
         let mut replies = Vec::with_capacity(calls.len());
