@@ -110,7 +110,7 @@ impl Node {
                 Output::LeaseReleased(term) => Input::LeaseReleased { group, term },
                 Output::Applied(index) => Input::Applied { group, index, hash: self.machines[&group].state().hash },
                 // Nobody listens here.
-                Output::Published(..) => continue,
+                Output::Published(..) | Output::Changed(_) => continue,
                 Output::Reply(ticket, _) => {
                     self.replies.push(ticket);
                     continue;

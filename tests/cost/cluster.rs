@@ -98,8 +98,8 @@ impl Cluster {
         let node = &self.nodes[self.leader.expect("started")];
         let version = node.machine.version();
         let moment = Moment { stamp: node.machine.state().stamp, clock: self.now.wall };
-        let facts =
-            Facts { group: GROUP, slots: SlotRange::ALL, moment, thresholds: Thresholds::default(), seed: self.ticket };
+        let (thresholds, events, seed) = (Thresholds::default(), version.events(), self.ticket);
+        let facts = Facts { group: GROUP, slots: SlotRange::ALL, moment, thresholds, events, seed };
         self.reply.clear();
         let view = InMemory::new(&*node.engine, &version);
         let done = read_local(&view, &facts, &self.usage, &call, &mut self.reply).expect("memory does not fail");
@@ -169,7 +169,7 @@ impl Cluster {
                     }
                     continue;
                 }
-                Output::Published(..) => continue,
+                Output::Published(..) | Output::Changed(_) => continue,
                 Output::Refused(..) | Output::Unknown(_) => panic!("a healthy cluster answers: {output:?}"),
             };
             node.host.handle(self.now.mono, input);
