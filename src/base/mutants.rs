@@ -90,6 +90,9 @@ mutants! {
     LateDuplicatesRun, "31, J1", "A batch that was acknowledged and arrives once more runs once more.";
     StampsGoBack, "39", "A leader stamps entries with its own clock alone.";
     WatchesOutliveTheirLeader, "R8", "A watch of an earlier leader still counts.";
+    ServedWaitersAreForgotten, "31, J1", "Who was served after a wait leaves no reply behind: asked again, it takes once more.";
+    WaitersAreParkedTwice, "31, J1", "A waiting command that arrives once more waits beside its copy, and both are served.";
+    OnlyTheLeaderTells, "23", "Replicas that follow hand nobody what entries say to who listens.";
 
     // data: what ends when
     ExpiresByTheLocalClock, "24, 39", "A local read calls a key gone when its own clock says so.";

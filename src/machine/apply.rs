@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::changes;
-use super::{Committed, Error, Machine, Now, Output, Result};
+use super::{Committed, Error, Machine, Now, Output, Result, Role};
 use crate::base::{LogIndex, Millis, Mutant, Own, Publication, Term};
 use crate::data::Events;
 use crate::group::entry::{DecodeError, Entry};
@@ -54,7 +54,8 @@ impl Machine {
                         Mutation::Put(key, _) | Mutation::Delete(key) => *key == told,
                         Mutation::DeleteRange(..) => false,
                     });
-                if self.is_old(entry.index, entry.term) {
+                let follows = matches!(self.role, Role::Follower) && Mutant::OnlyTheLeaderTells.is_in();
+                if follows || self.is_old(entry.index, entry.term) {
                     applied_entry.publications = Vec::new();
                 }
                 state.roll(entry.index, &entry.data);

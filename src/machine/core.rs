@@ -39,7 +39,7 @@ pub struct Machine {
     pub(super) state: State,
     pub(super) version: Arc<Version>,
 
-    role: Role,
+    pub(super) role: Role,
     /// Proposals of this generation, oldest first.
     pub(super) flights: VecDeque<Flight>,
     /// Proposals of an earlier leadership that are not decided yet.

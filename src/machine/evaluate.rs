@@ -130,7 +130,9 @@ impl Machine {
         }
         let mut arrival = waiting.arrival;
         // A copy that came before and waits gives way, and its place: it is this one that is waited for.
-        if let Some(copy) = self.blocked.take(origin.session, origin.number) {
+        if !Mutant::WaitersAreParkedTwice.is_in()
+            && let Some(copy) = self.blocked.take(origin.session, origin.number)
+        {
             arrival = copy.arrival;
             out.push(Output::Refused(copy.submission.ticket, Refusal::Duplicate));
         }

@@ -5,7 +5,7 @@ use super::blocked;
 use super::flight::{Job, Waiting};
 use super::session::{self, Known};
 use super::{Content, Machine, Now, Output, Refusal, Result};
-use crate::base::Term;
+use crate::base::{Mutant, Term};
 use crate::command::Call;
 use crate::command::batch::{Unit, UnitReply};
 use crate::store::overlay::OverlayView;
@@ -61,7 +61,8 @@ impl Machine {
     pub(super) fn remember(&mut self, waiting: &Waiting, replies: &[UnitReply]) -> Result<()> {
         let Some(origin) = &waiting.submission.origin else { return Ok(()) };
         let is_remembered = matches!(waiting.submission.units[..], [Unit::Block { remembered: true, .. }]);
-        if !is_remembered || !matches!(replies, [UnitReply::Call(_)]) {
+        let forgets = Mutant::ServedWaitersAreForgotten.is_in();
+        if !is_remembered || forgets || !matches!(replies, [UnitReply::Call(_)]) {
             return Ok(());
         }
         let mut view = OverlayView::new(&*self.engine, &mut self.overlay);

@@ -168,6 +168,8 @@ pub enum Fault {
     SetWallTo { node: NodeId, ahead_ms: i64 },
     /// An operator moves leadership.
     Transfer { group: GroupId, to: NodeId },
+    /// The clients of a node do not wait for answers any more: readers ask anew, others go to the next node.
+    HangUp { node: NodeId },
     /// Clients only read for a while.
     Hush { length: Duration },
     /// The raft worker is not scheduled for a while between two of its next effects; other threads are.

@@ -75,6 +75,7 @@ impl World {
                 self.nodes[place(node)].leave(&mut self.shared, down);
             }
             Fault::SetWallTo { node, ahead_ms } => self.nodes[place(node)].clock.set_wall_to(ahead_ms),
+            Fault::HangUp { node } => self.hang_up(node),
             Fault::Hush { length } => self.hush_until = now + length,
             Fault::Preempt { node, effects, length } => self.nodes[place(node)].preempt(effects, length),
             Fault::PreemptMidway { node, length } => self.nodes[place(node)].preempt_midway(length),
@@ -105,9 +106,25 @@ impl World {
             self.shared.queue.after(after, Event::Fault(self.plan.faults.len()));
             self.plan.faults.push((now + after, fault));
         }
-        self.hurry_until = now + drama::HURRY;
+        self.hurry_until = now + drama.hurry();
         for at in 0..self.clients.len() {
             self.think(at);
+        }
+    }
+
+    fn hang_up(&mut self, node: NodeId) {
+        for at in 0..self.clients.len() {
+            if self.clients[at].node != node {
+                continue;
+            }
+            if let Some(waiting) = self.clients[at].disconnect() {
+                self.workload.note_unknown(waiting.step.family);
+            }
+            if !self.clients[at].is_reader {
+                self.clients[at].node = NodeId(1 + node.get() % self.plan.nodes);
+            }
+            let pause = random(&mut self.shared.rng, Duration::from_millis(20));
+            self.plan_client(at, pause);
         }
     }
 

@@ -14,11 +14,12 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Integers of a set are sorted in one piece, and large sorted sets are written from behind. Entries of a stream that were
-/// deleted are left out.
+/// Integers of a set are sorted in one piece, as are fields by their deadlines, and large sorted sets are written from behind.
+/// Entries of a stream that were deleted are left out.
 fn in_one_order(mut object: Object) -> Object {
     match &mut object {
-        Object::String(_) | Object::List(_) | Object::Hash(_) | Object::TimedHash(_) => {}
+        Object::String(_) | Object::List(_) | Object::Hash(_) => {}
+        Object::TimedHash(fields) => fields.sort(),
         Object::Set(members) => members.sort(),
         Object::Zset(members) => members.sort_by(|(one, _), (other, _)| one.cmp(other)),
         Object::Stream(stream) => {
