@@ -8,24 +8,17 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast::base::Rng;
-use holdfast::data::Events;
-use holdfast::store::memory::MemoryEngine;
 
 use crate::nodes::Nodes;
-use crate::server::{RedisServer, THRESHOLDS};
-use crate::steps::{Act, Generator};
+use crate::server::RedisServer;
 use crate::support::client::Client;
-use crate::support::local::Local;
 use crate::support::reply::Reply;
-use crate::support::{Target, notation, words};
+use crate::support::{Target, words};
 
 const EVERYTHING: &str = "CONFIG SET notify-keyspace-events KEAmn";
 const PATTERN: &str = "__key*__:*";
 /// Where the end of a command's events is told; the pattern matches it.
 const END: &str = "__keyend__:";
-/// How many random ones.
-const RANDOM_COMMANDS: usize = 4_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands with all their events. `@key` is what DUMP of the key returned; `await event` waits for one that comes by
@@ -172,47 +165,6 @@ fn events_are_those_of_redis() {
     }
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     nodes.stop();
-}
-
-/// Commands that leave other data behind in each run, or in each version of Redis.
-const UNLIKE: &[&str] =
-    &["spop", "xreadgroup", "xclaim", "xautoclaim", "xsetid", "eval", "evalsha", "fcall", "randomkey"];
-
-/// Random commands, by the evaluation alone: a redis-server hears the same of each.
-#[test]
-#[ignore = "does not know yet what 7.2 changed, such as BITCOUNT with bad words where there is no key"]
-fn events_of_random_commands_are_those_of_redis() {
-    let Some(server) = RedisServer::start() else {
-        println!("NOT RUN: there is no redis-server on this machine; scripts/test installs it");
-        return;
-    };
-    let mut redis = server.connect();
-    redis.call(&words(EVERYTHING));
-    let mut redis = Side::new(redis, server.address());
-    let mut holdfast = Local::over(MemoryEngine::new(), THRESHOLDS);
-    holdfast.events = Events::parse(b"KEAmn").expect("letters");
-    let seed = crate::number_from("HOLDFAST_DIFFERENTIAL_SEED").unwrap_or_else(crate::today);
-    println!("HOLDFAST_DIFFERENTIAL_SEED={seed}");
-    let mut generator = Generator::new(Rng::new(seed), 1, 1);
-    for _ in 0..RANDOM_COMMANDS {
-        let Act::Call(call) = generator.step().act else { continue };
-        let name = String::from_utf8_lossy(&call[0]).to_ascii_lowercase();
-        if UNLIKE.contains(&name.as_str()) {
-            continue;
-        }
-        let (their_reply, theirs) = redis.run(&call);
-        holdfast.said.clear();
-        let our_reply = holdfast.call(&call);
-        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        let ours = holdfast.said.iter().map(|said| (text(&said.channel), text(&said.message)));
-        let ours: Vec<Heard> = ours.filter(|(channel, _)| channel.starts_with("__key")).collect();
-        assert_eq!(
-            ours,
-            theirs,
-            "HOLDFAST_DIFFERENTIAL_SEED={seed} {}\n{our_reply:?}\n{their_reply:?}",
-            notation::command(&call)
-        );
-    }
 }
 
 #[test]

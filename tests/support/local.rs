@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use holdfast::base::{GroupId, Millis, Nobody, Publication, Rng, SlotRange};
+use holdfast::base::{GroupId, Millis, Nobody, Rng, SlotRange};
 use holdfast::command::{self, Call, Handler, Scripts, block};
 use holdfast::data::{self, Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Usage};
 use holdfast::resp::Protocol;
@@ -28,10 +28,8 @@ pub struct Local<E> {
     in_flight: VecDeque<(u64, Batch)>,
     entry: u64,
     counts: Counts,
-    /// Keyspace events that are told.
-    pub events: Events,
-    /// What was published since somebody last took it.
-    pub said: Vec<Publication>,
+    /// None are told.
+    events: Events,
     stamp: Millis,
     /// Milliseconds that this clock is ahead of the real one.
     pub passed: u64,
@@ -53,7 +51,6 @@ impl<E: Engine> Local<E> {
             entry: 0,
             counts: Counts::default(),
             events: Events::default(),
-            said: Vec::new(),
             stamp: Millis(0),
             passed: 0,
             rng: Rng::new(1),
@@ -99,7 +96,8 @@ impl<E: Engine> Local<E> {
         let mut out = BytesMut::new();
         command::execute_encoded(&mut keyspace, Some(&mut self.scripts), call, &mut out)
             .expect("the engine in memory does not fail");
-        self.said.extend(self.overlay.take_publications());
+        // Nobody listens here.
+        self.overlay.take_publications();
         let mutations = self.overlay.take_mutations();
         let of_keys = mutations.iter().any(|mutation| match mutation {
             Mutation::Put(record, _) | Mutation::Delete(record) | Mutation::DeleteRange(record, _) => {
