@@ -4,10 +4,12 @@
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 
-use crate::base::Mutant;
+use crate::base::{Mutant, Nanos};
+use crate::runtime::clock;
 use crate::sim::{self, Options};
 
 /// Flags of `sim`.
@@ -58,7 +60,9 @@ pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     let threads = flags.threads.unwrap_or(cores);
     let (trace, twice, violations_max) = (flags.trace, flags.twice, flags.violations.max(1));
     let options = Options { from, seeds, trace, twice, threads, violations_max };
+    let mut progress = Progress { begun: clock::boottime(), told: clock::boottime(), seeds: 0 };
     let report = sim::run(&options, |seed| {
+        progress.note(seeds);
         if !seed.violations.is_empty() || flags.seed.is_some() {
             println!("{seed}");
         }
@@ -74,6 +78,26 @@ pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     println!("writes per simulated second: {:.0}", report.writes as f64 / report.simulated.as_secs_f64().max(1.0));
     println!("{report}");
     Ok(if report.violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tells on stderr now and then how far a long run is.
+struct Progress {
+    begun: Nanos,
+    told: Nanos,
+    seeds: u64,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_secs(60);
+
+    fn note(&mut self, of: u64) {
+        self.seeds += 1;
+        let now = clock::boottime();
+        if now.since(self.told) >= Progress::EVERY {
+            self.told = now;
+            eprintln!("{} of {of} seeds after {} s", self.seeds, now.since(self.begun).as_secs());
+        }
+    }
 }
 
 /// Every known bug on a line: name, what it breaks, what it is.

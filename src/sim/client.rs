@@ -171,7 +171,7 @@ impl Client {
 pub fn family_database(family: u64) -> u8 {
     match kind(family) {
         Kind::Mixed => (family % u64::from(noise::DATABASES.start)) as u8,
-        Kind::Tokens | Kind::Counter | Kind::Queue => 0,
+        Kind::Tokens | Kind::Counter | Kind::Queue | Kind::Optimistic | Kind::Mortal => 0,
         Kind::Noise => (family - NOISE_FROM) as u8,
     }
 }

@@ -56,6 +56,8 @@ pub const KINDS: &[&str] = &[
     "noise block",
     "noise probe",
     "watch aborted",
+    "increment under watch",
+    "key ended",
     "one node",
     "five nodes",
     "one partition",

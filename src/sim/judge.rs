@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::check::linear::{self, Verdict};
 use super::check::model::Family;
 use super::check::replay::{self, Ending};
-use super::check::{Operation, Outcome, Request, Violation, once, queue};
+use super::check::{Operation, Outcome, Request, Violation, mortal, once, optimistic, queue};
 use super::client::family_database;
 use super::clock::{EPOCH, WALL_OFFSET_MS_MAX};
 use super::coverage::Coverage;
@@ -29,8 +29,8 @@ pub struct Judgement {
     pub undecided: u64,
 }
 
-/// Judges everything that clients did. `last` holds the final values of the keys of tokens, counters and queues, by
-/// family.
+/// Judges everything that clients did. `last` holds the final values by family: those of
+/// [`single_families`](super::workload::single_families).
 pub fn judge(
     history: &[Operation],
     last: &BTreeMap<u64, Value>,
@@ -84,6 +84,12 @@ pub fn judge(
                 Some(Value::Array(left)) => queue::check(&operations, left),
                 _ => Ok(()),
             },
+            Kind::Optimistic => match last.get(&family) {
+                Some(Value::Bulk(value)) => optimistic::check(&operations, number(value)),
+                Some(Value::Null) => optimistic::check(&operations, 0),
+                _ => Ok(()),
+            },
+            Kind::Mortal => mortal::check(&operations),
             Kind::Noise => Ok(()),
         };
         judgement.violations.extend(result.err());
@@ -121,7 +127,15 @@ fn cover(operation: &Operation, coverage: &mut Coverage) {
         (Outcome::Unknown, _) => coverage.saw("unknown outcome"),
         (Outcome::Refused, _) => coverage.saw("definite error"),
         (Outcome::Aborted, _) => coverage.saw("watch aborted"),
+        (Outcome::Replies(_), Request::Transaction(_)) if kind(operation.family) == Kind::Optimistic => {
+            coverage.saw("increment under watch");
+        }
         (Outcome::Replies(_), Request::Transaction(_)) => coverage.saw("transaction"),
+        (Outcome::Replies(replies), Request::Command(words))
+            if kind(operation.family) == Kind::Mortal && words[0] == "GET" && replies[..] == [Value::Null] =>
+        {
+            coverage.saw("key ended");
+        }
         (Outcome::Replies(replies), Request::Command(words))
             if words[0] == "PTTL" && matches!(replies.first(), Some(Value::Integer(1..))) =>
         {

@@ -32,8 +32,16 @@ const COUNTERS_FROM: u64 = 2 << 32;
 const QUEUE_KEYS: u64 = 2;
 /// Family numbers at or above this are queues, one each.
 const QUEUES_FROM: u64 = 3 << 32;
+/// Keys that are incremented by clients that watch them.
+const OPTIMISTIC_KEYS: u64 = 2;
+/// Family numbers at or above this are such keys, one each.
+const OPTIMISTIC_FROM: u64 = 4 << 32;
+/// Keys that are set with deadlines and read.
+const MORTAL_KEYS: u64 = 2;
+/// Family numbers at or above this are such keys, one each.
+const MORTAL_FROM: u64 = 5 << 32;
 /// Family numbers at or above this are noise, one per database.
-pub const NOISE_FROM: u64 = 4 << 32;
+pub const NOISE_FROM: u64 = 6 << 32;
 
 /// What kind of history a family has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +54,10 @@ pub enum Kind {
     Counter,
     /// Pushes of tokens on one key, and clients that wait for them.
     Queue,
+    /// WATCH and a read of one key, and transactions that increment it.
+    Optimistic,
+    /// Short-lived unique values of one key, and reads.
+    Mortal,
     /// Blocks and probes of noise; those of all databases are judged together.
     Noise,
 }
@@ -81,6 +93,8 @@ pub struct Step {
 pub fn kind(family: u64) -> Kind {
     match family {
         NOISE_FROM.. => Kind::Noise,
+        MORTAL_FROM.. => Kind::Mortal,
+        OPTIMISTIC_FROM.. => Kind::Optimistic,
         QUEUES_FROM.. => Kind::Queue,
         COUNTERS_FROM.. => Kind::Counter,
         TOKENS_FROM.. => Kind::Tokens,
@@ -88,19 +102,26 @@ pub fn kind(family: u64) -> Kind {
     }
 }
 
-/// The key of a family of tokens, a counter or a queue.
+/// The key of a family that has one.
 pub fn single_key(family: u64) -> Bytes {
     match kind(family) {
         Kind::Tokens => format!("tokens:{}", family - TOKENS_FROM).into(),
         Kind::Counter => format!("counter:{}", family - COUNTERS_FROM).into(),
         Kind::Queue => format!("queue:{}", family - QUEUES_FROM).into(),
+        Kind::Optimistic => format!("optimistic:{}", family - OPTIMISTIC_FROM).into(),
+        Kind::Mortal => format!("mortal:{}", family - MORTAL_FROM).into(),
         Kind::Mixed | Kind::Noise => format!("{{f{family}}}a").into(),
     }
 }
 
-/// All families of tokens, counters and queues.
+/// All families of one key whose value in the end matters to their judge.
 pub fn single_families() -> impl Iterator<Item = u64> {
-    let from = [(TOKENS_FROM, TOKEN_KEYS), (COUNTERS_FROM, COUNTER_KEYS), (QUEUES_FROM, QUEUE_KEYS)];
+    let from = [
+        (TOKENS_FROM, TOKEN_KEYS),
+        (COUNTERS_FROM, COUNTER_KEYS),
+        (QUEUES_FROM, QUEUE_KEYS),
+        (OPTIMISTIC_FROM, OPTIMISTIC_KEYS),
+    ];
     from.into_iter().flat_map(|(from, keys)| from..from + keys)
 }
 
@@ -128,16 +149,23 @@ impl Workload {
     /// In a hurry, mostly what can be judged however much of it there is.
     pub fn next(&mut self, now: Nanos, watching: Option<u64>, hurry: bool) -> Step {
         if let Some(family) = watching {
+            if kind(family) == Kind::Optimistic {
+                let increment = vec![word("INCR"), single_key(family)];
+                return Step { family, requests: vec![Request::Transaction(vec![increment])] };
+            }
             return Step { family, requests: vec![self.transaction(now, family)] };
         }
         if self.wipes {
             return self.mixed(now);
         }
-        let (tokens, counters, queues, noise) = if hurry { (20, 75, 85, 88) } else { (13, 22, 32, 54) };
+        let (tokens, counters, queues, optimistic, mortal, noise) =
+            if hurry { (18, 64, 74, 84, 88, 91) } else { (12, 20, 29, 33, 36, 57) };
         match self.rng.below(100) {
             draw if draw < tokens => self.single(TOKENS_FROM, TOKEN_KEYS, "APPEND"),
             draw if draw < counters => self.single(COUNTERS_FROM, COUNTER_KEYS, "INCR"),
             draw if draw < queues => self.queue(),
+            draw if draw < optimistic => self.optimistic(),
+            draw if draw < mortal => self.mortal(),
             draw if draw < noise => self.noise(now),
             _ => self.mixed(now),
         }
@@ -181,10 +209,34 @@ impl Workload {
         Step { family, requests: vec![Request::Command(words)] }
     }
 
+    /// What comes before an increment that must find the counter as it was read.
+    fn optimistic(&mut self) -> Step {
+        let family = OPTIMISTIC_FROM + self.rng.below(OPTIMISTIC_KEYS);
+        let key = single_key(family);
+        let read = Request::Command(vec![word("GET"), key.clone()]);
+        Step { family, requests: vec![Request::Watch(vec![key]), read] }
+    }
+
+    /// A value that ends soon, or a look whether it has.
+    fn mortal(&mut self) -> Step {
+        let family = MORTAL_FROM + self.rng.below(MORTAL_KEYS);
+        let words = if self.rng.chance(1, 2) {
+            let milliseconds = self.rng.range(1, 800).to_string().into();
+            vec![word("SET"), single_key(family), self.token(), word("PX"), milliseconds]
+        } else {
+            vec![word("GET"), single_key(family)]
+        };
+        Step { family, requests: vec![Request::Command(words)] }
+    }
+
     /// What a client does while nobody writes: it also looks at keys that may end.
     pub fn look(&mut self) -> Step {
         if self.wipes || self.rng.chance(1, 2) {
             return self.read();
+        }
+        if self.rng.chance(2, 3) {
+            let family = MORTAL_FROM + self.rng.below(MORTAL_KEYS);
+            return Step { family, requests: vec![Request::Command(vec![word("GET"), single_key(family)])] };
         }
         let family = self.family();
         Step { family, requests: vec![Request::Command(vec![word("GET"), self.key(family)])] }

@@ -39,7 +39,7 @@ pub struct World {
     clients: Vec<Client>,
     workload: Workload,
     history: History,
-    /// Final values of the keys of tokens, counters and queues.
+    /// Final values by family: those of [`single_families`].
     last: BTreeMap<u64, Value>,
     /// What the replicas hold of the noise in the end.
     noise: Option<Ending>,
@@ -371,7 +371,7 @@ impl World {
         self.shared.queue.after(Duration::from_millis(100), Event::Inspect);
     }
 
-    /// One client reads every key of tokens, counters and queues, one after the other. What fails is tried again at the next
+    /// One client reads every key of [`single_families`], one after the other. What fails is tried again at the next
     /// inspection or answer.
     fn read_final_values(&mut self) {
         let Some(family) = single_families().find(|family| !self.last.contains_key(family)) else { return };

@@ -3,7 +3,9 @@
 //!
 //! - [`linear`]: a history of a family of keys has an order that explains every reply (linearizability).
 //! - [`model`]: what the commands mean, written a second time and as small as possible, for `linear`.
+//! - [`mortal`]: what was seen gone stays gone.
 //! - [`once`]: every acknowledged token is there exactly once, an unknown one at most once, a refused one never.
+//! - [`optimistic`]: a transaction under WATCH runs only if what it watched stayed as it was read.
 //! - [`publications`]: what replicas tell who listens, once each and in order.
 //! - [`queue`]: every pushed token is taken by one client, or is still there; first in, first out.
 //! - [`replay`]: noise runs again in the order in which it ran, and every reply is compared.
@@ -14,7 +16,9 @@
 
 pub mod linear;
 pub mod model;
+pub mod mortal;
 pub mod once;
+pub mod optimistic;
 pub mod publications;
 pub mod queue;
 pub mod replay;

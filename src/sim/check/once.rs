@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use super::{Operation, Outcome, Request, Violation, show_value};
 use crate::resp::Value;
 
@@ -84,11 +82,7 @@ pub fn check_counter(history: &[Operation], last: u64) -> Result<(), Violation> 
         let Request::Command(words) = &operation.request else { continue };
         let is_write = words[0].eq_ignore_ascii_case(b"INCR");
         let position = match &operation.outcome {
-            Outcome::Replies(seen) => match seen.first() {
-                Some(Value::Integer(number)) => *number as u64,
-                Some(Value::Bulk(text)) => number(text),
-                _ => 0,
-            },
+            Outcome::Replies(seen) => seen.first().map_or(0, position),
             Outcome::Unknown => {
                 unknown += u64::from(is_write);
                 continue;
@@ -153,12 +147,19 @@ fn told(promise: &'static str, what: &str, token: &[u8], history: &[Operation]) 
     Violation::new(promise, story)
 }
 
-fn number(text: &Bytes) -> u64 {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The number that a counter was said to hold; a missing one holds 0.
+pub fn position(reply: &Value) -> u64 {
+    match reply {
+        Value::Integer(number) => *number as u64,
+        Value::Bulk(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::base::Nanos;
 
