@@ -28,10 +28,12 @@ pub const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 << 10;
 pub const ENTRY_BYTES_TARGET: usize = 1 << 20;
 /// Entries a machine may have proposed and not yet applied.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 16;
-/// Entries on their way after which the next one waits until it is worth its price: whatever arrives while one is made
-/// durable shares the next.
+/// Entries on their way after which the next one waits until it is worth its price: what arrives until then shares it.
 pub const SMALL_ENTRIES_IN_FLIGHT_MAX: usize = 1;
-/// Bytes of submissions that make an entry worth its price: then what it costs per command is what the commands cost.
+/// The share of all on their way, one part of so many, that makes an entry worth its price.
+pub const ENTRY_SHARE_WORTHWHILE: usize = 4;
+/// Bytes of submissions that make an entry worth its price in any case: then what it costs per command is what the
+/// commands cost.
 pub const ENTRY_BYTES_WORTHWHILE: usize = 16 << 10;
 /// Bytes of submissions that may wait at one machine.
 pub const MACHINE_QUEUE_BYTES_MAX: usize = 256 << 20;

@@ -21,7 +21,7 @@ use super::local::Version;
 use super::session::Idle;
 use super::watch::Watches;
 use super::{Content, Input, Now, Output, Refusal, Result, Role, Settings, State, Submission, wait};
-use crate::base::{Changed, GroupId, LogIndex, Mutant, Rng, Term};
+use crate::base::{Changed, GroupId, LogIndex, Mutant, Rng, Term, limits};
 use crate::command::batch::{Unit, UnitReply};
 use crate::command::{Scripts, wire};
 use crate::data::{Counts, Events, Touched};
@@ -235,18 +235,32 @@ impl Machine {
     }
 
     /// Whether the next entry may go now. Every entry costs each replica a message and several hand-overs between
-    /// threads, whatever is in it; so while some are on their way, only one that is worth it joins them. What comes
+    /// threads, whatever is in it; so while some are on their way, only one that is worth it joins them: a good share
+    /// of them all, or large anyway. So there are few, and one is evaluated while another is made durable. What comes
     /// meanwhile waits for one entry more than its own at most.
     fn has_room(&self) -> bool {
-        let settings = &self.settings;
-        let worthwhile = self.waiting_bytes >= settings.entry_bytes_worthwhile;
-        let most = if worthwhile { usize::MAX } else { settings.small_entries_in_flight_max };
-        self.flights.len() < settings.entries_in_flight_max.min(most)
+        self.flights.len() < self.settings.entries_in_flight_max && self.waiting_bytes >= self.worthwhile_bytes()
     }
 
-    /// Whether a small submission that comes now would only wait for entries on their way: it need not be told at once.
-    pub fn is_patient(&self) -> bool {
-        self.evaluates().is_some() && !self.flights.is_empty() && !self.has_room()
+    /// Bytes of submissions with which the next entry need not wait.
+    fn worthwhile_bytes(&self) -> usize {
+        if self.flights.len() < self.settings.small_entries_in_flight_max {
+            return 0;
+        }
+        let under_way = self.flights.iter().map(|flight| flight.bytes).sum::<usize>();
+        (under_way / limits::ENTRY_SHARE_WORTHWHILE).min(self.settings.entry_bytes_worthwhile)
+    }
+
+    /// How many bytes of submissions have to come until it is worth telling this machine of them: with fewer they would
+    /// only wait for entries on their way.
+    pub fn patience(&self) -> usize {
+        if self.evaluates().is_none() || self.flights.is_empty() || self.has_room() {
+            return 0;
+        }
+        if self.flights.len() >= self.settings.entries_in_flight_max {
+            return usize::MAX;
+        }
+        self.worthwhile_bytes() - self.waiting_bytes
     }
 
     /// The term to evaluate in: only as leader, and after the term's first entry is applied (rules 25, 32).

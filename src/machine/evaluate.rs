@@ -38,7 +38,7 @@ impl Machine {
         self.overlay.begin(self.next_entry);
         let newest = self.stamp.max(self.state.stamp).max(now.wall);
         self.stamp = if Mutant::StampsGoBack.is_in() { now.wall } else { newest };
-        let (before, events) = (self.counts.clone(), self.events);
+        let (before, events, waiting) = (self.counts.clone(), self.events, self.waiting_bytes);
         let mut jobs = Vec::new();
         let evaluated = self.evaluate_waiting(term, now, &mut jobs, out);
         if let Err(error) = evaluated {
@@ -61,7 +61,8 @@ impl Machine {
         self.next_entry += 1;
         self.next_sequence += 1;
         out.push(Output::Propose(Proposal { group: self.group, generation, sequence, term, data }));
-        self.flights.push_back(Flight { generation, sequence, number, place: None, jobs, after: Vec::new() });
+        let bytes = waiting - self.waiting_bytes;
+        self.flights.push_back(Flight { generation, sequence, number, bytes, place: None, jobs, after: Vec::new() });
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Flight {
     pub(super) sequence: u64,
     /// Its number in the overlay.
     pub(super) number: u64,
+    /// What the queue paid for the submissions that it was made of.
+    pub(super) bytes: usize,
     /// Where it was appended, once the host has said so.
     pub(super) place: Option<(LogIndex, Term)>,
     /// Evaluated before it was closed: answered with it.
@@ -136,7 +138,7 @@ mod tests {
 
     fn flight(place: Option<(u64, u64)>) -> Flight {
         let place = place.map(|(index, term)| (LogIndex(index), Term(term)));
-        Flight { generation: 1, sequence: 0, number: 1, place, jobs: Vec::new(), after: Vec::new() }
+        Flight { generation: 1, sequence: 0, number: 1, bytes: 0, place, jobs: Vec::new(), after: Vec::new() }
     }
 
     #[test]

@@ -81,9 +81,9 @@ pub struct Settings {
     pub entry_bytes_target: usize,
     /// Entries proposed and not yet applied.
     pub entries_in_flight_max: usize,
-    /// Entries in flight beyond which a small one waits for company; at least 1.
+    /// Entries in flight beyond which one that is small beside them waits for company; at least 1.
     pub small_entries_in_flight_max: usize,
-    /// Bytes of waiting submissions with which an entry is not small.
+    /// Bytes of waiting submissions with which no entry waits for company.
     pub entry_bytes_worthwhile: usize,
     /// Bytes of submissions that may wait.
     pub queue_bytes_max: usize,

@@ -66,7 +66,7 @@ impl Turn {
 
 /// Looks for scripts that run for long, and refuses who waits behind them. The script's own client waits for it.
 pub fn look(core: &Core, now: Nanos) {
-    let patience = core.machines.patience().min(core.config.deadline().saturating_sub(ANSWER_TIME));
+    let patience = core.machines.script_patience().min(core.config.deadline().saturating_sub(ANSWER_TIME));
     let mut here = Vec::new();
     for (index, turn) in core.machines.turns().iter().enumerate() {
         let Some(kind) = turn.look(now, patience, || core.running.kind()) else { continue };

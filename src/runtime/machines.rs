@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -87,9 +87,9 @@ pub struct Machines {
     groups: Vec<Vec<GroupId>>,
     /// Milliseconds for which others wait for a script.
     patience_ms: AtomicU64,
-    /// Groups whose machine has entries on their way and would only let a small submission wait for them: the thread
-    /// sleeps on until it is told of a commit. Written by the group's thread before it sleeps.
-    patient: BTreeMap<GroupId, AtomicBool>,
+    /// By group: how many bytes of submissions must wait until its thread is woken for them; with fewer they would only
+    /// wait for entries on their way, whose commit wakes it anyhow. Written by the group's thread before it sleeps.
+    patience: BTreeMap<GroupId, AtomicUsize>,
 }
 
 impl Machines {
@@ -100,9 +100,9 @@ impl Machines {
             turns: (0..threads).map(|_| Turn::default()).collect(),
             groups: vec![Vec::new(); threads],
             patience_ms: AtomicU64::new(BUSY_AFTER_MS),
-            patient: groups.map(|group| (group, AtomicBool::new(false))).collect(),
+            patience: groups.map(|group| (group, AtomicUsize::new(0))).collect(),
         };
-        for group in machines.patient.keys().copied().collect::<Vec<_>>() {
+        for group in machines.patience.keys().copied().collect::<Vec<_>>() {
             let index = machines.index(group);
             machines.groups[index].push(group);
         }
@@ -148,22 +148,20 @@ impl Machines {
             return Err(Refusal::Busy(kind));
         }
         let bytes = wire::units_weight(&units);
-        let patient = self.patient.get(&group);
-        let wakes = |waiting: usize| {
-            waiting >= limits::ENTRY_BYTES_WORTHWHILE || !patient.is_some_and(|patient| patient.load(Ordering::Relaxed))
-        };
+        let wakes =
+            |waiting| self.patience.get(&group).is_none_or(|patience| waiting >= patience.load(Ordering::Relaxed));
         let pushed =
             self.of(group).push_waking_if(Event::Submit { since, group, origin, units, reply_to }, bytes, wakes);
         pushed.map_err(|_| Refusal::Overloaded)
     }
 
     /// For how long others wait for a script before they are refused.
-    pub fn patience(&self) -> Duration {
+    pub fn script_patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms.load(Ordering::Relaxed))
     }
 
-    /// Sets [`Machines::patience`], in milliseconds.
-    pub fn set_patience(&self, milliseconds: u64) {
+    /// Sets [`Machines::script_patience`], in milliseconds.
+    pub fn set_script_patience(&self, milliseconds: u64) {
         self.patience_ms.store(milliseconds, Ordering::Relaxed);
     }
 
@@ -357,8 +355,8 @@ impl Thread {
             if proposed > 0 {
                 self.core.metrics.stages.note(Stage::Evaluate, clock::boottime().since(began), proposed);
             }
-            if let Some(patient) = self.core.machines.patient.get(&group) {
-                patient.store(slot.machine.is_patient(), Ordering::Relaxed);
+            if let Some(patience) = self.core.machines.patience.get(&group) {
+                patience.store(slot.machine.patience(), Ordering::Relaxed);
             }
             self.sort_out(group);
         }

@@ -315,7 +315,7 @@ impl Node for RuntimeNode {
         let Ok(number) = value.parse() else { return };
         if parameter == "busy-reply-threshold" {
             // 0 is without end, as in Redis.
-            return self.core.machines.set_patience(if number == 0 { u64::MAX } else { number as u64 });
+            return self.core.machines.set_script_patience(if number == 0 { u64::MAX } else { number as u64 });
         }
         if self.thresholds.write().set(parameter, number) {
             self.core.machines.configure(self.thresholds());

@@ -39,13 +39,17 @@ fn small_entries_wait_for_company_while_others_are_on_their_way() {
     world.machine.settings.small_entries_in_flight_max = 1;
     world.told();
     let mut proposed = Vec::new();
-    for n in 0..6 {
+    for n in 0..8 {
         world.submit(call(&format!("SET k{n} v")));
         world.turn();
         proposed.push(world.accept());
     }
-    assert_eq!(proposed, [1, 0, 0, 0, 0, 0], "one is on its way, the rest waits");
+    assert_eq!(proposed, [1, 1, 1, 1, 1, 0, 1, 0], "each has a quarter of what all before it have, the rest waits");
+    assert!((1..1_000).contains(&world.machine.patience()), "a little more, and it is worth being told");
     world.commit();
+    for n in 0..8 {
+        world.submit(call(&format!("SET k{n} w")));
+    }
     world.turn();
     assert_eq!(world.accept(), 1, "what waited is one entry");
     let large = format!("SET large {}", "v".repeat(world.machine.settings.entry_bytes_worthwhile));
@@ -56,7 +60,8 @@ fn small_entries_wait_for_company_while_others_are_on_their_way() {
     }
     world.commit();
     world.settle();
-    assert_eq!(world.told().len(), 8);
+    assert_eq!(world.told().len(), 18);
+    assert_eq!(world.machine.patience(), 0, "nothing is on its way");
 }
 
 #[test]
