@@ -13,7 +13,6 @@
 //! that finds several of them waiting flushes itself.
 
 mod buckets;
-mod key;
 mod points;
 
 use std::collections::BTreeMap;

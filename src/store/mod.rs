@@ -9,6 +9,7 @@ pub mod cached;
 pub mod generation;
 pub mod keys;
 pub mod log;
+mod map_key;
 pub mod memory;
 mod merge;
 pub mod overlay;

@@ -10,11 +10,13 @@
 //! takes the points in it along. So points need no comparison with ranges, and removed ranges are disjoint pieces
 //! of which the newest number counts.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::map_key::{Comparable, Key, Sought};
 use super::merge::{self, merge};
 use super::{Engine, Error, Mutation, Order, Read, Result, Visit, Write};
 use crate::base::{Mutant, Publication};
@@ -22,7 +24,7 @@ use crate::base::{Mutant, Publication};
 /// Mutations that are not in the base yet, by record, and the open entry.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    points: BTreeMap<Bytes, Point>,
+    points: BTreeMap<Key, Point>,
     /// Removed ranges, disjoint, by their start.
     removed: BTreeMap<Bytes, Piece>,
     /// Keys of points per closed entry, so that retiring costs what the entry wrote.
@@ -130,8 +132,10 @@ impl Overlay {
         while self.closed.front().is_some_and(|(first, _)| *first <= entry) {
             for key in self.closed.pop_front().into_iter().flat_map(|(_, keys)| keys) {
                 let is_retired = |point: &Point| point.entry <= entry || Mutant::AppliedEntryHidesLaterOnes.is_in();
-                if self.points.get(&key).is_some_and(is_retired) {
-                    self.points.remove(&key);
+                if let Entry::Occupied(point) = self.points.entry(key.into())
+                    && is_retired(point.get())
+                {
+                    point.remove();
                 }
             }
         }
@@ -161,9 +165,9 @@ impl Overlay {
                         if point.entry == self.entry {
                             self.mutations[point.at] = mutation(key.clone(), point.value.clone());
                         }
-                        self.points.insert(key, point);
+                        self.points.insert(key.into(), point);
                     } else {
-                        self.points.remove(&key);
+                        self.points.remove(&Sought::from(&key[..]) as &dyn Comparable);
                     }
                 }
                 Undo::Pieces { added, before } => {
@@ -187,18 +191,26 @@ impl Overlay {
 
     fn set(&mut self, key: Bytes, value: Option<Bytes>) {
         let mut point = Point { entry: self.entry, value: value.clone(), at: self.mutations.len() };
-        let before = self.points.get(&key);
         let new = mutation(key.clone(), value);
         self.bytes += new.bytes();
-        match before {
-            Some(before) if before.entry == self.entry => {
-                point.at = before.at;
-                self.bytes -= self.mutations[before.at].bytes();
-                self.mutations[before.at] = new;
+        let before = match self.points.entry(key.clone().into()) {
+            Entry::Occupied(mut known) => {
+                let at = known.get().at;
+                if known.get().entry == self.entry {
+                    point.at = at;
+                    self.bytes -= self.mutations[at].bytes();
+                    self.mutations[at] = new;
+                } else {
+                    self.mutations.push(new);
+                }
+                Some(known.insert(point))
             }
-            _ => self.mutations.push(new),
-        }
-        let before = self.points.insert(key.clone(), point);
+            Entry::Vacant(place) => {
+                self.mutations.push(new);
+                place.insert(point);
+                None
+            }
+        };
         self.undo.push(Undo::Point { key, before });
     }
 
@@ -206,10 +218,11 @@ impl Overlay {
         if start >= end {
             return;
         }
-        let covered: Vec<Bytes> = self.points.range(start.clone()..end.clone()).map(|(key, _)| key.clone()).collect();
+        let range = Key::from(start.clone())..Key::from(end.clone());
+        let covered: Vec<Key> = self.points.range(range).map(|(key, _)| key.clone()).collect();
         for key in covered {
             let before = self.points.remove(&key);
-            self.undo.push(Undo::Point { key, before });
+            self.undo.push(Undo::Point { key: key.bytes().clone(), before });
         }
         let overlapping: Vec<(Bytes, Piece)> = self
             .removed
@@ -277,7 +290,7 @@ impl<'a> OverlayView<'a> {
 
 impl Read for OverlayView<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        match self.overlay.points.get(key) {
+        match self.overlay.points.get(&Sought::from(key) as &dyn Comparable) {
             Some(point) => Ok(point.value.clone()),
             None if self.overlay.is_removed(key) => Ok(None),
             None => self.base.get(key),
@@ -288,8 +301,10 @@ impl Read for OverlayView<'_> {
         if start >= end {
             return Ok(());
         }
-        let range = (Bound::Included(start), Bound::Excluded(end));
-        let points = self.overlay.points.range::<[u8], _>(range).map(|(key, point)| (key, point.value.as_ref()));
+        let (from, to) = (Sought::from(start), Sought::from(end));
+        let range = (Bound::Included(&from as &dyn Comparable), Bound::Excluded(&to as &dyn Comparable));
+        let points = self.overlay.points.range::<dyn Comparable, _>(range);
+        let points = points.map(|(key, point)| (key.bytes(), point.value.as_ref()));
         let gaps = self.overlay.gaps(start, end);
         match order {
             Order::Forward => merge(self.base, gaps, order, points, visit),

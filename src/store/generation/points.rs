@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 
 use super::Live;
 use super::buckets::{BUCKETS, Buckets};
-use super::key::{Comparable, Key, Sought};
+use crate::store::map_key::{Comparable, Key, Sought};
 use crate::store::merge::Ranges;
 use crate::store::{Mutation, Order, Record};
 

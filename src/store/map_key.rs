@@ -1,4 +1,4 @@
-//! Record keys as buckets hold them: with their first bytes beside the pointer, so that a search rarely follows it.
+//! Record keys as ordered maps of them hold them (generations, overlays): with their first bytes beside the pointer, so that a search rarely follows it.
 //!
 //! The first eight bytes of a head record are slot, database, checksum of the key and its first byte: nearly as good as
 //! all of them. Relation: keys compare as their bytes do, because the first bytes are compared as a big-endian number
@@ -98,7 +98,7 @@ impl<'a> Borrow<dyn Comparable + 'a> for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Key) -> Ordering {
-        (self as &dyn Comparable).cmp(other)
+        self.first.cmp(&other.first).then_with(|| self.bytes.cmp(&other.bytes))
     }
 }
 
