@@ -93,7 +93,7 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
 }
 
 /// Runs one call, with what runs scripts.
-pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call: &Call) -> Result<Value, Error> {
+pub fn execute_with(keys: &mut Keyspace<'_>, mut scripts: Option<&mut Scripts>, call: &Call) -> Result<Value, Error> {
     let spec = match check(&call.args) {
         Ok(spec) => spec,
         Err(reply) => return Ok(reply),
@@ -112,6 +112,9 @@ pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call
     keys.manner = spec.manner();
     // TOUCH means what it says, whoever sends it.
     keys.manner.touches &= call.touches || spec.name == "touch";
+    if let Some(scripts) = &mut scripts {
+        scripts.note_reads(call.tells_reads);
+    }
     let rights = call.rights.as_ref();
     let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: call.touches, rights, scripts };
     run(&mut context, &call.args).or_else(Failure::into_reply)

@@ -75,7 +75,15 @@ impl Stage<'_> {
         Ok(self.scratch.split().freeze())
     }
 
-    /// The same for one that may wait: `None` if it found nothing.
+    /// A unit's answer, with the keys that its scripts read if it shall tell them.
+    pub(super) fn with_reads(&mut self, reply: UnitReply) -> UnitReply {
+        match self.scripts.read_keys() {
+            Some(keys) => UnitReply::Read { reply: Box::new(reply), keys },
+            None => reply,
+        }
+    }
+
+    /// One call that may wait: its encoded reply, or `None` if it found nothing.
     pub(super) fn look(&mut self, call: &Call) -> Result<Option<Bytes>> {
         let reply = command::execute(&mut self.keyspace, call).map_err(stopped)?;
         if block::is_nothing(&reply) {

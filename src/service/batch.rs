@@ -26,7 +26,7 @@ use super::slowlog::without_secrets;
 use super::transaction::{Item, exec_refused, is_immediate};
 use super::users::denied_option;
 use crate::base::{GroupId, Nanos};
-use crate::command::batch::{Unit, UnitReply, Watch};
+use crate::command::batch::{Call, Unit, UnitReply, Watch};
 use crate::command::{self, Flags, Handler, Spec, block};
 use crate::resp::Value;
 
@@ -288,9 +288,7 @@ impl Service {
         if is_watched && patience.is_none() && !matches!(spec.handler, Handler::Session) {
             self.show(session, spec, session.db, &args);
         }
-        if session.tracked.is_some() {
-            self.remember(session, spec, &args);
-        }
+        let tells_reads = session.tracked.is_some() && self.remember(session, spec, &args);
         match spec.handler {
             Handler::Session if is_watched => {
                 // Behind it, as in Redis: a block's calls come before EXEC, and SELECT shows the new database.
@@ -302,12 +300,18 @@ impl Service {
             Handler::Data(_) => match routes.of_call(spec, &args) {
                 Ok(group) => match patience {
                     Some(patience) => return Some(Held { spec, group, patience, args }),
-                    None => self.handle_call(session, group, spec, args, plan, out),
+                    None => {
+                        let call = Call { tells_reads, ..session.call(args) };
+                        self.handle_call(session, group, spec, call, plan, out);
+                    }
                 },
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
             },
             Handler::Spread(_, merge) => match routes.only() {
-                Some(group) => self.handle_call(session, group, spec, args, plan, out),
+                Some(group) => {
+                    let call = session.call(args);
+                    self.handle_call(session, group, spec, call, plan, out);
+                }
                 None => {
                     self.flush(session, plan, out).await;
                     let call = session.call(args);
@@ -326,11 +330,10 @@ impl Service {
         session: &mut Session,
         group: GroupId,
         spec: &'static Spec,
-        args: Vec<Bytes>,
+        mut call: Call,
         plan: &mut Plan,
         out: &mut BytesMut,
     ) {
-        let mut call = session.call(args);
         if session.rights.is_some() && spec.runs_scripts() {
             call.rights.clone_from(&session.rights);
         }
@@ -433,7 +436,8 @@ impl Service {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
                 let depends =
-                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set") || spec.flags.has(LISTENS);
+                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set" | "client|tracking")
+                        || spec.flags.has(LISTENS);
                 if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }
@@ -474,7 +478,9 @@ impl Service {
             return;
         }
         let pending: Vec<Pending> = plan.runs.drain(..).map(|run| self.node.submit(run.group, run.units)).collect();
-        let mut answers: Vec<Answers> = all(pending).await.into_iter().map(Answers::from).collect();
+        let mut outcomes = all(pending).await;
+        self.remember_answers(session, &mut outcomes);
+        let mut answers: Vec<Answers> = outcomes.into_iter().map(Answers::from).collect();
         plan.now = self.node.monotonic();
         let took = plan.now.since(plan.began);
         let mut scratch = std::mem::take(&mut plan.scratch);

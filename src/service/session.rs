@@ -159,7 +159,15 @@ impl Session {
     /// A call as this connection makes it now.
     pub(super) fn call(&self, args: Vec<Bytes>) -> Call {
         let touches = !self.client.no_touch.load(Relaxed);
-        Call { db: self.db, protocol: self.protocol, touches, args, rights: None, author: self.author() }
+        Call {
+            db: self.db,
+            protocol: self.protocol,
+            touches,
+            args,
+            rights: None,
+            author: self.author(),
+            tells_reads: false,
+        }
     }
 
     /// What names it where it does not want to hear of its own changes.

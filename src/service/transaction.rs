@@ -225,8 +225,8 @@ impl Service {
                 items.push(Item::Session(spec, args));
             } else {
                 let rights = rights.clone().filter(|_| spec.runs_scripts());
-                self.remember(session, spec, &args);
-                calls.push(Call { db, protocol, touches, args, rights, author: session.author() });
+                let tells_reads = self.remember(session, spec, &args);
+                calls.push(Call { db, protocol, touches, args, rights, author: session.author(), tells_reads });
                 items.push(Item::Call);
             }
         }
