@@ -23,6 +23,7 @@ use crate::host::Input;
 use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::Stage;
 use crate::service::latency::Latency;
+use crate::service::moves::Moves;
 use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
@@ -158,6 +159,10 @@ impl Node for RuntimeNode {
 
     fn trackers(&self) -> Arc<Trackers> {
         self.core.trackers.clone()
+    }
+
+    fn moves(&self) -> Arc<Moves> {
+        self.core.moves.clone()
     }
 
     fn id(&self) -> NodeId {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::latency::Latency;
+use super::moves::Moves;
 use super::pubsub::Hub;
 use super::stage::Stage;
 use super::tracking::Trackers;
@@ -199,6 +200,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Which clients of this node keep copies of what.
     fn trackers(&self) -> Arc<Trackers> {
+        Arc::default()
+    }
+
+    /// Which clients of this node hear that leadership moves.
+    fn moves(&self) -> Arc<Moves> {
         Arc::default()
     }
 
