@@ -23,7 +23,8 @@ pub struct Call {
     /// Name and arguments; never empty.
     pub args: Vec<Bytes>,
     /// What a script's own commands are held against; `None` if they may be anything. Whoever makes the call has held
-    /// the call itself against it already.
+    /// the call itself against it already. A call that waits has them when its client lost the right to make it
+    /// ([`super::block::denied`]).
     pub rights: Option<Arc<Rights>>,
     /// Who does not want to hear of what this changes (CLIENT TRACKING with NOLOOP); 0 for nobody.
     pub author: u64,

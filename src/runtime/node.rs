@@ -24,7 +24,9 @@ use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::Stage;
 use crate::service::latency::Latency;
 use crate::service::moves::Moves;
-use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
+use crate::service::node::{
+    Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, ScriptFigures, Shutdown,
+};
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
 
@@ -151,6 +153,10 @@ fn only_reads(units: &[Unit]) -> bool {
 impl Node for RuntimeNode {
     fn running(&self) -> Arc<Running> {
         self.core.running.clone()
+    }
+
+    fn scripts(&self) -> ScriptFigures {
+        super::facts::scripts(&self.core)
     }
 
     fn hub(&self) -> Arc<Hub> {

@@ -18,12 +18,12 @@ use super::Service;
 use super::block::Held;
 use super::debug::is_reload;
 use super::node::{FastRead, Outcome, Pending};
-use super::pubsub;
+use super::pubsub::{self, Early};
 use super::route::Routes;
 use super::saves::{Farewell, farewell};
 use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
-use super::transaction::{Item, exec_refused, is_immediate};
+use super::transaction::{Item, Transaction, exec_refused, is_immediate};
 use super::users::denied_option;
 use crate::base::{GroupId, Nanos};
 use crate::command::batch::{Call, Unit, UnitReply, Watch};
@@ -104,7 +104,7 @@ pub(super) enum What {
     /// The next reply of a run is a token for these keys.
     Watch { run: usize, group: GroupId, db: u8, keys: Vec<Bytes> },
     /// The next reply of a run is that of a block.
-    Exec { run: usize, items: Vec<Item> },
+    Exec { run: usize, items: Vec<Item>, early: Option<Box<Early>> },
     /// A block that needs no group.
     Block(Vec<Item>),
 }
@@ -379,6 +379,10 @@ impl Service {
         }
         let value = match spec.name {
             "exec" => {
+                // What came before is not for who only listens in the block.
+                if session.transaction.as_ref().is_some_and(Transaction::listens) {
+                    self.flush(session, plan, out).await;
+                }
                 let before = plan.pieces.len();
                 match self.exec(session, plan) {
                     Ok(has_words) => {
@@ -492,10 +496,12 @@ impl Service {
                     // Counted when it was written.
                     continue;
                 }
-                What::Block(items) => match self.write_block(session, items, Vec::new(), piece.quiet, out).await {
-                    Ok(()) => piece.quiet = false,
-                    Err(value) => value.encode(session.protocol, out),
-                },
+                What::Block(items) => {
+                    match self.write_block(session, items, Vec::new(), None, piece.quiet, out).await {
+                        Ok(()) => piece.quiet = false,
+                        Err(value) => value.encode(session.protocol, out),
+                    }
+                }
                 What::Call { run } => match next(&mut answers, run) {
                     Ok(UnitReply::Call(bytes)) => out.extend_from_slice(&bytes),
                     other => mismatch(other).encode(session.protocol, out),
@@ -511,9 +517,9 @@ impl Service {
                         mismatch(other).encode(session.protocol, out);
                     }
                 },
-                What::Exec { run, items } => match next(&mut answers, run) {
+                What::Exec { run, items, early } => match next(&mut answers, run) {
                     Ok(UnitReply::Atomic(Some(replies))) => {
-                        match self.write_block(session, items, replies, piece.quiet, out).await {
+                        match self.write_block(session, items, replies, early, piece.quiet, out).await {
                             Ok(()) => piece.quiet = false,
                             Err(value) => value.encode(session.protocol, out),
                         }

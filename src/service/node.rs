@@ -37,6 +37,21 @@ impl std::fmt::Debug for Blocking {
 /// What becomes of a change of users, or how asking for it ended.
 pub type PendingUsers = Pin<Box<dyn Future<Output = Result<Answer, Outcome>> + Send>>;
 
+/// Scripts and functions that are kept: what INFO tells of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFigures {
+    /// Different scripts that EVALSHA finds.
+    pub scripts: usize,
+    /// Bytes of their records, in all groups.
+    pub scripts_bytes: usize,
+    /// Different libraries.
+    pub libraries: usize,
+    /// Functions in them.
+    pub functions: usize,
+    /// Bytes of their records, in all groups.
+    pub libraries_bytes: usize,
+}
+
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -162,6 +177,11 @@ pub trait Node: Send + Sync + 'static {
     /// The scripts that run on this node now, for SCRIPT KILL.
     fn running(&self) -> Arc<Running> {
         Arc::default()
+    }
+
+    /// The scripts and functions that the groups with a replica here know.
+    fn scripts(&self) -> ScriptFigures {
+        ScriptFigures::default()
     }
 
     /// Makes the state of this node durable, which a start would otherwise make anew from the log. It begins at once,

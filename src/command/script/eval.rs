@@ -14,7 +14,7 @@ use crate::command::acl::Rights;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
-use crate::command::{Call, Flags, Handler, block, check, execute_with, introspect, pubsub, table};
+use crate::command::{Call, Flags, Handler, block, check, execute_in_script, introspect, pubsub, table};
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
@@ -190,7 +190,7 @@ impl Host for Evaluation<'_, '_> {
         }
         let call =
             Call { db: self.db, protocol, touches: self.touches, args, rights: None, author: 0, tells_reads: false };
-        execute_with(self.keys, None, &call).unwrap_or_else(|error| {
+        execute_in_script(self.keys, &call).unwrap_or_else(|error| {
             self.failed = Some(error);
             self.run.stop();
             Value::error(ABORTED)

@@ -51,12 +51,21 @@ pub struct Scripts {
     /// Keys that scripts read since [`Scripts::read_keys`], and whether the call at hand adds to them.
     reads: Reads,
     notes_reads: bool,
+    /// What the interpreter took when `running` was told last.
+    bytes: usize,
 }
 
 impl Scripts {
     /// For a machine on a node whose scripts are known by `running`.
     pub fn new(running: Arc<Running>) -> Scripts {
-        Scripts { interpreter: None, run: Arc::default(), running, reads: Reads::default(), notes_reads: false }
+        Scripts {
+            interpreter: None,
+            run: Arc::default(),
+            running,
+            reads: Reads::default(),
+            notes_reads: false,
+            bytes: 0,
+        }
     }
 
     /// Whether what the next call reads is noted.
@@ -92,7 +101,15 @@ impl Scripts {
 
     /// The error line of a script that does not compile.
     fn compile(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<(), Value> {
-        self.interpreter()?.compile(digest, source).map(drop).map_err(|message| interpreter::compile_error(&message))
+        let compiled = self.interpreter()?.compile(digest, source).map(drop);
+        self.tell_bytes();
+        compiled.map_err(|message| interpreter::compile_error(&message))
+    }
+
+    /// Tells the node what the interpreter takes now.
+    fn tell_bytes(&mut self) {
+        let bytes = self.interpreter.as_ref().map_or(0, Interpreter::bytes);
+        self.running.takes(bytes, std::mem::replace(&mut self.bytes, bytes));
     }
 
     fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
@@ -122,6 +139,13 @@ impl Scripts {
             // Variables of libraries hold it. A new interpreter loads them again.
             self.interpreter = None;
         }
+        self.tell_bytes();
         Ok(result)
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        self.running.takes(0, self.bytes);
     }
 }
