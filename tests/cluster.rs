@@ -8,6 +8,8 @@
 
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "cluster/moves.rs"]
+mod moves;
 #[path = "support/ports.rs"]
 mod ports;
 #[path = "cluster/pubsub.rs"]

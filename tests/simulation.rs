@@ -4,7 +4,7 @@
 use holdfast::sim::{self, Options};
 
 /// Seeds of every test run. CI adds others by date with `holdfast sim --from`.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 160;
 
 fn options(seeds: u64, threads: usize) -> Options {
     Options { from: 0, seeds, trace: false, twice: false, threads, violations_max: usize::MAX }

@@ -63,6 +63,11 @@ pub const NAME_TOLD_BYTES_MAX: usize = 1 << 10;
 pub const TRACKED_KEYS_MAX: usize = 1_000_000;
 /// Memory for that, in bytes.
 pub const TRACKED_BYTES_MAX: usize = 256 << 20;
+/// Keys that the scripts of one unit read and that its answer tells, with what they take, in bytes; with more of them
+/// the client is told that everything changed.
+pub const SCRIPT_READS_BYTES_MAX: usize = 4 << 20;
+/// Changes that a node notes while it waits to hear what scripts read, with what they take, in bytes.
+pub const LATE_CHANGES_BYTES_MAX: usize = 16 << 20;
 /// Keys whose watches a leader remembers; a forgotten one aborts its EXEC.
 pub const WATCHED_KEYS_MAX: usize = 100_000;
 

@@ -23,16 +23,19 @@ pub struct Call {
     /// Name and arguments; never empty.
     pub args: Vec<Bytes>,
     /// What a script's own commands are held against; `None` if they may be anything. Whoever makes the call has held
-    /// the call itself against it already.
+    /// the call itself against it already. A call that waits has them when its client lost the right to make it
+    /// ([`super::block::denied`]).
     pub rights: Option<Arc<Rights>>,
     /// Who does not want to hear of what this changes (CLIENT TRACKING with NOLOOP); 0 for nobody.
     pub author: u64,
+    /// Whether the answer shall tell which keys its scripts read ([`UnitReply::Read`]).
+    pub tells_reads: bool,
 }
 
 impl Call {
     /// A call of a connection that asked for nothing special.
     pub fn new(db: u8, protocol: Protocol, args: Vec<Bytes>) -> Call {
-        Call { db, protocol, touches: true, args, rights: None, author: 0 }
+        Call { db, protocol, touches: true, args, rights: None, author: 0, tells_reads: false }
     }
 }
 
@@ -120,4 +123,11 @@ pub enum UnitReply {
     Settled(Vec<Bytes>),
     /// Taken note of.
     Noted,
+    /// The answer to a unit with a call that tells what its scripts read ([`Call::tells_reads`]).
+    Read {
+        /// The answer; not one of this kind.
+        reply: Box<UnitReply>,
+        /// Keys that scripts read, ascending, each once; none if they are too many to be told.
+        keys: Vec<Bytes>,
+    },
 }

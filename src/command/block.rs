@@ -189,14 +189,36 @@ pub fn settled(keys: &mut Keyspace<'_>, call: &Call) -> std::result::Result<Opti
         return Ok(None);
     }
     keys.manner = Manner::default();
-    let mut context =
-        Context { keys, db: call.db, protocol: call.protocol, touches: false, scripts: None, rights: None };
+    let (db, protocol) = (call.db, call.protocol);
+    let mut context = Context { keys, db, protocol, touches: false, scripts: None, rights: None, in_script: false };
     match read::settled(&mut context, &call.args) {
         Ok(words) => Ok(words),
         Err(Failure::Abort(error)) => Err(error),
         // It is wrong, and will say so.
         Err(Failure::Reply(_)) => Ok(None),
     }
+}
+
+/// The answer to a call whose client lost the right to it while it waited: null, for it goes on waiting, until there is
+/// something for it; then it hears that it may not have it, and it stays where it is. (Redis looks at rights again when it
+/// wakes a client.) `is_served`: a key changed that it waits for. `None` for a call that may run.
+pub fn denied(keys: &mut Keyspace<'_>, call: &Call, is_served: bool) -> std::result::Result<Option<Value>, Error> {
+    let Some((rights, spec)) = call.rights.as_ref().zip(super::check(&call.args).ok()) else { return Ok(None) };
+    if spec.runs_scripts() {
+        return Ok(None);
+    }
+    let Err(denied) = rights.check(spec, &call.args) else { return Ok(None) };
+    let mut is_served = is_served;
+    // That a stream is there says nothing: only a change of it wakes.
+    if let wants @ Wants::A(Kind::List | Kind::Zset) = wants(call) {
+        for key in self::keys(call) {
+            is_served |= is_ready(keys, call.db, &key, wants)?;
+        }
+    }
+    if !is_served {
+        return Ok(Some(Value::Null));
+    }
+    Ok(Some(Value::error_with(&[b"NOPERM ", &rights.message(denied, spec, &call.args, false)])))
 }
 
 /// Whether a reply says that there was nothing.

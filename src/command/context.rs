@@ -25,6 +25,8 @@ pub struct Context<'a, 'k> {
     pub rights: Option<&'a Arc<Rights>>,
     /// What runs scripts: a machine has it, nobody else.
     pub scripts: Option<&'a mut Scripts>,
+    /// Whether it is a script that runs the command.
+    pub in_script: bool,
 }
 
 impl Context<'_, '_> {

@@ -94,15 +94,29 @@ pub fn execute(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
 
 /// Runs one call, with what runs scripts.
 pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call: &Call) -> Result<Value, Error> {
+    run(keys, scripts, false, call)
+}
+
+/// Runs a command of a script.
+fn execute_in_script(keys: &mut Keyspace<'_>, call: &Call) -> Result<Value, Error> {
+    run(keys, None, true, call)
+}
+
+fn run(
+    keys: &mut Keyspace<'_>,
+    mut scripts: Option<&mut Scripts>,
+    in_script: bool,
+    call: &Call,
+) -> Result<Value, Error> {
     let spec = match check(&call.args) {
         Ok(spec) => spec,
         Err(reply) => return Ok(reply),
     };
-    let run = match spec.handler {
-        Handler::Data(run) | Handler::Spread(run, _) => Some(run),
+    let handler = match spec.handler {
+        Handler::Data(handler) | Handler::Spread(handler, _) => Some(handler),
         Handler::Session => events::handler(spec, &call.args),
     };
-    let Some(run) = run else {
+    let Some(handler) = handler else {
         // The service answers these itself; one that reaches a keyspace came from a peer of another version.
         return Ok(Value::error(format!("ERR '{}' is not a command on keys", spec.name)));
     };
@@ -112,9 +126,13 @@ pub fn execute_with(keys: &mut Keyspace<'_>, scripts: Option<&mut Scripts>, call
     keys.manner = spec.manner();
     // TOUCH means what it says, whoever sends it.
     keys.manner.touches &= call.touches || spec.name == "touch";
+    if let Some(scripts) = &mut scripts {
+        scripts.note_reads(call.tells_reads);
+    }
     let rights = call.rights.as_ref();
-    let mut context = Context { keys, db: call.db, protocol: call.protocol, touches: call.touches, rights, scripts };
-    run(&mut context, &call.args).or_else(Failure::into_reply)
+    let (db, protocol, touches) = (call.db, call.protocol, call.touches);
+    let mut context = Context { keys, db, protocol, touches, rights, scripts, in_script };
+    handler(&mut context, &call.args).or_else(Failure::into_reply)
 }
 
 /// Runs one call and appends its reply in the call's protocol. A reply of a reading command that no client could be

@@ -10,7 +10,8 @@
 //!           4 | remembered u8 | call     one command that may wait
 //!           5 | session | below | count | number...   which of a session's still wait
 //!           6 | session | count | number...           whose time is over
-//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing; + 64: with rights; + 32: with an author) | count, at least 1 | bytes...
+//! call      db u8 | protocol u8 (2, 3; + 128: touches nothing; + 64: with rights; + 32: with an author; + 16: tells what
+//!           its scripts read) | count, at least 1 | bytes...
 //!           with rights also: bytes (whose) | count | bytes... (the rules of a script's own commands)
 //!           with an author also: number
 //! watch     db u8 | bytes | term | sequence
@@ -23,6 +24,7 @@
 //!           4 | bytes                    what the meta group decided
 //!           5 | count | bytes...         words to wait with
 //!           6                            taken note of
+//!           7 | count | bytes... | reply (0 to 6)     with the keys that scripts read
 //! bytes     length | so many bytes
 //! ```
 //!
@@ -56,6 +58,7 @@ const TOKEN: u8 = 3;
 const DECISION: u8 = 4;
 const SETTLED: u8 = 5;
 const NOTED: u8 = 6;
+const READ: u8 = 7;
 
 /// Bit of a call's protocol: the call leaves the access clocks of keys alone.
 const UNTOUCHING: u8 = 0x80;
@@ -64,6 +67,9 @@ const RESTRICTED: u8 = 0x40;
 
 /// Bit of a call's protocol: it is said who does not want to hear of what it changes.
 const AUTHORED: u8 = 0x20;
+
+/// Bit of a call's protocol: the answer shall tell which keys its scripts read.
+const TELLING: u8 = 0x10;
 
 /// Bytes that are no units or no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,50 +159,53 @@ pub fn encode_replies(replies: &[UnitReply]) -> Bytes {
     let mut out = BytesMut::with_capacity(2 + replies.iter().map(reply_weight).sum::<usize>());
     out.put_u8(VERSION);
     put_number(&mut out, replies.len() as u64);
-    for reply in replies {
-        match reply {
-            UnitReply::Call(bytes) => {
-                out.put_u8(REPLY);
-                put_bytes(&mut out, bytes);
-            }
-            UnitReply::Atomic(Some(replies)) => {
-                out.put_u8(REPLIES);
-                put_all_bytes(&mut out, replies);
-            }
-            UnitReply::Atomic(None) => out.put_u8(STOPPED),
-            UnitReply::Watch { term, sequence } => {
-                out.put_u8(TOKEN);
-                put_number(&mut out, term.get());
-                put_number(&mut out, *sequence);
-            }
-            UnitReply::Decision(decision) => {
-                out.put_u8(DECISION);
-                put_bytes(&mut out, decision);
-            }
-            UnitReply::Settled(words) => {
-                out.put_u8(SETTLED);
-                put_all_bytes(&mut out, words);
-            }
-            UnitReply::Noted => out.put_u8(NOTED),
+    replies.iter().for_each(|reply| put_reply(&mut out, reply));
+    out.freeze()
+}
+
+fn put_reply(out: &mut BytesMut, reply: &UnitReply) {
+    match reply {
+        UnitReply::Call(bytes) => {
+            out.put_u8(REPLY);
+            put_bytes(out, bytes);
+        }
+        UnitReply::Atomic(Some(replies)) => {
+            out.put_u8(REPLIES);
+            put_all_bytes(out, replies);
+        }
+        UnitReply::Atomic(None) => out.put_u8(STOPPED),
+        UnitReply::Watch { term, sequence } => {
+            out.put_u8(TOKEN);
+            put_number(out, term.get());
+            put_number(out, *sequence);
+        }
+        UnitReply::Decision(decision) => {
+            out.put_u8(DECISION);
+            put_bytes(out, decision);
+        }
+        UnitReply::Settled(words) => {
+            out.put_u8(SETTLED);
+            put_all_bytes(out, words);
+        }
+        UnitReply::Noted => out.put_u8(NOTED),
+        UnitReply::Read { reply, keys } => {
+            out.put_u8(READ);
+            put_all_bytes(out, keys);
+            put_reply(out, reply);
         }
     }
-    out.freeze()
 }
 
 /// Reads replies; they share the memory of `data`.
 pub fn decode_replies(data: &Bytes) -> Result<Vec<UnitReply>> {
     let mut from = Reader::new(data)?;
-    let replies = from.many(|from| {
-        Ok(match from.byte()? {
-            REPLY => UnitReply::Call(from.bytes()?),
-            REPLIES => UnitReply::Atomic(Some(from.many(Reader::bytes)?)),
-            STOPPED => UnitReply::Atomic(None),
-            TOKEN => UnitReply::Watch { term: Term(from.number()?), sequence: from.number()? },
-            DECISION => UnitReply::Decision(from.bytes()?),
-            SETTLED => UnitReply::Settled(from.many(Reader::bytes)?),
-            NOTED => UnitReply::Noted,
-            _ => return Err(Malformed("an unknown reply")),
-        })
+    let replies = from.many(|from| match from.byte()? {
+        READ => {
+            let keys = from.many(Reader::bytes)?;
+            let kind = from.byte()?;
+            Ok(UnitReply::Read { reply: Box::new(from.reply(kind)?), keys })
+        }
+        kind => from.reply(kind),
     })?;
     from.end(replies)
 }
@@ -227,6 +236,9 @@ fn reply_weight(reply: &UnitReply) -> usize {
         UnitReply::Decision(decision) => 6 + decision.len(),
         UnitReply::Settled(words) => 6 + words.iter().map(|word| 5 + word.len()).sum::<usize>(),
         UnitReply::Noted => 1,
+        UnitReply::Read { reply, keys } => {
+            6 + keys.iter().map(|key| 5 + key.len()).sum::<usize>() + reply_weight(reply)
+        }
     }
 }
 
@@ -262,7 +274,8 @@ fn put_call(out: &mut BytesMut, call: &Call) {
     let touches = if call.touches { 0 } else { UNTOUCHING };
     let restricted = if call.rights.is_some() { RESTRICTED } else { 0 };
     let authored = if call.author == 0 { 0 } else { AUTHORED };
-    out.put_u8(protocol | touches | restricted | authored);
+    let telling = if call.tells_reads { TELLING } else { 0 };
+    out.put_u8(protocol | touches | restricted | authored | telling);
     put_all_bytes(out, &call.args);
     if let Some(rights) = &call.rights {
         put_bytes(out, &rights.user);
@@ -342,7 +355,7 @@ impl Reader {
     fn call(&mut self) -> Result<Call> {
         let db = self.db()?;
         let byte = self.byte()?;
-        let protocol = match byte & !(UNTOUCHING | RESTRICTED | AUTHORED) {
+        let protocol = match byte & !(UNTOUCHING | RESTRICTED | AUTHORED | TELLING) {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
             _ => return Err(Malformed("an unknown protocol")),
@@ -353,7 +366,22 @@ impl Reader {
         }
         let rights = if byte & RESTRICTED == 0 { None } else { Some(Arc::new(self.rights()?)) };
         let author = if byte & AUTHORED == 0 { 0 } else { self.number()? };
-        Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args, rights, author })
+        let tells_reads = byte & TELLING != 0;
+        Ok(Call { db, protocol, touches: byte & UNTOUCHING == 0, args, rights, author, tells_reads })
+    }
+
+    /// What follows the kind of a reply that tells no keys.
+    fn reply(&mut self, kind: u8) -> Result<UnitReply> {
+        Ok(match kind {
+            REPLY => UnitReply::Call(self.bytes()?),
+            REPLIES => UnitReply::Atomic(Some(self.many(Reader::bytes)?)),
+            STOPPED => UnitReply::Atomic(None),
+            TOKEN => UnitReply::Watch { term: Term(self.number()?), sequence: self.number()? },
+            DECISION => UnitReply::Decision(self.bytes()?),
+            SETTLED => UnitReply::Settled(self.many(Reader::bytes)?),
+            NOTED => UnitReply::Noted,
+            _ => return Err(Malformed("an unknown reply")),
+        })
     }
 
     /// Copies, as they outlive the frame in which they came.
@@ -400,6 +428,10 @@ mod tests {
             UnitReply::Decision(Bytes::from_static(b"d")),
             UnitReply::Settled(vec![Bytes::from_static(b"0-1")]),
             UnitReply::Noted,
+            UnitReply::Read {
+                reply: Box::new(UnitReply::Call(Bytes::from_static(b":1\r\n"))),
+                keys: vec![Bytes::from_static(b"a"), Bytes::from_static(b"bc")],
+            },
         ]
     }
 
@@ -422,8 +454,11 @@ mod tests {
         assert_eq!(&encode_units(&[restricted])[..], golden);
         let authored = Unit::Call(Call { author: 300, ..call(&["GET", "k"]) });
         assert_eq!(&encode_units(&[authored])[..], b"\x01\x01\x00\x03\x23\x02\x03GET\x01k\xac\x02");
+        let telling = Unit::Call(Call { tells_reads: true, author: 300, ..call(&["EVAL"]) });
+        assert_eq!(&encode_units(&[telling])[..], b"\x01\x01\x00\x03\x33\x01\x04EVAL\xac\x02");
         let golden: &[u8] =
-            b"\x01\x07\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d\x05\x01\x030-1\x06";
+            b"\x01\x08\x00\x05+OK\r\n\x01\x01\x04:1\r\n\x02\x03\xac\x02\x05\x04\x01d\x05\x01\x030-1\x06\
+            \x07\x02\x01a\x02bc\x00\x04:1\r\n";
         assert_eq!(&encode_replies(&replies())[..], golden);
         assert_eq!(decode_replies(&Bytes::from_static(golden)), Ok(replies()));
     }
@@ -445,6 +480,8 @@ mod tests {
         let huge = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
         assert_eq!(decode_units(&Bytes::from_static(huge)), Err(Malformed("cut off")));
         assert_eq!(decode_replies(&Bytes::from_static(huge)), Err(Malformed("cut off")));
+        let nested = b"\x01\x01\x07\x00\x07\x00\x06";
+        assert_eq!(decode_replies(&Bytes::from_static(nested)), Err(Malformed("an unknown reply")));
         let above = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02";
         assert_eq!(decode_units(&Bytes::from_static(above)), Err(Malformed("a number above 64 bits")));
     }
@@ -484,6 +521,7 @@ mod tests {
                 .chance(1, 4)
                 .then(|| Arc::new(rights(&["~a*", "%R~b", "-@all", "+get", "(", "&x", "+@all", ")"]))),
             author: if rng.chance(1, 4) { rng.next() } else { 0 },
+            tells_reads: rng.chance(1, 4),
         };
         let numbers = |rng: &mut Rng| (0..rng.below(4)).map(|_| rng.next()).collect();
         match rng.below(7) {

@@ -20,6 +20,7 @@ impl Connection {
             self.make_room();
             let (monotonic, input_max) = (self.service.node().monotonic(), self.service.query_buffer_bytes());
             let inbox = self.session.inbox().cloned();
+            let (service, users) = (self.service.clone(), self.session.users_revision());
             let Some(wait) = self.session.wait() else { return Ok(Flow::Continue) };
             let until = wait.until.map(|until| Instant::now() + until.since(monotonic));
             let over = async {
@@ -34,7 +35,8 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
-            let called = async { if is_hurried { client.ended().await } else { client.called().await } };
+            let users_changed = || service.node().users_revision() != users;
+            let called = async { if is_hurried { client.ended().await } else { client.called(users_changed).await } };
             tokio::select! {
                 biased;
                 outcome = &mut wait.blocking.outcome => {
@@ -47,8 +49,10 @@ impl Connection {
                     if client.is_ending() {
                         return Ok(Flow::Close);
                     }
-                    (wait.blocking.hurry)();
-                    is_hurried = true;
+                    if client.is_unblocked() || self.service.rights_changed(&mut self.session) {
+                        self.session.hurry();
+                        is_hurried = true;
+                    }
                 }
                 _ = over, if !is_hurried => {
                     (wait.blocking.hurry)();

@@ -158,6 +158,8 @@ impl Connection {
             match self.read(deadline).await? {
                 Came::Input | Came::Messages => {}
                 Came::End if self.is_overrun() => return Err(self.too_many_unread()),
+                // What it was told before it had to end.
+                Came::End if self.session.client.is_ending() => return self.send().await,
                 Came::End => return Ok(()),
             }
         }

@@ -93,8 +93,19 @@ pub struct Effects {
     pub machine: Vec<(GroupId, machine::Input)>,
     /// Snapshot work.
     pub snapshots: Vec<SnapshotEffect>,
+    /// Leadership that moves on purpose.
+    pub moves: Vec<Move>,
     /// What must never happen. Log each; stop the process where [`Fault::is_fatal`] says so.
     pub faults: Vec<Fault>,
+}
+
+/// Where the handing over of a group's leadership stands, for people and clients: nothing rests on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// This node, which leads the group, began it.
+    Begins(GroupId),
+    /// Somebody is known to lead the group again, which may be this node.
+    Ended(GroupId),
 }
 
 /// A broken promise of disk, peer or program, found before it could spread.

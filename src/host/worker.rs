@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::proposals::Generations;
 use super::{
-    Config, Effects, Envelope, Fault, GroupStart, GroupStatus, Input, Persist, SnapshotEffect, StartError, View,
+    Config, Effects, Envelope, Fault, GroupStart, GroupStatus, Input, Move, Persist, SnapshotEffect, StartError, View,
 };
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, PeerId};
 use crate::group::{self, Event, Group, Mail, Role, SnapshotTask};
@@ -44,6 +44,8 @@ struct Member {
     epoch: u64,
     generations: Generations,
     published: Option<View>,
+    /// [`Move::Begins`] was told, and not its end.
+    is_moving: bool,
 }
 
 impl Host {
@@ -63,7 +65,7 @@ impl Host {
             let (id, peer, peers, epoch) = (start.group, start.peer, start.peers.clone(), start.epoch);
             let group = Group::new(config, start, log.clone(), seed, now)?;
             let generations = Generations::default();
-            members.insert(id, Member { group, peer, peers, epoch, generations, published: None });
+            members.insert(id, Member { group, peer, peers, epoch, generations, published: None, is_moving: false });
         }
         let dirty = members.keys().copied().collect();
         Ok(Host {
@@ -144,6 +146,17 @@ impl Host {
             if member.published != Some(view) {
                 member.published = Some(view);
                 effects.publish.push(view);
+            }
+            match (member.is_moving, member.group.is_transferring()) {
+                (false, true) => {
+                    member.is_moving = true;
+                    effects.moves.push(Move::Begins(id));
+                }
+                (true, false) if view.leader.is_some() => {
+                    member.is_moving = false;
+                    effects.moves.push(Move::Ended(id));
+                }
+                _ => {}
             }
         }
         if !writes.is_empty() {

@@ -186,7 +186,7 @@ impl Machine {
         self.with_stage(slots, |stage| {
             for unit in units {
                 stage.author = author(unit);
-                replies.push(match unit {
+                let reply = match unit {
                     // Whoever can wait was asked first whether it does (`evaluate`).
                     Unit::Call(call) | Unit::Block { call, .. } => UnitReply::Call(stage.execute(call)?),
                     Unit::Atomic { watches, calls } => {
@@ -213,7 +213,8 @@ impl Machine {
                     Unit::StillBlocked { .. } | Unit::Hurry { .. } => UnitReply::Noted,
                     // Refused when it was submitted (`takes`).
                     Unit::Change(_) => continue,
-                });
+                };
+                replies.push(stage.with_reads(reply));
                 stage.tell_touched();
                 stage.author = 0;
                 stage.serve()?;

@@ -71,13 +71,31 @@ impl Machine {
 impl Stage<'_> {
     /// One call's encoded reply; the buffer is shared, so that replies cost no allocation each.
     pub(super) fn execute(&mut self, call: &Call) -> Result<Bytes> {
+        if call.rights.is_some()
+            && let Some(reply) = block::denied(&mut self.keyspace, call, false).map_err(stopped)?
+        {
+            reply.encode(call.protocol, self.scratch);
+            return Ok(self.scratch.split().freeze());
+        }
         command::execute_encoded(&mut self.keyspace, Some(self.scripts), call, self.scratch).map_err(stopped)?;
         Ok(self.scratch.split().freeze())
     }
 
-    /// The same for one that may wait: `None` if it found nothing.
-    pub(super) fn look(&mut self, call: &Call) -> Result<Option<Bytes>> {
-        let reply = command::execute(&mut self.keyspace, call).map_err(stopped)?;
+    /// A unit's answer, with the keys that its scripts read if it shall tell them.
+    pub(super) fn with_reads(&mut self, reply: UnitReply) -> UnitReply {
+        match self.scripts.read_keys() {
+            Some(keys) => UnitReply::Read { reply: Box::new(reply), keys },
+            None => reply,
+        }
+    }
+
+    /// One call that may wait: its encoded reply, or `None` if it found nothing. `is_served`: a key changed that it waits
+    /// for.
+    pub(super) fn look(&mut self, call: &Call, is_served: bool) -> Result<Option<Bytes>> {
+        let reply = match block::denied(&mut self.keyspace, call, is_served).map_err(stopped)? {
+            Some(denied) => denied,
+            None => command::execute(&mut self.keyspace, call).map_err(stopped)?,
+        };
         if block::is_nothing(&reply) {
             return Ok(None);
         }
@@ -127,7 +145,7 @@ impl Stage<'_> {
             last = arrival;
             let Some(call) = self.blocked.call(arrival).cloned() else { continue };
             // One that finds nothing goes on waiting, where it stands.
-            let Some(reply) = self.look(&call)? else { continue };
+            let Some(reply) = self.look(&call, true)? else { continue };
             let Some(waiting) = self.blocked.remove(arrival) else { continue };
             self.served.push((waiting, vec![UnitReply::Call(reply)]));
             self.tell_touched();

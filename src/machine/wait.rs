@@ -18,7 +18,7 @@ impl Machine {
             if let Some(words) = stage.settled(call)? {
                 return Ok(Some(UnitReply::Settled(words)));
             }
-            let reply = stage.look(call)?.map(UnitReply::Call);
+            let reply = stage.look(call, false)?.map(UnitReply::Call);
             stage.tell_touched();
             stage.serve()?;
             Ok(reply)

@@ -25,10 +25,11 @@ use crate::base::{GroupId, LogIndex, Millis, NodeId, SlotRange, Ticket};
 use crate::cluster::{FollowerInfo, Map};
 use crate::command::script::Running;
 use crate::data::Usage;
-use crate::host::{Envelope, Fault, GroupStatus, Input, PeerStatus, Persist, View};
+use crate::host::{Envelope, Fault, GroupStatus, Input, Move, PeerStatus, Persist, View};
 use crate::machine::{Submission, Version};
 use crate::service::forward::Answer;
 use crate::service::latency::Latency;
+use crate::service::moves::Moves;
 use crate::service::node::{Saves, Shutdown};
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
@@ -68,6 +69,8 @@ pub struct Core {
     pub hub: Arc<Hub>,
     /// Which clients here keep copies of what.
     pub trackers: Arc<Trackers>,
+    /// Which clients here hear that leadership moves.
+    pub moves: Arc<Moves>,
     /// Where async work runs.
     pub tokio: tokio::runtime::Handle,
     /// Raised when background threads should end.
@@ -149,6 +152,37 @@ impl Core {
         }
     }
 
+    /// Tells clients who want to hear it that leadership of groups with keys moves.
+    pub fn tell_moves(&self, moves: &[Move]) {
+        let has_keys = |group: &GroupId| self.local.get(group).is_some_and(|group| group.slots.is_some());
+        let (mut begin, mut ended) = (Vec::new(), Vec::new());
+        for told in moves {
+            match told {
+                Move::Begins(group) if has_keys(group) => begin.push(*group),
+                Move::Ended(group) if has_keys(group) => ended.push(*group),
+                _ => {}
+            }
+        }
+        let (wall, now) = (clock::wall(), clock::boottime());
+        if !ended.is_empty() {
+            self.moves.end(&ended, wall, now);
+        }
+        if !begin.is_empty() {
+            // A transfer that does not succeed is given up after an election timeout.
+            let raft = &self.config.raft;
+            let timeout = raft.tick * u32::try_from(raft.election_ticks).unwrap_or(u32::MAX);
+            self.moves.begin(&begin, whole_seconds(timeout), wall, now);
+        }
+    }
+
+    /// Tells those clients that this node ends within a time, and where others are.
+    pub fn tell_leave(&self, within: Duration) {
+        let map = self.map();
+        let others = map.nodes.iter().filter(|node| node.id != self.node && node.reachable);
+        let addresses: Vec<String> = others.filter_map(|node| node.resp.clone()).collect();
+        self.moves.leave(&addresses, whole_seconds(within), clock::wall(), clock::boottime());
+    }
+
     /// Whether everything that was committed when the node stopped is applied again.
     pub fn replayed(&self) -> bool {
         if self.loaded.load(Ordering::Relaxed) {
@@ -216,6 +250,11 @@ impl Core {
     pub fn leads(&self, group: GroupId) -> bool {
         self.local.get(&group).is_some_and(|group| group.cell.view().leader == Some(self.node))
     }
+}
+
+/// So many seconds, at least, and at least one.
+fn whole_seconds(time: Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 fn follower(peer: &PeerStatus) -> Option<FollowerInfo> {

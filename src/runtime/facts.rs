@@ -1,11 +1,18 @@
 //! What a node tells about itself: sections of INFO, points of readiness, gauges for Prometheus.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
 use super::core::Core;
 use super::metrics::{GroupFacts, Observed};
 use super::process;
 use crate::base::GroupId;
 use crate::data::Counts;
-use crate::store::keys;
+use crate::service::node::ScriptFigures;
+use crate::store::Order;
+use crate::store::keys::{self, GroupKind};
 
 type Section = (&'static str, Vec<(String, String)>);
 
@@ -28,6 +35,31 @@ pub fn checks(core: &Core) -> Vec<(&'static str, Result<(), String>)> {
     };
     let disk = if core.engine.figures().stalled { Err("writes to the state are stalled".into()) } else { Ok(()) };
     vec![("replayed", replayed), ("leaders-known", leaders), ("disk", disk)]
+}
+
+/// Scripts and functions of all groups with a replica here, counted anew: there are few, and they are asked for seldom.
+/// Where the engine fails they are told as none; whoever writes to it next ends the process.
+pub fn scripts(core: &Core) -> ScriptFigures {
+    let mut figures = ScriptFigures::default();
+    let (mut scripts, mut libraries, mut functions) = <(BTreeSet<Bytes>, BTreeSet<Bytes>, BTreeSet<Bytes>)>::default();
+    let count = |group, kind, names: &mut BTreeSet<Bytes>, bytes: &mut usize| {
+        let (start, end) = keys::group_kind(group, kind);
+        let counted = core.engine.scan(&start, &end, Order::Forward, &mut |record, value| {
+            // The order of scripts has no name.
+            if record.len() > start.len() {
+                names.insert(Bytes::copy_from_slice(&record[start.len()..]));
+            }
+            *bytes += record.len() + value.len();
+            ControlFlow::Continue(())
+        });
+        counted.unwrap_or_else(|_| names.clear());
+    };
+    for group in core.local.keys() {
+        count(*group, GroupKind::Script, &mut scripts, &mut figures.scripts_bytes);
+        count(*group, GroupKind::Library, &mut libraries, &mut figures.libraries_bytes);
+        count(*group, GroupKind::Function, &mut functions, &mut figures.libraries_bytes);
+    }
+    ScriptFigures { scripts: scripts.len(), libraries: libraries.len(), functions: functions.len(), ..figures }
 }
 
 /// The OpenMetrics text of what the node counts.

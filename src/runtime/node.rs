@@ -23,7 +23,10 @@ use crate::host::Input;
 use crate::machine::{Facts, InMemory, Local, read_local};
 use crate::service::Stage;
 use crate::service::latency::Latency;
-use crate::service::node::{Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
+use crate::service::moves::Moves;
+use crate::service::node::{
+    Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, ScriptFigures, Shutdown,
+};
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
 
@@ -152,12 +155,20 @@ impl Node for RuntimeNode {
         self.core.running.clone()
     }
 
+    fn scripts(&self) -> ScriptFigures {
+        super::facts::scripts(&self.core)
+    }
+
     fn hub(&self) -> Arc<Hub> {
         self.core.hub.clone()
     }
 
     fn trackers(&self) -> Arc<Trackers> {
         self.core.trackers.clone()
+    }
+
+    fn moves(&self) -> Arc<Moves> {
+        self.core.moves.clone()
     }
 
     fn id(&self) -> NodeId {

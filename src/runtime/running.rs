@@ -77,16 +77,29 @@ impl Running {
             // Clients are served until nothing is led here: what they ask meanwhile waits for the new leaders.
             let alone = core.peers.all().next().is_none();
             let hands_over = !alone && how.hand_over;
+            if !alone {
+                core.tell_leave(patience);
+            }
             if hands_over {
                 core.tell(Input::TransferAll);
             }
             let handed_over = async {
-                while hands_over && core.leads_any() {
+                while hands_over && (core.leads_any() || core.moves.is_under_way()) {
                     tokio::time::sleep(LOOK).await;
                 }
             };
             if tokio::time::timeout(patience, handed_over).await.is_err() {
                 tracing::warn!("leadership could not be handed over in time");
+            }
+            // Who was told where to go is served until it went, though not for ever: libraries notice what they are told
+            // with their next request, or after half of the time.
+            let gone = async {
+                while hands_over && core.moves.is_waited_for() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            if tokio::time::timeout(patience / 2, gone).await.is_err() {
+                tracing::debug!("some clients did not go to another node");
             }
             // An error means that no front runs any more.
             let _ = shutdown.send(true);

@@ -146,6 +146,7 @@ pub(super) fn start_on(
         running,
         hub,
         trackers,
+        moves: Arc::default(),
         tokio: runtime.handle().clone(),
         stop: Stop::default(),
         loaded: AtomicBool::new(false),

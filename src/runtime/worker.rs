@@ -13,7 +13,7 @@ use super::core::Core;
 use super::ticks::Ticks;
 use super::{clock, threads};
 use crate::base::{GroupId, LogIndex, Nanos};
-use crate::host::{Effects, Envelope, Fault, Host, Input, Persist, SnapshotEffect, View};
+use crate::host::{Effects, Envelope, Fault, Host, Input, Move, Persist, SnapshotEffect, View};
 use crate::machine;
 use crate::service::Stage;
 
@@ -115,6 +115,7 @@ impl Worker {
 trait Reach {
     fn fault(&mut self, fault: &Fault);
     fn publish(&mut self, view: &View);
+    fn moves(&mut self, moves: &[Move]);
     fn persist(&mut self, persist: Persist);
     fn send(&mut self, envelopes: Vec<Envelope>);
     fn tell(&mut self, inputs: Vec<(GroupId, machine::Input)>);
@@ -124,9 +125,12 @@ trait Reach {
 /// Does what the host wants, in the order of the effects: readers see the commit index of a turn before any message
 /// or machine can act on it (rule 37), and the write is under way before what need not wait for it leaves.
 fn act(effects: Effects, reach: &mut impl Reach) {
-    let Effects { publish, persist, send, machine, snapshots, faults } = effects;
+    let Effects { publish, persist, send, machine, snapshots, moves, faults } = effects;
     faults.iter().for_each(|fault| reach.fault(fault));
     publish.iter().for_each(|view| reach.publish(view));
+    if !moves.is_empty() {
+        reach.moves(&moves);
+    }
     if let Some(persist) = persist {
         reach.persist(persist);
     }
@@ -149,6 +153,10 @@ impl Reach for Outside<'_> {
 
     fn publish(&mut self, view: &View) {
         self.0.publish(view);
+    }
+
+    fn moves(&mut self, moves: &[Move]) {
+        self.0.tell_moves(moves);
     }
 
     fn persist(&mut self, persist: Persist) {
@@ -190,6 +198,10 @@ mod tests {
             self.0.push("publish");
         }
 
+        fn moves(&mut self, _: &[Move]) {
+            self.0.push("moves");
+        }
+
         fn persist(&mut self, _: Persist) {
             self.0.push("persist");
         }
@@ -227,11 +239,12 @@ mod tests {
             send: vec![envelope],
             machine: vec![(group, machine::Input::Tick)],
             snapshots: vec![SnapshotEffect::Drop { group, snapshot: 1 }],
+            moves: vec![Move::Begins(group)],
             faults: vec![Fault { group, kind }],
         };
         let mut story = Story::default();
         act(effects, &mut story);
-        assert_eq!(story.0, ["fault", "publish", "persist", "send", "tell", "snapshot"]);
+        assert_eq!(story.0, ["fault", "publish", "moves", "persist", "send", "tell", "snapshot"]);
     }
 
     #[test]

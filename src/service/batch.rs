@@ -18,15 +18,15 @@ use super::Service;
 use super::block::Held;
 use super::debug::is_reload;
 use super::node::{FastRead, Outcome, Pending};
-use super::pubsub;
+use super::pubsub::{self, Early};
 use super::route::Routes;
 use super::saves::{Farewell, farewell};
 use super::session::{Replies, Session};
 use super::slowlog::without_secrets;
-use super::transaction::{Item, exec_refused, is_immediate};
+use super::transaction::{Item, Transaction, exec_refused, is_immediate};
 use super::users::denied_option;
 use crate::base::{GroupId, Nanos};
-use crate::command::batch::{Unit, UnitReply, Watch};
+use crate::command::batch::{Call, Unit, UnitReply, Watch};
 use crate::command::{self, Flags, Handler, Spec, block};
 use crate::resp::Value;
 
@@ -104,7 +104,7 @@ pub(super) enum What {
     /// The next reply of a run is a token for these keys.
     Watch { run: usize, group: GroupId, db: u8, keys: Vec<Bytes> },
     /// The next reply of a run is that of a block.
-    Exec { run: usize, items: Vec<Item> },
+    Exec { run: usize, items: Vec<Item>, early: Option<Box<Early>> },
     /// A block that needs no group.
     Block(Vec<Item>),
 }
@@ -288,9 +288,7 @@ impl Service {
         if is_watched && patience.is_none() && !matches!(spec.handler, Handler::Session) {
             self.show(session, spec, session.db, &args);
         }
-        if session.tracked.is_some() {
-            self.remember(session, spec, &args);
-        }
+        let tells_reads = session.tracked.is_some() && self.remember(session, spec, &args);
         match spec.handler {
             Handler::Session if is_watched => {
                 // Behind it, as in Redis: a block's calls come before EXEC, and SELECT shows the new database.
@@ -302,12 +300,18 @@ impl Service {
             Handler::Data(_) => match routes.of_call(spec, &args) {
                 Ok(group) => match patience {
                     Some(patience) => return Some(Held { spec, group, patience, args }),
-                    None => self.handle_call(session, group, spec, args, plan, out),
+                    None => {
+                        let call = Call { tells_reads, ..session.call(args) };
+                        self.handle_call(session, group, spec, call, plan, out);
+                    }
                 },
                 Err(refusal) => self.refuse(session, Some(spec), refusal, plan, out),
             },
             Handler::Spread(_, merge) => match routes.only() {
-                Some(group) => self.handle_call(session, group, spec, args, plan, out),
+                Some(group) => {
+                    let call = session.call(args);
+                    self.handle_call(session, group, spec, call, plan, out);
+                }
                 None => {
                     self.flush(session, plan, out).await;
                     let call = session.call(args);
@@ -326,11 +330,10 @@ impl Service {
         session: &mut Session,
         group: GroupId,
         spec: &'static Spec,
-        args: Vec<Bytes>,
+        mut call: Call,
         plan: &mut Plan,
         out: &mut BytesMut,
     ) {
-        let mut call = session.call(args);
         if session.rights.is_some() && spec.runs_scripts() {
             call.rights.clone_from(&session.rights);
         }
@@ -376,6 +379,10 @@ impl Service {
         }
         let value = match spec.name {
             "exec" => {
+                // What came before is not for who only listens in the block.
+                if session.transaction.as_ref().is_some_and(Transaction::listens) {
+                    self.flush(session, plan, out).await;
+                }
                 let before = plan.pieces.len();
                 match self.exec(session, plan) {
                     Ok(has_words) => {
@@ -433,7 +440,8 @@ impl Service {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
                 let depends =
-                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set") || spec.flags.has(LISTENS);
+                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set" | "client|tracking")
+                        || spec.flags.has(LISTENS);
                 if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }
@@ -474,7 +482,9 @@ impl Service {
             return;
         }
         let pending: Vec<Pending> = plan.runs.drain(..).map(|run| self.node.submit(run.group, run.units)).collect();
-        let mut answers: Vec<Answers> = all(pending).await.into_iter().map(Answers::from).collect();
+        let mut outcomes = all(pending).await;
+        self.remember_answers(session, &mut outcomes);
+        let mut answers: Vec<Answers> = outcomes.into_iter().map(Answers::from).collect();
         plan.now = self.node.monotonic();
         let took = plan.now.since(plan.began);
         let mut scratch = std::mem::take(&mut plan.scratch);
@@ -486,10 +496,12 @@ impl Service {
                     // Counted when it was written.
                     continue;
                 }
-                What::Block(items) => match self.write_block(session, items, Vec::new(), piece.quiet, out).await {
-                    Ok(()) => piece.quiet = false,
-                    Err(value) => value.encode(session.protocol, out),
-                },
+                What::Block(items) => {
+                    match self.write_block(session, items, Vec::new(), None, piece.quiet, out).await {
+                        Ok(()) => piece.quiet = false,
+                        Err(value) => value.encode(session.protocol, out),
+                    }
+                }
                 What::Call { run } => match next(&mut answers, run) {
                     Ok(UnitReply::Call(bytes)) => out.extend_from_slice(&bytes),
                     other => mismatch(other).encode(session.protocol, out),
@@ -505,9 +517,9 @@ impl Service {
                         mismatch(other).encode(session.protocol, out);
                     }
                 },
-                What::Exec { run, items } => match next(&mut answers, run) {
+                What::Exec { run, items, early } => match next(&mut answers, run) {
                     Ok(UnitReply::Atomic(Some(replies))) => {
-                        match self.write_block(session, items, replies, piece.quiet, out).await {
+                        match self.write_block(session, items, replies, early, piece.quiet, out).await {
                             Ok(()) => piece.quiet = false,
                             Err(value) => value.encode(session.protocol, out),
                         }

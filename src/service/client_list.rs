@@ -186,9 +186,7 @@ impl Client {
     /// Asks the connection to end: its task notices at its next wait.
     pub fn end(&self) {
         self.ending.store(true, Relaxed);
-        if let Some(waker) = self.waker.lock().take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// Whether somebody asked it to end.
@@ -210,8 +208,8 @@ impl Client {
     pub(super) fn unblock(&self, with_error: bool) -> bool {
         let wanted = if with_error { UNBLOCKED_WITH_ERROR } else { UNBLOCKED_AS_LATE };
         let unblocks = self.blocked.compare_exchange(BLOCKED, wanted, Relaxed, Relaxed).is_ok();
-        if unblocks && let Some(waker) = self.waker.lock().take() {
-            waker.wake();
+        if unblocks {
+            self.wake();
         }
         unblocks
     }
@@ -231,9 +229,17 @@ impl Client {
         self.until(|| self.is_ending()).await;
     }
 
-    /// Waits until somebody asks the connection to end, or to wait no longer for a key. For its own task only.
-    pub async fn called(&self) {
-        self.until(|| self.is_ending() || self.is_unblocked()).await;
+    /// Waits until somebody asks the connection to end, or to wait no longer for a key, or until there is `another_cause`,
+    /// which whoever brings it about tells with [`Client::wake`]. For its own task only.
+    pub async fn called(&self, another_cause: impl Fn() -> bool) {
+        self.until(|| self.is_ending() || self.is_unblocked() || another_cause()).await;
+    }
+
+    /// Its task shall look again for what it waits.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
     }
 
     async fn until(&self, is_asked: impl Fn() -> bool) {

@@ -203,7 +203,7 @@ impl Service {
             (b"tracking", [mode, options @ ..]) => self.tracking(session, mode, options),
             (b"pause", words) if (1..=2).contains(&words.len()) => self.pause_clients(words),
             (b"unpause", []) => self.unpause_clients(),
-            (b"maint_notifications", words) => maintenance(words),
+            (b"maint_notifications", words) => self.hear_moves(session, words),
             (b"help", _) => help("CLIENT", HELP),
             _ => wrong_words(args),
         }
@@ -302,21 +302,6 @@ fn class(word: &[u8]) -> Option<Class> {
     }
 }
 
-/// `CLIENT MAINT_NOTIFICATIONS ON|OFF [MOVING-ENDPOINT-TYPE type]`: newer libraries ask to be told when a server is about to
-/// move. There is never anything to tell: a connection stays where it is while leaders change behind it.
-fn maintenance(words: &[Bytes]) -> Value {
-    const TYPES: [&str; 5] = ["internal-ip", "internal-fqdn", "external-ip", "external-fqdn", "none"];
-    let is_switch = |word: &Bytes| is(word, "on") || is(word, "off");
-    let is_known = |kind: &Bytes| TYPES.iter().any(|known| is(kind, known));
-    match words {
-        [switch] if is_switch(switch) => Value::OK,
-        [switch, option, kind] if is_switch(switch) && is(option, "moving-endpoint-type") && is_known(kind) => {
-            Value::OK
-        }
-        _ => syntax_error(),
-    }
-}
-
 /// `CLIENT SETINFO LIB-NAME name` and `LIB-VER version`
 fn set_info(session: &Session, option: &Bytes, value: &Bytes) -> Value {
     let mut labels = session.client.labels.lock();
@@ -344,7 +329,7 @@ const HELP: &[&str] = &[
     "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID id [id ...]]",
     "    One line about each connection.",
     "MAINT_NOTIFICATIONS (ON|OFF) [MOVING-ENDPOINT-TYPE type]",
-    "    Accepted: connections outlive changes of leaders, so there is nothing to tell.",
+    "    Whether the connection is told (RESP3) before and after leadership moves on purpose, and of the end of its node.",
     "NO-EVICT (ON|OFF)",
     "    Shown by LIST; no client is evicted here.",
     "NO-TOUCH (ON|OFF)",

@@ -50,7 +50,7 @@ impl Service {
         const SECTIONS: [Section; 13] = [
             ("Server", Service::server_section),
             ("Clients", Service::clients_section),
-            ("Memory", |_| constants(MEMORY)),
+            ("Memory", Service::memory_section),
             ("Persistence", Service::persistence_section),
             ("Stats", Service::stats_section),
             ("Replication", Service::replication_section),
@@ -132,6 +132,30 @@ impl Service {
             ("total_blocking_keys", "0".into()),
             ("total_blocking_keys_on_nokey", "0".into()),
         ])
+    }
+
+    /// One interpreter of each machine runs scripts and functions: all of its memory is told as that of scripts.
+    fn memory_section(&self) -> Fields {
+        let (kept, interpreters) = (self.node.scripts(), self.node.running().bytes());
+        let real = [
+            ("used_memory_lua", interpreters),
+            ("used_memory_vm_eval", interpreters),
+            ("used_memory_vm_total", interpreters),
+            ("used_memory_scripts_eval", kept.scripts_bytes),
+            ("used_memory_functions", kept.libraries_bytes),
+            ("used_memory_scripts", kept.scripts_bytes + kept.libraries_bytes),
+            ("number_of_cached_scripts", kept.scripts),
+            ("number_of_functions", kept.functions),
+            ("number_of_libraries", kept.libraries),
+        ];
+        let mut fields = constants(MEMORY);
+        for field in &mut fields {
+            if let Some((_, value)) = real.iter().find(|(name, _)| *name == field.0) {
+                field.1 = value.to_string();
+            }
+        }
+        spell_out(&mut fields);
+        fields
     }
 
     fn persistence_section(&self) -> Fields {

@@ -95,9 +95,12 @@ impl Service {
         tell("replication.backlog", bytes(0));
         tell("clients.slaves", bytes(0));
         tell("clients.normal", bytes(clients));
-        for name in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches"] {
+        for name in ["cluster.links", "aof.buffer"] {
             tell(name, bytes(0));
         }
+        let kept = self.node.scripts();
+        tell("lua.caches", bytes(kept.scripts_bytes as u64));
+        tell("functions.caches", bytes(kept.libraries_bytes as u64));
         for (name, ..) in databases {
             let none = ["main", "expires", "slot-to-keys"]
                 .map(|table| (Value::bulk(format!("overhead.hashtable.{table}")), bytes(0)));

@@ -6,7 +6,7 @@
 //! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
 //! `info`, `cluster`, `memory`, `saves`, `failover`, `pause`, `debug`, [`latency`] and `monitor` (and `refused`, what is
 //! not), and the same counters as `metrics`. [`pubsub`] is who listens to what, [`tracking`] who keeps
-//! copies of what. [`node`] is what all of it stands on.
+//! copies of what, [`moves`] who hears that leadership moves. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
 //! for CLIENT REPLY), and no lock that all connections share is taken per command.
@@ -27,6 +27,7 @@ pub mod latency;
 mod memory;
 mod metrics;
 mod monitor;
+pub mod moves;
 pub mod node;
 mod output_limits;
 mod parameters;
@@ -64,6 +65,7 @@ use self::acl_log::AclLog;
 use self::config::Config;
 use self::latency::Latency;
 use self::monitor::Monitors;
+use self::moves::Moves;
 use self::node::Node;
 use self::output_limits::{Limit, Limits};
 use self::pause::Pause;
@@ -132,6 +134,7 @@ pub struct Service {
     monitors: Arc<Monitors>,
     hub: Arc<Hub>,
     trackers: Arc<Trackers>,
+    moves: Arc<Moves>,
     /// Monotonic moment of the start.
     started: Nanos,
     /// Bytes in memory when the service began.
@@ -185,6 +188,8 @@ impl Service {
         hub.set_limit(config.listeners_limit());
         let trackers = node.trackers();
         trackers.configure(config.listeners_limit(), &config.get("tracking-table-max-keys"));
+        let moves = node.moves();
+        moves.set_limit(config.listeners_limit());
         let run_id = format!("{:016x}{:016x}{:08x}", node.random(), node.random(), node.random() as u32);
         Arc::new(Service {
             started: node.monotonic(),
@@ -199,6 +204,7 @@ impl Service {
             monitors: Arc::default(),
             hub,
             trackers,
+            moves,
             node,
             options,
             config,

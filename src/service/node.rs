@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::latency::Latency;
+use super::moves::Moves;
 use super::pubsub::Hub;
 use super::stage::Stage;
 use super::tracking::Trackers;
@@ -35,6 +36,21 @@ impl std::fmt::Debug for Blocking {
 }
 /// What becomes of a change of users, or how asking for it ended.
 pub type PendingUsers = Pin<Box<dyn Future<Output = Result<Answer, Outcome>> + Send>>;
+
+/// Scripts and functions that are kept: what INFO tells of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFigures {
+    /// Different scripts that EVALSHA finds.
+    pub scripts: usize,
+    /// Bytes of their records, in all groups.
+    pub scripts_bytes: usize,
+    /// Different libraries.
+    pub libraries: usize,
+    /// Functions in them.
+    pub functions: usize,
+    /// Bytes of their records, in all groups.
+    pub libraries_bytes: usize,
+}
 
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +179,11 @@ pub trait Node: Send + Sync + 'static {
         Arc::default()
     }
 
+    /// The scripts and functions that the groups with a replica here know.
+    fn scripts(&self) -> ScriptFigures {
+        ScriptFigures::default()
+    }
+
     /// Makes the state of this node durable, which a start would otherwise make anew from the log. It begins at once,
     /// whether or not anybody waits for its end.
     fn save(&self) -> Saving;
@@ -199,6 +220,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Which clients of this node keep copies of what.
     fn trackers(&self) -> Arc<Trackers> {
+        Arc::default()
+    }
+
+    /// Which clients of this node hear that leadership moves.
+    fn moves(&self) -> Arc<Moves> {
         Arc::default()
     }
 

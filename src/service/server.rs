@@ -200,6 +200,7 @@ impl Service {
         }
         let changes = self.config.commit(changes);
         self.hub.set_limit(self.config.listeners_limit());
+        self.moves.set_limit(self.config.listeners_limit());
         self.trackers.configure(self.config.listeners_limit(), &self.config.get("tracking-table-max-keys"));
         for (parameter, value) in changes {
             if parameter == "latency-monitor-threshold" {

@@ -13,6 +13,7 @@ use super::batch::Plan;
 use super::block::Wait;
 use super::client_list::{Client, Clients};
 use super::monitor::Watching;
+use super::moves::Hearing;
 use super::pubsub::{Inbox, Listener};
 use super::tracking::Tracked;
 use super::transaction::{Transaction, Watched};
@@ -49,6 +50,8 @@ pub struct Session {
     pub(super) listener: Option<Box<Listener>>,
     /// How it hears of changed keys, since CLIENT TRACKING ON.
     pub(super) tracked: Option<Box<Tracked>>,
+    /// Since CLIENT MAINT_NOTIFICATIONS ON.
+    pub(super) hears_moves: Option<Hearing>,
     /// After QUIT, or when it was killed: nothing more is read.
     pub(super) closing: bool,
     pub(super) last_command: &'static str,
@@ -91,6 +94,7 @@ impl Session {
             inbox: None,
             listener: None,
             tracked: None,
+            hears_moves: None,
             closing: false,
             last_command: "",
             in_block: false,
@@ -159,7 +163,15 @@ impl Session {
     /// A call as this connection makes it now.
     pub(super) fn call(&self, args: Vec<Bytes>) -> Call {
         let touches = !self.client.no_touch.load(Relaxed);
-        Call { db: self.db, protocol: self.protocol, touches, args, rights: None, author: self.author() }
+        Call {
+            db: self.db,
+            protocol: self.protocol,
+            touches,
+            args,
+            rights: None,
+            author: self.author(),
+            tells_reads: false,
+        }
     }
 
     /// What names it where it does not want to hear of its own changes.
@@ -175,9 +187,11 @@ impl Session {
     pub(super) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.client.resp3.store(protocol == Protocol::Resp3, Relaxed);
-        // Another client may have its notices sent here.
-        if protocol == Protocol::Resp3 {
-            self.open_inbox();
+        match protocol {
+            // Another client may have its notices sent here.
+            Protocol::Resp3 => _ = self.open_inbox(),
+            // It has no pushes.
+            Protocol::Resp2 => self.hears_moves = None,
         }
     }
 
@@ -216,6 +230,7 @@ impl Drop for Session {
         // Before it is gone from the list: whoever sees that it is gone may rely on it that nothing is given to it.
         self.wait = None;
         self.tracked = None;
+        self.hears_moves = None;
         self.clients.remove(self.client.id);
     }
 }

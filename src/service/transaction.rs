@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Service;
 use super::batch::{Plan, What};
-use super::pubsub;
+use super::pubsub::{self, Early, Rehearsal};
 use super::route::{CROSS_SLOT, Routes};
 use super::session::{Replies, Session};
 use super::words::{integer, is};
@@ -53,6 +53,8 @@ pub(super) struct Watched {
 pub(super) enum Item {
     /// The next reply of the unit.
     Call,
+    /// The same of a publication. So many of the subscriptions that it counts are the client's own, and none at its place.
+    Publish(u64),
     /// The session.
     Session(&'static Spec, Vec<Bytes>),
     /// Nothing runs: the user lost the right to it since it was queued.
@@ -60,6 +62,11 @@ pub(super) enum Item {
 }
 
 impl Transaction {
+    /// Whether subscriptions begin or end in it.
+    pub fn listens(&self) -> bool {
+        self.queued.iter().any(|queued| pubsub::is_word(queued.spec))
+    }
+
     /// Whether something in it may change data.
     pub fn may_write(&self) -> bool {
         const MAY_REPLICATE: Flags = Flags::of("may_replicate");
@@ -201,6 +208,7 @@ impl Service {
         let mut items = Vec::with_capacity(transaction.queued.len());
         let mut calls = Vec::with_capacity(transaction.queued.len());
         let mut has_words = false;
+        let mut rehearsal = Rehearsal::default();
         let mut rights = session.rights.clone();
         for Queued { spec, args } in transaction.queued {
             self.show(session, spec, db, &args);
@@ -222,11 +230,13 @@ impl Service {
                     rights = (!user.rights().is_all()).then(|| user.rights().clone());
                 }
                 has_words = true;
+                rehearsal.add(items.len(), spec, &args);
                 items.push(Item::Session(spec, args));
             } else {
                 let rights = rights.clone().filter(|_| spec.runs_scripts());
-                self.remember(session, spec, &args);
-                calls.push(Call { db, protocol, touches, args, rights, author: session.author() });
+                let tells_reads = self.remember(session, spec, &args);
+                rehearsal.add(items.len(), spec, &args);
+                calls.push(Call { db, protocol, touches, args, rights, author: session.author(), tells_reads });
                 items.push(Item::Call);
             }
         }
@@ -236,11 +246,27 @@ impl Service {
         };
         match group {
             Some(group) if !(calls.is_empty() && watched.watches.is_empty()) => {
-                plan.submit(group, Unit::Atomic { watches: watched.watches, calls }, |run| What::Exec { run, items });
+                let early =
+                    rehearsal.divides().then(|| Box::new(self.listen_early(session, group, rehearsal, &mut items)));
+                let unit = Unit::Atomic { watches: watched.watches, calls };
+                plan.submit(group, unit, |run| What::Exec { run, items, early });
             }
             _ => plan.local_block(items),
         }
         Ok(has_words)
+    }
+
+    /// Begins the subscriptions of a block that is about to run.
+    fn listen_early(&self, session: &mut Session, group: GroupId, block: Rehearsal, items: &mut [Item]) -> Early {
+        let (client, main) = (session.client.clone(), session.open_inbox());
+        let map = self.node.map();
+        let is_led_here = map.groups.iter().any(|info| info.id == group && info.leader == Some(self.node.id()));
+        let (early, own) = block.begin(&self.hub, &client, main, session.listener.as_deref(), is_led_here);
+        // Another node does not count subscriptions that are so young.
+        for (place, count) in own.into_iter().filter(|_| is_led_here) {
+            items[place] = Item::Publish(count);
+        }
+        early
     }
 
     /// Writes the reply of a block: the array's head, then the unit's replies and the session's in their order. As in
@@ -251,17 +277,24 @@ impl Service {
         session: &mut Session,
         items: Vec<Item>,
         replies: Vec<Bytes>,
+        early: Option<Box<Early>>,
         quiet: bool,
         out: &mut BytesMut,
     ) -> Result<(), Value> {
         let ends = items.iter().any(|item| matches!(item, Item::Session(spec, _) if pubsub::divides_messages(spec)));
-        if !ends {
-            return self.write_items(session, items, replies, quiet, out).await;
+        let written = if ends {
+            let mut block = BytesMut::new();
+            let written = self.write_items(session, items, replies, quiet, &mut block).await;
+            session.take_messages(out);
+            out.extend_from_slice(&block);
+            written
+        } else {
+            self.write_items(session, items, replies, quiet, out).await
+        };
+        // Messages of subscriptions that begin in the block follow it.
+        if let Some(early) = early.filter(|_| written.is_ok()) {
+            early.settle(self.node.monotonic());
         }
-        let mut block = BytesMut::new();
-        let written = self.write_items(session, items, replies, quiet, &mut block).await;
-        session.take_messages(out);
-        out.extend_from_slice(&block);
         written
     }
 
@@ -273,7 +306,7 @@ impl Service {
         mut quiet: bool,
         out: &mut BytesMut,
     ) -> Result<(), Value> {
-        let calls = items.iter().filter(|item| matches!(item, Item::Call)).count();
+        let calls = items.iter().filter(|item| matches!(item, Item::Call | Item::Publish(_))).count();
         if calls != replies.len() {
             return Err(Value::error(super::batch::UNKNOWN));
         }
@@ -288,6 +321,12 @@ impl Service {
                     let reply = replies.next().unwrap_or_default();
                     if !quiet {
                         out.extend_from_slice(&reply);
+                    }
+                }
+                Item::Publish(own) => {
+                    let reply = replies.next().unwrap_or_default();
+                    if !quiet {
+                        out.extend_from_slice(&without(reply, own));
                     }
                 }
                 Item::Refused(value) => {
@@ -315,4 +354,17 @@ impl Service {
         session.in_block = false;
         Ok(())
     }
+}
+
+/// The reply of a publication that is heard by so many less.
+fn without(reply: Bytes, less: u64) -> Bytes {
+    let number = reply.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b"\r\n")).and_then(integer_of);
+    match number {
+        Some(number) if less > 0 => format!(":{}\r\n", number.saturating_sub(less)).into(),
+        _ => reply,
+    }
+}
+
+fn integer_of(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -7,6 +7,7 @@
 //! looked up again when its batch finds that users changed, so a request is held against users no older than its batch;
 //! a session whose user is gone runs nothing more.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use super::Service;
 use super::acl_log::Denial;
+use super::pubsub::Kind;
 use super::session::Session;
 use crate::command::acl::{DEFAULT, Denied, Rights, User};
 use crate::command::{Flags, Spec};
@@ -42,14 +44,26 @@ impl Service {
         all
     }
 
-    /// Users changed: ends the connections of those that are gone.
+    /// Users changed: ends the connections of those that are gone, and of those that listen to what they may not any more.
+    /// Those that wait for a key look whether they may have it.
     pub fn users_changed(&self) {
         for client in self.clients.all() {
             let user = client.labels.lock().user.clone();
             if self.user(&user).is_none() {
                 client.end();
+            } else if client.is_blocked() {
+                client.wake();
             }
         }
+        let mut users: BTreeMap<Bytes, Option<Arc<User>>> = BTreeMap::new();
+        self.hub.each_subscription(|kind, name, client| {
+            let user = client.labels.lock().user.clone();
+            let user = users.entry(user).or_insert_with_key(|user| self.user(user));
+            let is_pattern = kind == Kind::Pattern;
+            if user.as_ref().is_some_and(|user| !user.rights().allow_listening(name, is_pattern)) {
+                client.end();
+            }
+        });
     }
 
     /// Looks up again what a session may do, if users changed since.

@@ -126,21 +126,51 @@ fn own_changes_are_not_told_with_noloop() {
     }
 }
 
+#[test]
+fn what_scripts_read_is_told_at_every_node() {
+    let cluster = Cluster::start(1);
+    let connect = |n: usize| Client::connect(cluster.nodes[n].resp).expect("a connection");
+    let mut writer = connect(0);
+    for n in 0..3 {
+        let mut reader = connect(n);
+        ok(&mut reader, "CLIENT TRACKING ON");
+        catch_up(&mut reader, &mut writer, &format!("mark:{n}"));
+        // Those that write travel and are remembered otherwise than those that only read.
+        for script in [
+            "EVAL return(redis.call('get','undeclared')) 1 declared",
+            "EVAL_RO return(redis.call('get','undeclared')) 1 declared",
+            "EVAL redis.call('set','written',redis.call('exists','undeclared')) 1 declared",
+        ] {
+            let reply = reader.call(script).expect("an answer");
+            assert!(!reply.is_error(), "{script}: {reply:?}");
+            ok(&mut writer, "SET declared 1");
+            ok(&mut writer, "SET undeclared 1");
+            assert_eq!(reader.push().expect("a notice"), notice(&["undeclared"]), "{script} at node {}", n + 1);
+        }
+        reader.call("MULTI").expect("an answer");
+        reader.call("EVAL return(redis.call('get','undeclared')) 0").expect("an answer");
+        reader.call("EXEC").expect("an answer");
+        ok(&mut writer, "SET undeclared 2");
+        assert_eq!(reader.push().expect("a notice"), notice(&["undeclared"]), "a block at node {}", n + 1);
+    }
+}
+
 /// What a caching client has.
 struct Cache {
     client: Client,
     copies: BTreeMap<String, String>,
     /// Notices that it got.
     notices: usize,
-    /// Reads that needed no node.
+    /// Reads that needed no node, and others.
     hits: usize,
+    misses: usize,
 }
 
 impl Cache {
     fn new(port: u16, mode: &str) -> Cache {
         let mut client = Client::connect(port).expect("a connection");
         ok(&mut client, &format!("CLIENT TRACKING ON {mode}"));
-        Cache { client, copies: BTreeMap::new(), notices: 0, hits: 0 }
+        Cache { client, copies: BTreeMap::new(), notices: 0, hits: 0, misses: 0 }
     }
 
     /// Drops the copies that it was told of.
@@ -169,7 +199,13 @@ impl Cache {
             self.take_notices();
             return;
         }
-        let reply = self.client.call(&format!("GET {key}")).expect("an answer");
+        // Every other value comes from a script, which names no key.
+        self.misses += 1;
+        let line = match self.misses % 2 {
+            0 => format!("EVAL return(redis.call('get',ARGV[1])) 0 {key}"),
+            _ => format!("GET {key}"),
+        };
+        let reply = self.client.call(&line).expect("an answer");
         // Those that came before the value are about older ones.
         self.take_notices();
         if let Reply::Bulk(value) = reply {

@@ -240,3 +240,52 @@ fn messages_come_while_a_client_waits() {
     assert_eq!(waiting.reply().expect("an answer"), reply::Reply::Array(element.to_vec()));
     nodes.stop();
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "other processes work in real time; the wait has a deadline")]
+fn who_loses_the_right_to_a_key_while_it_waits_gets_nothing_of_it() {
+    let nodes = Nodes::start(3, &[]);
+    let addresses = nodes.addresses();
+    let ok = Reply::Simple("OK".into());
+    for address in &addresses {
+        let (mut admin, mut alice) = (connect(address), connect(address));
+        assert_eq!(ask(&mut admin, "ACL SETUSER alice on nopass allkeys +@all"), ok);
+        assert_eq!(ask(&mut alice, "AUTH alice any"), ok);
+        // The leader hears of it a moment after ACL SETUSER was answered: a push may come before that.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            say(&mut alice, "BLPOP other list 0");
+            until_blocked(&mut admin, 1);
+            assert_eq!(ask(&mut admin, "ACL SETUSER alice resetkeys"), ok);
+            assert_eq!(ask(&mut admin, "RPUSH list x"), Reply::Integer(1));
+            let heard = hear(&mut alice);
+            if heard == Reply::Error("NOPERM No permissions to access a key".into()) {
+                break;
+            }
+            assert_eq!(heard, array(&["list", "x"]));
+            assert_eq!(ask(&mut admin, "ACL SETUSER alice allkeys"), ok);
+            assert!(Instant::now() < deadline, "she is served all the same");
+        }
+        assert_eq!(ask(&mut admin, "LRANGE list 0 -1"), array(&["x"]));
+        assert_eq!(ask(&mut admin, "DEL list"), Reply::Integer(1));
+        let Reply::Bulk(Some(stats)) = ask(&mut admin, "INFO commandstats") else { panic!("no text") };
+        let stats = String::from_utf8_lossy(&stats).into_owned();
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_blpop:")).expect("it was asked for");
+        assert!(line.contains("rejected_calls=1,failed_calls=0"), "{line}");
+        // Who has the right again waits as before.
+        assert_eq!(ask(&mut admin, "ACL SETUSER alice allkeys"), ok);
+        say(&mut alice, "BLPOP list 0");
+        until_blocked(&mut admin, 1);
+        assert_eq!(ask(&mut admin, "ACL SETUSER alice resetkeys"), ok);
+        assert_eq!(ask(&mut admin, "ACL SETUSER alice allkeys"), ok);
+        assert_eq!(ask(&mut admin, "RPUSH list x"), Reply::Integer(1));
+        assert_eq!(hear(&mut alice), array(&["list", "x"]));
+        // Without a user there is no connection.
+        say(&mut alice, "BLPOP list 0");
+        until_blocked(&mut admin, 1);
+        assert_eq!(ask(&mut admin, "ACL DELUSER alice"), Reply::Integer(1));
+        alice.reply().expect_err("the connection is closed");
+        until_blocked(&mut admin, 0);
+    }
+    nodes.stop();
+}

@@ -84,3 +84,41 @@ fn a_long_script_makes_others_hear_busy_until_it_is_killed() {
     assert_eq!(told.iter().filter(|told| told.contains("UNKNOWNOUTCOME")).count(), 2, "{told:?}");
     nodes.stop();
 }
+
+/// Figures of INFO's section about memory.
+fn figures<const N: usize>(client: &mut Client, names: [&str; N]) -> [u64; N] {
+    let Reply::Bulk(Some(text)) = ask(client, &["INFO", "memory"]) else { panic!("no text") };
+    let text = String::from_utf8_lossy(&text);
+    names.map(|name| {
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+    })
+}
+
+#[test]
+fn info_counts_scripts_and_functions_and_what_they_take() {
+    const COUNTS: [&str; 3] = ["number_of_cached_scripts", "number_of_libraries", "number_of_functions"];
+    const BYTES: [&str; 3] = ["used_memory_scripts_eval", "used_memory_functions", "used_memory_scripts"];
+    const MACHINES: [&str; 3] = ["used_memory_lua", "used_memory_vm_eval", "used_memory_vm_total"];
+    let nodes = Nodes::start(1, &[("CLUSTER__PARTITIONS", "2")]);
+    let mut client = connect(&nodes.addresses()[0]);
+    for names in [COUNTS, BYTES, MACHINES] {
+        assert_eq!(figures(&mut client, names), [0; 3], "{names:?}");
+    }
+    // Known to every group, and counted once.
+    assert_eq!(ask(&mut client, &["EVAL", "return 1", "0"]), Reply::Integer(1));
+    assert!(matches!(ask(&mut client, &["SCRIPT", "LOAD", "return 2"]), Reply::Bulk(Some(_))));
+    let register = |name: &str| format!("redis.register_function('{name}', function() return 1 end)\n");
+    let library = format!("#!lua name=lib\n{}{}", register("one"), register("two"));
+    assert_eq!(ask(&mut client, &["FUNCTION", "LOAD", &library]), Reply::Bulk(Some(b"lib".to_vec())));
+    assert_eq!(figures(&mut client, COUNTS), [2, 1, 2]);
+    let [scripts, functions, all] = figures(&mut client, BYTES);
+    assert!(scripts > 0 && functions > library.len() as u64 && all == scripts + functions);
+    let [lua, eval, total] = figures(&mut client, MACHINES);
+    assert!(lua > 10_000 && lua == eval && lua == total, "{lua} {eval} {total}");
+    assert_eq!(ask(&mut client, &["SCRIPT", "FLUSH"]), ok());
+    assert_eq!(ask(&mut client, &["FUNCTION", "FLUSH"]), ok());
+    assert_eq!(figures(&mut client, COUNTS), [0; 3]);
+    assert_eq!(figures(&mut client, BYTES), [0; 3]);
+    nodes.stop();
+}

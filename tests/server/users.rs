@@ -128,3 +128,28 @@ fn a_new_cluster_begins_with_the_users_of_its_settings() {
     assert_eq!(admin.call(&["AUTH", "admin", "other"]).expect("a reply"), ok());
     nodes.stop();
 }
+
+#[test]
+fn who_may_not_listen_any_more_is_ended() {
+    let nodes = Nodes::start(1, &[]);
+    let mut admin = connect(&nodes, 0);
+    let call = ["ACL", "SETUSER", "bob", "on", "nopass", "allchannels", "+@all"];
+    assert_eq!(admin.call(&call).expect("a reply"), ok());
+    let listen = |call: &[&str]| {
+        let mut client = connect(&nodes, 0);
+        assert_eq!(client.call(&["AUTH", "bob", "any"]).expect("a reply"), ok());
+        client.call(call).expect("a confirmation");
+        client
+    };
+    let mut stays = [listen(&["SUBSCRIBE", "a"]), listen(&["PSUBSCRIBE", "a*"])];
+    let goes = [listen(&["SUBSCRIBE", "a", "b"]), listen(&["PSUBSCRIBE", "a?"]), listen(&["SSUBSCRIBE", "c"])];
+    assert_eq!(admin.call(&["ACL", "SETUSER", "bob", "resetchannels", "&a*"]).expect("a reply"), ok());
+    for mut client in goes {
+        while client.reply().is_ok() {}
+    }
+    until(&mut admin, &["PUBLISH", "a", "x"], &Reply::Integer(2));
+    for client in &mut stays {
+        assert!(matches!(client.reply(), Ok(Reply::Array(Some(parts))) if parts.len() > 2));
+    }
+    nodes.stop();
+}

@@ -251,7 +251,11 @@ fn delays() {
 
 #[test]
 fn newer_words_that_libraries_send() {
-    talk().check(&[
+    let needs_resp3 = "-ERR CLIENT MAINT_NOTIFICATIONS needs a connection that speaks RESP3 (HELLO 3)";
+    let mut talk = talk();
+    talk.check(&[("client maint_notifications on", needs_resp3), ("client maint_notifications off", "+OK")]);
+    talk.say("hello 3");
+    talk.check(&[
         ("client maint_notifications on", "+OK"),
         ("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type external-fqdn", "+OK"),
         ("client maint_notifications off", "+OK"),

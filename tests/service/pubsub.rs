@@ -193,6 +193,41 @@ fn a_block_may_listen_and_publish() {
 }
 
 #[test]
+fn in_a_block_subscriptions_count_from_their_place_on() {
+    let server = start();
+    let (mut client, mut other) = (Client::connect(&server), Client::connect(&server));
+    client.say(&["CLIENT REPLY SKIP", "HELLO 3"]);
+    let queued = |lines: usize| format!("+OK {}", "+QUEUED ".repeat(lines));
+    let message = |channel: &str, text: &str| format!(">3 $7 message ${} {channel} $1 {text} ", channel.len());
+    let (begins, ends) = (">3 $9 subscribe $1 a :1 ", ">3 $11 unsubscribe $1 a :0 ");
+    // What is published before SUBSCRIBE is not heard, nor counted; what follows is, behind EXEC's answer.
+    client.say(&["PUBLISH a 0", "MULTI", "PUBLISH a 1", "SUBSCRIBE a", "PUBLISH a 2", "PUBLISH a 1", "EXEC"]);
+    client.hear(&format!(":0 {}*4 :0 {begins}:1 :1 ", queued(4)));
+    client.hear(&(message("a", "2") + &message("a", "1")));
+    // The end of a subscription counts likewise, and it may begin again. What was said before is told before.
+    client.say(&["MULTI", "PUBLISH a 3", "UNSUBSCRIBE a", "PUBLISH a 4", "SUBSCRIBE a", "PUBLISH a 5", "EXEC"]);
+    let told = message("a", "3") + &message("a", "5");
+    client.hear(&format!("{}{told}*5 :1 {ends}:0 {begins}:1 ", queued(5)));
+    client.say(&["MULTI", "UNSUBSCRIBE", "PUBLISH a 6", "EXEC", "PING"]);
+    client.hear(&format!("{}*2 {ends}:0 +PONG ", queued(2)));
+    // Of patterns, and of what scripts publish.
+    client.say(&["MULTI", "PUBLISH pa 1", "PSUBSCRIBE p*", "PUBLISH pa 2", "PUNSUBSCRIBE p*", "PUBLISH pa 3", "EXEC"]);
+    let (begins, ends) = (">3 $10 psubscribe $2 p* :1 ", ">3 $12 punsubscribe $2 p* :0 ");
+    client.hear(&format!("{}*5 :0 {begins}:1 {ends}:0 ", queued(5)));
+    client.hear(">4 $8 pmessage $2 p* $2 pa $1 2 ");
+    client.say(&["MULTI", "SUBSCRIBE s", "EVAL \"return redis.call('publish', 's', 'x')\" 0", "EXEC", "UNSUBSCRIBE"]);
+    client.hear(&format!("{}*2 >3 $9 subscribe $1 s :1 :1 {}", queued(2), message("s", "x")));
+    client.hear(">3 $11 unsubscribe $1 s :0 ");
+    // A block that does not run leaves nothing.
+    client.ask("WATCH k", "+OK ");
+    other.ask("SET k v", "+OK ");
+    client.say(&["MULTI", "SUBSCRIBE b", "SET k w", "PUBLISH b 1", "EXEC"]);
+    client.hear(&format!("{}_ ", queued(3)));
+    other.ask("PUBLISH b 2", ":0 ");
+    client.ask("PING", "+PONG ");
+}
+
+#[test]
 fn scripts_publish_and_ask_who_listens() {
     let server = start();
     let (mut client, mut other) = (Client::connect(&server), Client::connect(&server));

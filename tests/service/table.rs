@@ -112,7 +112,7 @@ impl Group {
 
     fn run(&mut self, unit: Unit, now: u64) -> UnitReply {
         let mut execute = |call: &Call| self.execute(call, now, Mode::Leader).expect("memory never fails");
-        match unit {
+        let reply = match unit {
             // Nobody waits here: a command that may wait looks once.
             Unit::Call(call) | Unit::Block { call, .. } => UnitReply::Call(execute(&call)),
             Unit::StillBlocked { .. } | Unit::Hurry { .. } => UnitReply::Noted,
@@ -130,6 +130,10 @@ impl Group {
                         .collect()
                 }))
             }
+        };
+        match self.scripts.read_keys() {
+            Some(keys) => UnitReply::Read { reply: Box::new(reply), keys },
+            None => reply,
         }
     }
 }

@@ -65,10 +65,91 @@ fn elements_and_ends_are_changes() {
     server.node.clock.fetch_add(100, Relaxed);
     writer.ask("DEL k", ":0 ");
     reader.hear(&notice(&["k"]));
-    // What a script reads is taken to be the keys that it was given.
-    reader.ask("EVAL return(1) 1 k", ":1 ");
-    writer.ask("SET k v", "+OK ");
-    reader.hear(&notice(&["k"]));
+}
+
+/// A script as a line of its own words has it.
+fn eval(word: &str, script: &str, keys: &str) -> String {
+    format!("{word} \"{script}\" {keys}")
+}
+
+#[test]
+fn what_the_commands_of_a_script_read_is_remembered() {
+    let server = start();
+    let (mut reader, mut writer) = (reader(&server, ""), Client::connect(&server));
+    let change = |writer: &mut Client, keys: &[&str]| {
+        keys.iter().for_each(|key| writer.ask(&format!("SET {key} x"), "+OK "));
+    };
+    change(&mut writer, &["a", "b"]);
+    // The keys that it is given are not read by that, and others may be.
+    reader.ask(&eval("EVAL", "return redis.call('get', 'a')", "1 b"), "$1 x ");
+    change(&mut writer, &["b", "a", "a"]);
+    reader.hear(&notice(&["a"]));
+    for word in ["EVAL", "EVAL_RO"] {
+        reader.ask(&eval(word, "return redis.call('mget', 'a', 'b')", "1 c"), "*2 $1 x $1 x ");
+        change(&mut writer, &["c", "b", "a"]);
+        reader.hear(&notice(&["b"]));
+        reader.hear(&notice(&["a"]));
+    }
+    // Whatever it answers.
+    reader.ask(&eval("EVAL", "redis.call('get', 'a') return {err = 'E'}", "0"), "-E ");
+    change(&mut writer, &["a"]);
+    reader.hear(&notice(&["a"]));
+    // Commands that write read nothing in this sense; what it reads and changes itself is told behind its answer.
+    reader.ask(&eval("EVAL", "return redis.call('incr', 'n')", "1 n"), ":1 ");
+    writer.ask("INCR n", ":2 ");
+    reader.ask(&eval("EVAL", "redis.call('get', 'n') return redis.call('incr', 'n')", "0"), ":3 ");
+    reader.hear(&notice(&["n"]));
+    writer.ask("INCR n", ":4 ");
+    reader.ask("PING", "+PONG ");
+    reader.ask("CLIENT TRACKING ON NOLOOP", "+OK ");
+    reader.ask(&eval("EVAL", "redis.call('get', 'n') return redis.call('incr', 'n')", "0"), ":5 ");
+    writer.ask("INCR n", ":6 ");
+    reader.hear(&notice(&["n"]));
+}
+
+#[test]
+fn functions_and_blocks_tell_what_they_read() {
+    let server = start();
+    let (mut reader, mut writer) = (reader(&server, ""), Client::connect(&server));
+    let look = "redis.register_function{function_name='look', flags={'no-writes'}, callback=function() return \
+                redis.call('get', 'a') end}";
+    writer.ask(&format!("FUNCTION LOAD \"#!lua name=lib\\n{look}\""), "$3 lib ");
+    for call in ["FCALL look 1 b", "FCALL_RO look 0"] {
+        reader.ask(call, "_ ");
+        writer.ask("SET b 1", "+OK ");
+        writer.ask("SET a 1", "+OK ");
+        reader.hear(&notice(&["a"]));
+        writer.ask("DEL a b", ":2 ");
+    }
+    reader.ask("MULTI", "+OK ");
+    reader.ask("FCALL look 0", "+QUEUED ");
+    reader.ask(&eval("EVAL", "return redis.call('get', 'b')", "0"), "+QUEUED ");
+    reader.ask("GET c", "+QUEUED ");
+    reader.ask("EXEC", "*3 _ _ _ ");
+    for key in ["a", "b", "c"] {
+        writer.ask(&format!("SET {key} 1"), "+OK ");
+        reader.hear(&notice(&[key]));
+    }
+}
+
+#[test]
+fn scripts_are_remembered_only_where_reads_are() {
+    let server = start();
+    let (mut reader, mut writer) = (reader(&server, "OPTIN"), Client::connect(&server));
+    let get = |key: &str| eval("EVAL", &format!("return redis.call('get', '{key}')"), "0");
+    reader.ask(&get("a"), "_ ");
+    reader.ask("CLIENT CACHING YES", "+OK ");
+    reader.ask(&get("b"), "_ ");
+    writer.ask("MSET a 2 b 2", "+OK ");
+    reader.hear(&notice(&["b"]));
+    reader.say(&["CLIENT CACHING YES", &get("b"), "CLIENT TRACKING OFF", "PING"]);
+    reader.hear("+OK $1 2 +OK +PONG ");
+    writer.ask("SET b 3", "+OK ");
+    reader.ask(&get("b"), "$1 3 ");
+    reader.ask("CLIENT TRACKING ON BCAST PREFIX x", "+OK ");
+    reader.ask(&get("b"), "$1 3 ");
+    writer.ask("SET b 4", "+OK ");
+    reader.ask("PING", "+PONG ");
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl Rights {
         Err(denied)
     }
 
+    /// Whether somebody who listens to a channel, or a pattern, may go on.
+    pub fn allow_listening(&self, name: &[u8], is_pattern: bool) -> bool {
+        self.selectors.iter().any(|selector| selector.allow_channel(name, is_pattern))
+    }
+
     /// The option with which a SORT reads keys that it does not name, if that takes more rights than there are.
     pub fn denied_option(&self, spec: &Spec, args: &[Bytes]) -> Option<&'static str> {
         let option = sort::foreign_option(spec, args)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::interpreter::{Host, Task};
+use super::reads::Reads;
 use super::state::Run;
 use super::{records, sha1, shebang};
 use crate::base::Slot;
@@ -13,7 +14,7 @@ use crate::command::acl::Rights;
 use crate::command::args::{is, parse_integer};
 use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
-use crate::command::{Call, Flags, Handler, block, check, execute_with, introspect, pubsub, table};
+use crate::command::{Call, Flags, Handler, block, check, execute_in_script, introspect, pubsub, table};
 use crate::data::{Keyspace, Mode};
 use crate::resp::{Protocol, Value};
 
@@ -118,10 +119,12 @@ fn run(
         touches: context.touches,
         rights: context.rights,
         reads: reads || flags.no_writes,
+        read: scripts.lend_reads(),
         run: &run,
         failed: None,
     };
     let reply = scripts.eval(&task, &mut evaluation);
+    scripts.take_reads_back(evaluation.read);
     match evaluation.failed {
         Some(error) => Err(Failure::Abort(error)),
         None => Ok(reply),
@@ -137,6 +140,8 @@ pub(super) struct Evaluation<'a, 'k> {
     pub rights: Option<&'a Arc<Rights>>,
     /// It may not write.
     pub reads: bool,
+    /// Keys that its commands read, where somebody wants to know them.
+    pub read: Option<Reads>,
     pub run: &'a Run,
     pub failed: Option<Error>,
 }
@@ -180,8 +185,12 @@ impl Host for Evaluation<'_, '_> {
         if spec.may_write() && !self.run.writes() {
             return Value::error(ABORTED);
         }
-        let call = Call { db: self.db, protocol, touches: self.touches, args, rights: None, author: 0 };
-        execute_with(self.keys, None, &call).unwrap_or_else(|error| {
+        if let Some(read) = self.read.as_mut().filter(|_| spec.flags.has(Flags::of("readonly"))) {
+            spec.keys_of(&args).filter_map(|(position, _)| args.get(position)).for_each(|key| read.add(key));
+        }
+        let call =
+            Call { db: self.db, protocol, touches: self.touches, args, rights: None, author: 0, tells_reads: false };
+        execute_in_script(self.keys, &call).unwrap_or_else(|error| {
             self.failed = Some(error);
             self.run.stop();
             Value::error(ABORTED)

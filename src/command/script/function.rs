@@ -65,10 +65,12 @@ fn call(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Va
         touches: context.touches,
         rights: context.rights,
         reads: no_writes,
+        read: scripts.lend_reads(),
         run: &run,
         failed: None,
     };
     let reply = scripts.fcall(&args[1], &task, &mut evaluation);
+    scripts.take_reads_back(evaluation.read);
     match evaluation.failed {
         Some(error) => Err(Failure::Abort(error)),
         None => Ok(reply),

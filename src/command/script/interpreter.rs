@@ -266,6 +266,11 @@ impl Interpreter {
         Ok(resp::Value::error_line(line.into()))
     }
 
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
     /// Whether more than half of the memory is in use between two runs.
     pub fn is_full(&self) -> bool {
         self.lua.used_memory() > MEMORY_BYTES_MAX / 2

@@ -8,7 +8,7 @@
 //! - `interpreter`: the sandbox; `functions`: libraries of functions in it; `native` and `guards`: its few C functions;
 //!   `api`: the `redis` table; `lib`: `cjson` and its like; `convert`: replies as Lua values and back; `arguments`: what
 //!   Lua functions written in Rust are called with.
-//! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at.
+//! - [`Scripts`]: a machine's interpreter; [`Running`]: what SCRIPT KILL looks at; `reads`: which keys scripts read.
 //!
 //! Invariant: nothing above `interpreter` knows Lua, and nothing below `eval` knows the keyspace.
 
@@ -24,6 +24,7 @@ mod lib;
 mod libraries;
 mod native;
 mod random;
+mod reads;
 mod records;
 pub(crate) mod sha1;
 mod shebang;
@@ -33,8 +34,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use self::interpreter::{Host, Interpreter, Task};
 use self::libraries::Registered;
+use self::reads::Reads;
 use self::state::Run;
 pub use self::state::{Kind, Running};
 use crate::resp::Value;
@@ -44,12 +48,46 @@ pub struct Scripts {
     interpreter: Option<Interpreter>,
     run: Arc<Run>,
     running: Arc<Running>,
+    /// Keys that scripts read since [`Scripts::read_keys`], and whether the call at hand adds to them.
+    reads: Reads,
+    notes_reads: bool,
+    /// What the interpreter took when `running` was told last.
+    bytes: usize,
 }
 
 impl Scripts {
     /// For a machine on a node whose scripts are known by `running`.
     pub fn new(running: Arc<Running>) -> Scripts {
-        Scripts { interpreter: None, run: Arc::default(), running }
+        Scripts {
+            interpreter: None,
+            run: Arc::default(),
+            running,
+            reads: Reads::default(),
+            notes_reads: false,
+            bytes: 0,
+        }
+    }
+
+    /// Whether what the next call reads is noted.
+    pub(super) fn note_reads(&mut self, notes: bool) {
+        self.notes_reads = notes;
+    }
+
+    /// The keys that scripts of such calls read since the last time, ascending; `None` if no such call ran a script,
+    /// empty if they are too many to be told.
+    pub fn read_keys(&mut self) -> Option<Vec<Bytes>> {
+        std::mem::take(&mut self.reads).into_keys()
+    }
+
+    /// What a run adds to, if what it reads is noted.
+    fn lend_reads(&mut self) -> Option<Reads> {
+        self.notes_reads.then(|| std::mem::take(&mut self.reads))
+    }
+
+    fn take_reads_back(&mut self, reads: Option<Reads>) {
+        if let Some(reads) = reads {
+            self.reads = reads;
+        }
     }
 
     fn interpreter(&mut self) -> Result<&mut Interpreter, Value> {
@@ -63,7 +101,15 @@ impl Scripts {
 
     /// The error line of a script that does not compile.
     fn compile(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<(), Value> {
-        self.interpreter()?.compile(digest, source).map(drop).map_err(|message| interpreter::compile_error(&message))
+        let compiled = self.interpreter()?.compile(digest, source).map(drop);
+        self.tell_bytes();
+        compiled.map_err(|message| interpreter::compile_error(&message))
+    }
+
+    /// Tells the node what the interpreter takes now.
+    fn tell_bytes(&mut self) {
+        let bytes = self.interpreter.as_ref().map_or(0, Interpreter::bytes);
+        self.running.takes(bytes, std::mem::replace(&mut self.bytes, bytes));
     }
 
     fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
@@ -93,6 +139,13 @@ impl Scripts {
             // Variables of libraries hold it. A new interpreter loads them again.
             self.interpreter = None;
         }
+        self.tell_bytes();
         Ok(result)
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        self.running.takes(0, self.bytes);
     }
 }

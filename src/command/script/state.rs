@@ -3,7 +3,7 @@
 //! Invariant: a script that has written is never marked as killed, because what it wrote would be half of something.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -160,29 +160,43 @@ impl Kind {
     }
 }
 
-/// The scripts that run on a node now: at most one per machine.
+/// The scripts that run on a node now, at most one per machine, and what the interpreters take.
 #[derive(Debug, Default)]
-pub struct Running(Mutex<Vec<Arc<Run>>>);
+pub struct Running {
+    runs: Mutex<Vec<Arc<Run>>>,
+    /// Memory of all interpreters when each was used last.
+    bytes: AtomicUsize,
+}
 
 impl Running {
     pub(super) fn add(&self, run: &Arc<Run>) {
-        self.0.lock().push(run.clone());
+        self.runs.lock().push(run.clone());
     }
 
     pub(super) fn remove(&self, run: &Arc<Run>) {
-        self.0.lock().retain(|other| !Arc::ptr_eq(other, run));
+        self.runs.lock().retain(|other| !Arc::ptr_eq(other, run));
+    }
+
+    /// An interpreter takes so many bytes now, after so many before.
+    pub(super) fn takes(&self, now: usize, before: usize) {
+        self.bytes.fetch_add(now.wrapping_sub(before), Relaxed);
+    }
+
+    /// Bytes that the node's interpreters take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
     }
 
     /// What runs, the one that began first.
     pub fn kind(&self) -> Option<Kind> {
-        let runs = self.0.lock();
+        let runs = self.runs.lock();
         let is_function = runs.first()?.fate.lock().function;
         Some(if is_function { Kind::Function } else { Kind::Script })
     }
 
     /// SCRIPT KILL, or FUNCTION KILL: ends all scripts that have not written yet, and says what came of it.
     pub fn kill(&self, function: bool) -> Value {
-        let runs = self.0.lock();
+        let runs = self.runs.lock();
         let (mut killed, mut others, mut wrote) = (false, false, false);
         for run in runs.iter() {
             let mut fate = run.fate.lock();

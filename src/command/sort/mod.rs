@@ -152,9 +152,11 @@ impl<'a> Request<'a> {
     fn sorted(&self, context: &mut Context<'_, '_>, key: &Bytes) -> Result<Vec<Bytes>> {
         let Some(source) = Source::find(context, key)? else { return Ok(Vec::new()) };
         let window = self.window(source.len());
-        let forced = self.unsorted && self.store.is_some() && matches!(source, Source::Set(_));
+        let matters = self.store.is_some() || context.in_script;
+        let forced = self.unsorted && matters && matches!(source, Source::Set(_));
         if !self.unsorted || forced {
-            // What is stored must not depend on how a set is kept: its members are sorted as texts.
+            // What is stored, or decides what a script does, must not depend on how a set is kept: its members are sorted
+            // as texts.
             let (by, alpha) = if forced { (None, true) } else { (self.by.as_ref(), self.alpha) };
             let elements = source.elements(context, Order::Forward, 0..source.len())?;
             let window = window.start as usize..window.end as usize;

@@ -76,7 +76,12 @@ pub(super) const ROWS: &[Spec] = &[
                 ])
                 .differs("fields of what does not exist here (`fd`, `events`, memory of arguments) are constants"),
             Spec::new("client|maint_notifications", -3, "noscript loading stale", "connection")
-                .doc("connection", "8.2.0", "O(1)", "Accepts that the client wants to hear of moves; there are none.")
+                .doc(
+                    "connection",
+                    "8.2.0",
+                    "O(1)",
+                    "Whether the client hears (RESP3) that leadership of its node moves on purpose.",
+                )
                 .arguments(
                     "status<on/ON off/OFF> moving-endpoint-type/MOVING-ENDPOINT-TYPE?<internal-ip/internal-ip \
                      internal-fqdn/internal-fqdn external-ip/external-ip external-fqdn/external-fqdn none/none>",

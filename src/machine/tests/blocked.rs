@@ -1,6 +1,7 @@
 //! Clients that wait for a key: who is served, in which entry, and what becomes of them when anything goes wrong.
 
 use super::*;
+use crate::command::acl::Rights;
 
 /// Waits for a key; the answer is stored if `remembered`.
 fn block(line: &str, remembered: bool) -> Vec<Unit> {
@@ -236,4 +237,42 @@ fn nothing_is_given_to_who_is_gone() {
     let push = world.submit(call("RPUSH l a"));
     assert_eq!(world.settled(), [told(push, ":1\r\n")]);
     assert_eq!(world.run(call("LLEN l")), reply(":1\r\n"));
+}
+
+#[test]
+fn who_lost_the_right_to_a_key_hears_it_when_there_is_something() {
+    let mut world = World::leader();
+    let everything_but_keys = [Bytes::from("+@all")];
+    let rights = Arc::new(Rights::from_words("alice".into(), &everything_but_keys).expect("rules"));
+    let denied = |line: &str| {
+        let call = Call { rights: Some(rights.clone()), ..words(line) };
+        vec![Unit::Block { call, remembered: false }]
+    };
+    let refusal = "-NOPERM No permissions to access a key\r\n";
+    let first = world.submit_from(origin(1, 1), denied("BLPOP l 0"));
+    assert_eq!(world.settled(), []);
+    let second = world.wait(2, "BLPOP l 0");
+    assert_eq!(world.settled(), []);
+    let push = world.submit(call("RPUSH l a"));
+    let element = "*2\r\n$1\r\nl\r\n$1\r\na\r\n";
+    assert_eq!(world.settled(), [told(push, ":1\r\n"), told(first, refusal), told(second, element)]);
+    // What is there already is not given either; without anything its time ends like any other's.
+    world.run(call("RPUSH there a"));
+    let third = world.submit_from(origin(3, 1), denied("BLMOVE there to LEFT LEFT 0"));
+    assert_eq!(world.settled(), [told(third, refusal)]);
+    assert_eq!(world.run(call("LLEN there")), reply(":1\r\n"));
+    let fourth = world.submit_from(origin(4, 1), denied("BZPOPMIN z 0"));
+    assert_eq!(world.settled(), []);
+    let hurry = world.submit(vec![Unit::Hurry { session: SessionId(9), numbers: vec![4] }]);
+    let mut heard = world.settled();
+    heard.sort_by_key(|output| format!("{output:?}"));
+    let mut expected = [noted(hurry), told(fourth, "$-1\r\n")];
+    expected.sort_by_key(|output| format!("{output:?}"));
+    assert_eq!(heard, expected);
+    // Of a stream only a change counts.
+    world.run(call("XADD s 1-1 f v"));
+    let fifth = world.submit_from(origin(5, 1), denied("XREAD BLOCK 0 STREAMS s 0"));
+    assert_eq!(world.settled(), []);
+    let add = world.submit(call("XADD s 2-1 f v"));
+    assert_eq!(world.settled(), [told(add, "$3\r\n2-1\r\n"), told(fifth, refusal)]);
 }

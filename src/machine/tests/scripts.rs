@@ -43,3 +43,25 @@ fn a_script_is_watched_and_known_to_the_next_leader() {
     next.told();
     assert_eq!(next.run(call("EVALSHA 54100b1a82e8e6afe3e6a087f77ca8352368df62 0")), reply("+OK\r\n"));
 }
+
+#[test]
+fn what_a_script_read_is_told_also_with_its_stored_answer() {
+    let mut world = World::leader();
+    let script = "redis.call('get', 'b') redis.call('mget', 'a', 'b') return redis.call('set', 'c', 1)";
+    let telling = Call { tells_reads: true, ..eval(script) };
+    let asked = vec![
+        Unit::Call(telling.clone()),
+        Unit::Call(eval(script)),
+        Unit::Atomic { watches: Vec::new(), calls: vec![telling, words("GET d")] },
+    ];
+    let told = |reply| UnitReply::Read { reply: Box::new(reply), keys: vec!["a".into(), "b".into()] };
+    let ok = Bytes::from_static(b"+OK\r\n");
+    let block = UnitReply::Atomic(Some(vec![ok.clone(), "$-1\r\n".into()]));
+    let replies = [told(UnitReply::Call(ok.clone())), UnitReply::Call(ok), told(block)];
+    let origin = Some(Origin { session: SessionId(9), number: 1, acknowledged_below: 1 });
+    assert_eq!(world.run_from(origin, asked.clone()), replies);
+    let mut next = World::on(world.engine.clone());
+    next.lead(Term(2));
+    next.told();
+    assert_eq!(next.run_from(origin, asked), replies, "it does not run again");
+}

@@ -30,6 +30,8 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Bytes>,
+    /// Messages, in either protocol, that it does not take when they come, each once.
+    left_out: Vec<[Bytes; 2]>,
     bytes: usize,
     /// Since when there are more bytes than the soft limit.
     slow_since: Option<Nanos>,
@@ -41,6 +43,11 @@ struct State {
 impl Inbox {
     pub(in crate::service) fn new(client: Arc<Client>) -> Inbox {
         Inbox { client, state: Mutex::default() }
+    }
+
+    /// The connection.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The connection's id.
@@ -59,6 +66,10 @@ impl Inbox {
             if state.overrun {
                 return;
             }
+            if let Some(at) = state.left_out.iter().position(|forms| forms.contains(&message)) {
+                state.left_out.remove(at);
+                return;
+            }
             state.bytes += cost(&message);
             state.messages.push_back(message);
             if state.is_too_much(self.client.output_waiting.load(Relaxed), now, limit) {
@@ -72,6 +83,27 @@ impl Inbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// A message of these bytes will come that the client shall not hear.
+    pub(super) fn leave_out(&self, forms: [Bytes; 2]) {
+        self.state.lock().left_out.push(forms);
+    }
+
+    /// Nothing is left out any more.
+    pub(super) fn hear_all(&self) {
+        self.state.lock().left_out.clear();
+    }
+
+    /// Moves what waits here, and what is to be left out, to another inbox of the client.
+    pub(super) fn empty_into(&self, other: &Inbox, now: Nanos, limit: Limit) {
+        let State { messages, left_out, overrun, .. } = std::mem::take(&mut *self.state.lock());
+        if overrun {
+            // It is about to end.
+            return;
+        }
+        messages.into_iter().for_each(|message| other.put(message, now, limit));
+        other.state.lock().left_out.extend(left_out);
     }
 
     /// Whether the client has left more than the soft limit unread for too long, or was ended for that already.

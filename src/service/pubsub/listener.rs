@@ -58,6 +58,7 @@ impl Listener {
     pub fn unsubscribe(&mut self, kind: Kind, name: &Bytes) {
         if self.names[kind.place()].remove(name) {
             self.hub.unsubscribe(kind, name, &self.inbox);
+            self.inbox.hear_all();
             self.show(kind);
         }
     }
@@ -70,6 +71,7 @@ impl Listener {
             }
             self.show(kind);
         }
+        self.inbox.hear_all();
     }
 
     fn show(&self, kind: Kind) {

@@ -40,6 +40,11 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Its bytes in RESP2 and in RESP3.
+    pub fn forms(mut self) -> [Bytes; 2] {
+        [Protocol::Resp2, Protocol::Resp3].map(|protocol| self.bytes(protocol))
+    }
+
     fn bytes(&mut self, protocol: Protocol) -> Bytes {
         let (place, kind) = match protocol {
             Protocol::Resp2 => (0, b'*'),

@@ -6,12 +6,13 @@
 //! many.
 //!
 //! - [`Hub`]: the subscriptions of a node; `inbox`: what waits for one connection; `message`: its bytes.
-//! - `listener`: one connection's subscriptions; `words`: SUBSCRIBE and its relatives.
+//! - `listener`: one connection's subscriptions; `words`: SUBSCRIBE and its relatives; `early`: those inside of MULTI.
 //! - `telling`: what is told to other nodes; `heard`: what they told.
 //!
 //! Invariant: a connection is in the hub under exactly the names of its [`Listener`]. Who delivers never waits for a
 //! client: one that reads too slowly is ended.
 
+mod early;
 mod heard;
 mod inbox;
 mod listener;
@@ -31,12 +32,14 @@ pub use heard::Hearing;
 pub use inbox::Inbox;
 pub use telling::{Interest, Interests, Telling};
 
+pub(super) use early::{Early, Rehearsal};
 pub(super) use listener::Listener;
 pub(super) use words::{divides_messages, is_refused, is_word};
 
 use self::heard::Heard;
 use self::message::Message;
 use self::telling::Links;
+use super::client_list::Client;
 use super::output_limits::Limit;
 use crate::base::{Audience, ChannelKind, Nanos, NodeId, Publication, glob, limits};
 
@@ -114,6 +117,16 @@ impl Hub {
         }
     }
 
+    /// Shows each subscription of this node: kind, name and client.
+    pub(super) fn each_subscription(&self, mut visit: impl FnMut(Kind, &Bytes, &Client)) {
+        let local = self.local.read();
+        for kind in Kind::ALL {
+            for (name, inboxes) in &local.names[kind.place()] {
+                inboxes.iter().for_each(|inbox| visit(kind, name, inbox.client()));
+            }
+        }
+    }
+
     /// How many different names of a kind have subscribers here.
     pub fn names(&self, kind: Kind) -> usize {
         self.local.read().names[kind.place()].len()
@@ -151,6 +164,19 @@ impl Hub {
             self.links.changed(kind, name);
         }
         Ok(())
+    }
+
+    /// Subscriptions go from one inbox of a client to its other one, with what waits there and nothing in between.
+    fn hand_over(&self, names: &[(Kind, Bytes)], from: &Inbox, to: &Arc<Inbox>, now: Nanos) {
+        let limit = *self.limit.read();
+        let mut local = self.local.write();
+        for (kind, name) in names {
+            let Some(inboxes) = local.names[kind.place()].get_mut(name) else { continue };
+            if let Ok(at) = inboxes.binary_search_by_key(&to.id(), |inbox| inbox.id()) {
+                inboxes[at] = to.clone();
+            }
+        }
+        from.empty_into(to, now, limit);
     }
 
     fn unsubscribe(&self, kind: Kind, name: &Bytes, inbox: &Inbox) {

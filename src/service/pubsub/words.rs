@@ -15,12 +15,12 @@ const FULL: &str = "ERR the subscriptions of this node take all the memory that 
 
 /// What a word does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     Begin(Kind),
     End(Kind),
 }
 
-fn word(spec: &Spec) -> Option<Word> {
+pub(super) fn word(spec: &Spec) -> Option<Word> {
     Some(match spec.name {
         "subscribe" => Word::Begin(Kind::Channel),
         "psubscribe" => Word::Begin(Kind::Pattern),

@@ -5,19 +5,21 @@
 //! So whoever leads, and whoever wrote, the node that a client is connected to hears of the change by itself; there is
 //! nothing that a change of leader could lose.
 //!
-//! - [`Trackers`]: the table of a node; `tracker`: one client in it; `notice`: the bytes; `words`: CLIENT TRACKING and
-//!   its relatives.
+//! - [`Trackers`]: the table of a node; `tracker`: one client in it; `notice`: the bytes; `late`: reads of scripts;
+//!   `words`: CLIENT TRACKING and its relatives.
 //!
 //! # Why no change is missed
 //!
 //! A key is in the table before the read is evaluated ([`Trackers::remember`]). The read is linearizable, so it shows
 //! everything that this node had applied by then; everything later finds the key in the table. A notice waits in the
 //! connection's inbox, behind the replies to what was asked before: where it comes while the read is under way, the
-//! client gets the value first and then hears that it is old. Where changes may have been missed (a snapshot was
+//! client gets the value first and then hears that it is old. What a script reads is known when it is answered; until
+//! then it is noted what changes (`late`). Where changes may have been missed (a snapshot was
 //! installed, the leader is not heard any more) everybody hears that everything changed.
 //!
 //! Invariant: a client that was told of a key is not in the table under it any more, until it reads it again.
 
+mod late;
 mod notice;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
+use self::late::Late;
 pub(super) use self::tracker::Tracked;
 use self::tracker::Tracker;
 pub(super) use self::words::{caching, info, redirection};
@@ -60,6 +63,8 @@ struct Table {
     readers: BTreeMap<Bytes, Vec<u64>>,
     /// Who wants to hear of all keys with a prefix.
     prefixes: BTreeMap<Bytes, BTreeSet<u64>>,
+    /// What changes while scripts of clients are under way.
+    late: Late,
     /// Clients under keys, all together.
     items: usize,
     /// Memory of keys and prefixes, roughly.
@@ -100,6 +105,7 @@ impl Trackers {
     pub fn changed(&self, now: Nanos, changes: &[Changed]) {
         let limit = *self.limit.read();
         let mut table = self.table.lock();
+        table.late.note(changes);
         if changes.contains(&Changed::Everything) {
             table.forget_keys();
             table.trackers.values().for_each(|tracker| tracker.tell(None, now, limit));
@@ -144,23 +150,52 @@ impl Trackers {
 
     /// A client is about to read keys. A full table forgets others, which those who read them hear.
     pub(super) fn remember<'k>(&self, id: u64, keys: impl Iterator<Item = &'k [u8]>, now: Nanos) {
-        let keys_max = match self.keys_max.load(Ordering::Relaxed) {
-            0 => usize::MAX,
-            most => most,
-        };
         {
             let limit = *self.limit.read();
             let mut table = self.table.lock();
             for key in keys {
                 table.add_reader(key, id);
             }
-            while table.readers.len() > keys_max || table.bytes > limits::TRACKED_BYTES_MAX {
-                let Some(key) = table.readers.keys().next().cloned() else { break };
-                table.tell_readers(&key, 0, now, limit);
-            }
+            table.make_room(self.keys_max(), now, limit);
         }
         // The read comes after this, see `Machine::tells_changes`.
         fence(Ordering::SeqCst);
+    }
+
+    /// A client's script is about to read keys, which it tells with its answer: [`Trackers::remember_late`] follows.
+    pub(super) fn expect_reads(&self, id: u64) {
+        self.table.lock().late.begin(id);
+        // As in `remember`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// A client's scripts were answered, all of them, and read these keys. Of those that changed meanwhile it hears now.
+    /// With an answer that does not name its keys ([`crate::command::batch::UnitReply::Read`]) it hears that everything
+    /// changed.
+    pub(super) fn remember_late(&self, id: u64, answers: &[Vec<Bytes>], now: Nanos) {
+        let limit = *self.limit.read();
+        let mut table = self.table.lock();
+        let Some((since, tracker)) = table.late.since(id).zip(table.trackers.get(&id).cloned()) else { return };
+        let keys = answers.iter().flatten();
+        let (old, new): (Vec<&Bytes>, Vec<&Bytes>) = keys.partition(|key| since.may_have_changed(key, tracker.author));
+        table.late.end(id);
+        if answers.iter().any(Vec::is_empty) {
+            tracker.tell(None, now, limit);
+        }
+        for key in old {
+            tracker.tell(Some(&[key]), now, limit);
+        }
+        for key in new {
+            table.add_reader(key, id);
+        }
+        table.make_room(self.keys_max(), now, limit);
+    }
+
+    fn keys_max(&self) -> usize {
+        match self.keys_max.load(Ordering::Relaxed) {
+            0 => usize::MAX,
+            most => most,
+        }
     }
 
     /// Tells a client of keys, whether it is known to have read them or not.
@@ -195,6 +230,7 @@ impl Trackers {
     fn leave<'p>(&self, id: u64, prefixes: impl Iterator<Item = &'p Bytes>) {
         let mut table = self.table.lock();
         table.trackers.remove(&id);
+        table.late.end(id);
         for prefix in prefixes {
             let Some(ids) = table.prefixes.get_mut(prefix) else { continue };
             let was_there = ids.remove(&id);
@@ -241,6 +277,14 @@ impl Table {
             if let Some(tracker) = self.trackers.get(&id).filter(|tracker| tracker.reads()) {
                 tracker.tell(Some(&[key]), now, limit);
             }
+        }
+    }
+
+    /// Forgets keys until the table is as small as it must be; who read them hears it.
+    fn make_room(&mut self, keys_max: usize, now: Nanos, limit: Limit) {
+        while self.readers.len() > keys_max || self.bytes > limits::TRACKED_BYTES_MAX {
+            let Some(key) = self.readers.keys().next().cloned() else { break };
+            self.tell_readers(&key, 0, now, limit);
         }
     }
 

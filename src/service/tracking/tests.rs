@@ -161,3 +161,30 @@ fn nobody_hears_of_what_he_changed_alone() {
     change(&all);
     assert_eq!((reader.heard(), other.heard(), all.heard()), (notice(&["k"]), String::new(), String::new()));
 }
+
+#[test]
+fn what_scripts_read_is_told_at_once_if_it_changed_meanwhile() {
+    let world = World::new();
+    let reader = world.client(true);
+    world.join(&reader, Mode::All, None);
+    let answered = |keys: &[&'static str]| {
+        let keys = keys.iter().map(|key| Bytes::from(*key)).collect();
+        world.trackers.remember_late(reader.client.id, &[keys], Nanos(0));
+    };
+    world.trackers.expect_reads(reader.client.id);
+    world.change(&["a", "c"]);
+    answered(&["a", "b"]);
+    assert_eq!(reader.heard(), notice(&["a"]));
+    world.change(&["a", "b"]);
+    assert_eq!(reader.heard(), notice(&["b"]), "it was told of the other one already");
+    // Keys that nobody names, since they are too many.
+    world.trackers.expect_reads(reader.client.id);
+    answered(&[]);
+    assert_eq!(reader.heard(), ">2 $10 invalidate _ ");
+    // Nothing is remembered of who does not wait, or went away.
+    answered(&["a"]);
+    world.trackers.expect_reads(reader.client.id);
+    world.trackers.leave(reader.client.id, [].iter());
+    answered(&["a"]);
+    assert_eq!(world.trackers.figures(), Figures::default());
+}

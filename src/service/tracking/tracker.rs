@@ -50,6 +50,8 @@ pub(in crate::service) struct Tracked {
     pub(super) prefixes: BTreeSet<Bytes>,
     /// CLIENT CACHING was the last command.
     pub(super) is_told: bool,
+    /// Scripts are under way that will tell what they read.
+    pub(super) expects_reads: bool,
 }
 
 impl Tracker {

@@ -9,9 +9,11 @@ use bytes::Bytes;
 
 use super::tracker::{Mode, Tracked, Tracker};
 use super::{Full, Trackers};
+use crate::command::batch::UnitReply;
 use crate::command::{Flags, Spec};
 use crate::resp::Value;
 use crate::service::Service;
+use crate::service::node::Outcome;
 use crate::service::session::Session;
 use crate::service::words::{integer, is, not_an_integer, syntax_error};
 
@@ -154,6 +156,7 @@ impl Service {
             author: 0,
             prefixes: BTreeSet::new(),
             is_told: false,
+            expects_reads: false,
         };
         let tracked = session.tracked.get_or_insert_with(|| Box::new(fresh()));
         // Random bits are nobody else's in the cluster.
@@ -179,13 +182,39 @@ impl Service {
         None
     }
 
-    /// A command with keys is about to run: what it reads is remembered, if the client wants that. What a script reads is
-    /// taken to be the keys that it was given.
-    pub(in crate::service) fn remember(&self, session: &Session, spec: &Spec, args: &[Bytes]) {
+    /// A command with keys is about to run: what it reads is remembered, if the client wants that. Whether the answer
+    /// shall tell it, which a script's must ([`Service::remember_answers`]).
+    pub(in crate::service) fn remember(&self, session: &mut Session, spec: &Spec, args: &[Bytes]) -> bool {
         const READS: Flags = Flags::of("readonly");
-        let remembers = session.tracked.as_ref().is_some_and(|tracked| tracked.remembers());
-        if remembers && (spec.flags.has(READS) || spec.runs_scripts()) {
+        let Some(tracked) = session.tracked.as_mut().filter(|tracked| tracked.remembers()) else { return false };
+        if spec.runs_scripts() {
+            tracked.expects_reads = true;
+            self.trackers.expect_reads(session.client.id);
+            return true;
+        }
+        if spec.flags.has(READS) {
             self.trackers.remember(session.client.id, keys_of(spec, args), self.node.monotonic());
+        }
+        false
+    }
+
+    /// Everything that a client asked for is answered: what its scripts read is remembered. The answers are those of
+    /// ordinary units then.
+    pub(in crate::service) fn remember_answers(&self, session: &mut Session, outcomes: &mut [Outcome]) {
+        let mut told = Vec::new();
+        let replies = outcomes.iter_mut().filter_map(|outcome| match outcome {
+            Outcome::Replies(replies) => Some(replies),
+            _ => None,
+        });
+        for reply in replies.flatten() {
+            if let UnitReply::Read { reply: inner, keys } = reply {
+                told.push(std::mem::take(keys));
+                *reply = std::mem::replace(&mut **inner, UnitReply::Noted);
+            }
+        }
+        if let Some(tracked) = session.tracked.as_mut().filter(|tracked| tracked.expects_reads) {
+            tracked.expects_reads = false;
+            self.trackers.remember_late(session.client.id, &told, self.node.monotonic());
         }
     }
 

@@ -62,7 +62,8 @@ impl Node {
     fn act(&mut self, shared: &mut Shared) {
         let now = self.clock.monotonic(shared.now());
         let Some(life) = &mut self.life else { return };
-        let Effects { publish, persist, send, machine, snapshots, faults } = life.host.ready(now);
+        // No client here hears of moves.
+        let Effects { publish, persist, send, machine, snapshots, moves: _, faults } = life.host.ready(now);
         for fault in faults {
             shared.violated(Violation::new("no fault", vec![format!("node {}: {fault:?}", self.id)]));
         }
