@@ -103,27 +103,28 @@ fn paired(words: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
 fn timed_field(input: &mut Input, first: u64) -> Result<(Bytes, Bytes, Option<u64>)> {
     let end = match input.length()? {
         0 => None,
-        after => Some(first.checked_add(after - 1).ok_or(Error::Damaged("a deadline beyond all time"))?),
+        after => deadline(first.checked_add(after - 1).unwrap_or(u64::MAX))?,
     };
-    Ok((input.string()?, input.string()?, deadline(end)?))
+    Ok((input.string()?, input.string()?, end))
 }
 
-/// Fields with values and deadlines, which are 0 for none.
+/// Fields with values and deadlines.
 fn timed(words: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes, Option<u64>)>> {
     let (fields, []) = words.as_chunks() else { return Err(Error::Damaged("a field without a deadline")) };
     let field = |[name, value, end]: &[Bytes; 3]| {
         let end = integer::parse(end).and_then(|end| u64::try_from(end).ok());
         let end = end.ok_or(Error::Damaged("a deadline that is no number"))?;
-        Ok((name.clone(), value.clone(), deadline(Some(end).filter(|end| *end > 0))?))
+        Ok((name.clone(), value.clone(), deadline(end)?))
     };
     fields.iter().map(field).collect()
 }
 
-fn deadline(end: Option<u64>) -> Result<Option<u64>> {
-    if end.is_some_and(|end| end >= FIELD_DEADLINE_END) {
-        Err(Error::Damaged("a deadline beyond all time"))
-    } else {
-        Ok(end)
+/// A field's deadline in milliseconds; 0 is none, in either form.
+fn deadline(end: u64) -> Result<Option<u64>> {
+    match end {
+        0 => Ok(None),
+        1..FIELD_DEADLINE_END => Ok(Some(end)),
+        _ => Err(Error::Damaged("a deadline beyond all time")),
     }
 }
 

@@ -121,6 +121,17 @@ fn forms_of_older_versions() {
     assert_eq!(of(20, &[b"\x0c\x0c\0\0\0\x02\0\x81a\x02\x07\x01\xff"]), Ok(Object::Set(words(&["a", "7"]))));
 }
 
+/// Found by the fuzzer: in the form that counts from the earliest deadline on, one that comes out at 0 was kept as a deadline.
+#[test]
+fn a_deadline_of_zero_is_none_in_both_forms() {
+    let body = [&b"\x18"[..], &0u64.to_le_bytes(), b"\x01\x01\x01f\x01v"].concat();
+    let hash = Object::TimedHash(vec![(word("f"), word("v"), None)]);
+    assert_eq!(load(&super::sealed(body, super::VERSION)), Ok(hash.clone()));
+    for packed in [false, true] {
+        assert_eq!(load(&dump(&hash, packed)), Ok(hash.clone()));
+    }
+}
+
 #[test]
 fn every_value_comes_back() {
     let mut rng = Rng::new(3);
