@@ -103,7 +103,7 @@ fn paired(words: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
 fn timed_field(input: &mut Input, first: u64) -> Result<(Bytes, Bytes, Option<u64>)> {
     let end = match input.length()? {
         0 => None,
-        after => deadline(first.checked_add(after - 1).unwrap_or(u64::MAX))?,
+        after => deadline(first.saturating_add(after - 1))?,
     };
     Ok((input.string()?, input.string()?, end))
 }
