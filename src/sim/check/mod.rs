@@ -147,3 +147,12 @@ fn show_bytes(bytes: &[u8]) -> String {
     let tail = &bytes[bytes.len() - SHOWN_MAX / 2..];
     format!("({} bytes)...{}", bytes.len(), tail.escape_ascii())
 }
+
+/// A client's command on its own, for the judges' tests; an unknown outcome has no end.
+#[cfg(test)]
+fn operation(start: u64, end: u64, words: &[&str], outcome: Outcome) -> Operation {
+    let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+    let end = (outcome != Outcome::Unknown).then_some(Nanos(end));
+    let request = Request::Command(words);
+    Operation { client: 1, family: 0, start: Nanos(start), end, request, outcome, after: None }
+}

@@ -30,7 +30,7 @@ pub fn check(history: &[Operation]) -> Result<(), Violation> {
             let life = lives.entry(&words[2]).or_default();
             life.refused = operation.outcome == Outcome::Refused;
             let written = operation.end.filter(|_| matches!(operation.outcome, Outcome::Replies(_)));
-            life.written = earlier(life.written, written);
+            life.written = life.written.into_iter().chain(written).min();
             continue;
         }
         let (Outcome::Replies(replies), Some(end)) = (&operation.outcome, operation.end) else { continue };
@@ -41,7 +41,7 @@ pub fn check(history: &[Operation]) -> Result<(), Violation> {
         reads.push((operation, end, value));
         if let Some(value) = value {
             let life = lives.entry(value).or_default();
-            life.written = earlier(life.written, Some(end));
+            life.written = life.written.into_iter().chain([end]).min();
             if life.seen.is_none_or(|seen| seen.start < operation.start) {
                 life.seen = Some(operation);
             }
@@ -65,23 +65,10 @@ pub fn check(history: &[Operation]) -> Result<(), Violation> {
     Ok(())
 }
 
-fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::operation;
     use super::*;
-
-    fn operation(start: u64, end: u64, words: &[&str], outcome: Outcome) -> Operation {
-        let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        let end = (outcome != Outcome::Unknown).then_some(Nanos(end));
-        let request = Request::Command(words);
-        Operation { client: 1, family: 0, start: Nanos(start), end, request, outcome, after: None }
-    }
 
     fn set(start: u64, value: &str) -> Operation {
         operation(start, start + 5, &["SET", "k", value, "PX", "9"], Outcome::Replies(vec![Value::OK]))

@@ -158,24 +158,8 @@ pub fn position(reply: &Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
+    use super::super::operation;
     use super::*;
-    use crate::base::Nanos;
-
-    fn operation(start: u64, end: u64, words: &[&str], outcome: Outcome) -> Operation {
-        let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        let end = (outcome != Outcome::Unknown).then_some(Nanos(end));
-        Operation {
-            client: 1,
-            family: 0,
-            start: Nanos(start),
-            end,
-            request: Request::Command(words),
-            outcome,
-            after: None,
-        }
-    }
 
     fn append(start: u64, token: &str, outcome: Outcome) -> Operation {
         operation(start, start + 5, &["APPEND", "k", token], outcome)

@@ -123,15 +123,8 @@ fn told<'a>(what: &str, words: &[Bytes], operations: impl IntoIterator<Item = &'
 
 #[cfg(test)]
 mod tests {
+    use super::super::operation;
     use super::*;
-    use crate::base::Nanos;
-
-    fn operation(start: u64, end: u64, words: &[&str], outcome: Outcome) -> Operation {
-        let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        let end = (outcome != Outcome::Unknown).then_some(Nanos(end));
-        let request = Request::Command(words);
-        Operation { client: 1, family: 0, start: Nanos(start), end, request, outcome, after: None }
-    }
 
     fn push(start: u64, token: &str) -> Operation {
         operation(start, start + 5, &["RPUSH", "q", token], Outcome::Replies(vec![Value::Integer(1)]))
