@@ -10,9 +10,10 @@ three_pids=("${cluster[@]}")
 leader=$((${address[three]##*:} - $(resp_port $((base + 200)) 1)))
 ticks=$(getconf CLK_TCK)
 
-# threads ROLE PID: a line per thread: role, kind of thread, ticks in the program, ticks in the kernel.
+# threads ROLE PID: a line per thread: role, kind of thread, ticks in the program, ticks in the kernel, how often it fell
+# asleep and how often it was made to give way.
 threads() {
-  local role=$1 task line fields name
+  local role=$1 task line fields name field value asleep gave_way
   for task in /proc/"$2"/task/*; do
     read -r line <"$task/stat" 2>/dev/null || continue
     # The name is in parentheses and may hold anything; what follows it does not.
@@ -25,7 +26,14 @@ threads() {
       redis-server) name='its thread' ;;
       *) name=other ;;
     esac
-    printf '%s\t%s\t%s\t%s\n' "$role" "$name" "${fields[11]}" "${fields[12]}"
+    asleep=0 gave_way=0
+    while read -r field value; do
+      case $field in
+        voluntary_ctxt_switches:) asleep=$value ;;
+        nonvoluntary_ctxt_switches:) gave_way=$value ;;
+      esac
+    done 2>/dev/null <"$task/status" || continue
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$role" "$name" "${fields[11]}" "${fields[12]}" "$asleep" "$gave_way"
   done
 }
 
@@ -70,7 +78,7 @@ where() {
   awk -F'\t' -v OFS='\t' -v row="${test^^} | $pipeline" -v who="$who" -v asked="$asked" -v rate="$rate" -v tick=$((1000000 / ticks)) '
     function all(sign) {
       if ($1 == "machine") machine[$2] += sign * $3
-      else { user[$1 SUBSEP $2] += sign * $3; kernel[$1 SUBSEP $2] += sign * $4; kinds[$1 SUBSEP $2] = 1; ours += sign * ($3 + $4) }
+      else { user[$1 SUBSEP $2] += sign * $3; kernel[$1 SUBSEP $2] += sign * $4; slept[$1 SUBSEP $2] += sign * $5; gave[$1 SUBSEP $2] += sign * $6; kinds[$1 SUBSEP $2] = 1; ours += sign * ($3 + $4) }
     }
     FILENAME ~ /before$/ { all(-1); next }
     { all(1) }
@@ -83,7 +91,10 @@ where() {
       print row, who, "generator and the rest", (machine["busy"] - ours) * tick / asked
       for (kind in kinds) {
         split(kind, part, SUBSEP)
-        print row, who, part[1] == "server" ? part[2] : part[2] " of followers", (user[kind] + kernel[kind]) * tick / asked
+        name = part[1] == "server" ? part[2] : part[2] " of followers"
+        print row, who, name, (user[kind] + kernel[kind]) * tick / asked
+        print row, who, "slept:" name, slept[kind] / asked
+        print row, who, "gave way:" name, gave[kind] / asked
       }
     }' "$data/before" "$data/after" >>"$results"
   [ -n "$port" ] || return 0
@@ -114,9 +125,9 @@ for ((round = 1; round <= count; round++)); do
   say "round $round of $count done"
 done
 
-# where_table KEY=HEAD...: medians, a line per command, pipeline and contestant.
+# where_table KEY=HEAD...: medians, a line per command, pipeline and contestant. What is below $digits has two digits.
 where_table() {
-  awk -F'\t' -v columns="$(printf '%s\n' "$@")" -v titles="redis=${title[redis]};one=${title[one]};three=${title[three]}" "$statistics"'
+  awk -F'\t' -v digits="${digits:-0}" -v columns="$(printf '%s\n' "$@")" -v titles="redis=${title[redis]};one=${title[one]};three=${title[three]}" "$statistics"'
     { add($1 SUBSEP $2 SUBSEP $3, $4 + 0); note($1 SUBSEP $2) }
     END {
       n = split(columns, column, "\n")
@@ -130,12 +141,35 @@ where_table() {
         for (c = 1; c <= n; c++) {
           at = order[r] SUBSEP key[c]
           any += at in count
-          line = line " | " (at in count ? sprintf(median(at) < 100 ? "%.1f" : "%.0f", median(at)) : "-")
+          line = line " | " (at in count ? sprintf(median(at) < digits ? "%.2f" : median(at) < 100 ? "%.1f" : "%.0f", median(at)) : "-")
         }
         if (any) print line " |"
       }
     }' "$results"
 }
+
+# stage_lines: lines of `holdfast bench bars`: medians of the stages of SET, one behind the other. The log is written while
+# others receive the entry: what replication takes beyond it is their part.
+stage_lines() {
+  awk -F'\t' -v titles="one=${title[one]};three=${title[three]}" "$statistics"'
+    $1 ~ /^SET/ && $3 ~ /:micros$/ { split($3, part, ":"); add($1 SUBSEP $2 SUBSEP part[2], $4 + 0); note($1 SUBSEP $2) }
+    function of(name) { return (at SUBSEP name) in count ? median(at SUBSEP name) : 0 }
+    function put(name, size) { printf "%s\t%s\t%.1f\n", bar, name, size > 0 ? size : 0 }
+    END {
+      k = split(titles, pair, ";"); for (i = 1; i <= k; i++) { split(pair[i], name, "="); named[name[1]] = name[2] }
+      for (r = 1; r <= rows; r++) {
+        at = order[r]; split(at, part, SUBSEP); split(part[1], asked, " [|] ")
+        bar = named[part[2]] ", pipeline " asked[2]
+        put("parse", of("parse")); put("queue", of("queue")); put("evaluate", of("evaluate")); put("log", of("log"))
+        put("rest of replicate", of("replicate") - of("log")); put("apply", of("apply")); put("publish", of("publish")); put("reply", of("reply"))
+      }
+    }' "$results"
+}
+pictures=docs/bench
+[ -z "$smoke" ] || pictures=$data/bench
+mkdir -p "$pictures"
+stage_lines | "$holdfast" bench bars --title 'A SET through the stages of the leader' --unit 'microseconds per batch' \
+  --output "$pictures/stages.svg" || die "stages.svg could not be drawn"
 
 publish where <<EOT
 Written by \`scripts/bench --where --rounds $count --requests $requests\`: medians of $count rounds. redis-benchmark with 50 clients,
@@ -155,6 +189,16 @@ threads of both followers are together. "Generator" is redis-benchmark and what 
 $(where_table 'its thread=redis' io=io machine=machine raft=raft log=log flush=flush rocksdb=rocksdb \
   'io of followers=io f.' 'machine of followers=machine f.' 'raft of followers=raft f.' 'log of followers=log f.' 'flush of followers=flush f.' \
   'generator and the rest=generator')
+
+Hand-overs: how often a thread fell asleep per command, to be woken by another one, and behind the stroke how often it had to give way
+to another one that was woken. Each costs the kernel's switch and what the core forgot meanwhile.
+
+$(digits=10 where_table 'slept:its thread=redis' slept:io=io slept:machine=machine slept:raft=raft slept:log=log \
+  'slept:io of followers=io f.' 'slept:machine of followers=machine f.' 'slept:raft of followers=raft f.' 'slept:log of followers=log f.' \
+  'gave way:its thread=/ redis' 'gave way:io=/ io' 'gave way:machine=/ machine' 'gave way:raft=/ raft' 'gave way:log=/ log' \
+  'gave way:io of followers=/ io f.' 'gave way:raft of followers=/ raft f.')
+
+![A SET through the stages of the leader](bench/stages.svg)
 
 Stages of the leader, microseconds per batch, and what a batch holds (requests; bytes for evaluate, log and reply; entries for
 replicate and apply):

@@ -10,8 +10,10 @@
 //! - [`command`]: what is asked; [`keys`]: of which keys.
 //! - `client`: one connection; [`replies`]: where answers end; `drive`: the loop of one thread; `ticks`: its clock.
 //! - [`histogram`], [`report`]: what came out.
-//! - [`idle`]: connections that only exist; [`etcd`]: the same loop against etcd; [`plot`]: curves as pictures.
+//! - [`idle`]: connections that only exist; [`etcd`]: the same loop against etcd; [`plot`]: curves as pictures; [`bars`]: stacked
+//!   bars.
 
+pub mod bars;
 mod client;
 pub mod command;
 mod drive;

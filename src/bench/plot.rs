@@ -12,7 +12,8 @@ const RIGHT: f64 = 170.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 50.0;
 /// Told apart also by who sees colors differently (Okabe and Ito).
-const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+pub(super) const COLORS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
 /// Exponents of growth that differ by less are the same.
 const BEND: f64 = 0.25;
 
@@ -181,7 +182,7 @@ impl Frame {
 }
 
 /// A number with thousands and millions as letters.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     match number {
         n if n >= 1e6 => format!("{}M", (n / 1e4).round() / 100.0),
         n if n >= 1e3 => format!("{}k", (n / 10.0).round() / 100.0),
@@ -189,7 +190,8 @@ fn short(number: f64) -> String {
     }
 }
 
-fn text(x: f64, y: f64, anchor: &str, color: &str, what: &str) -> String {
+/// An element of text; `anchor` is start, middle or end.
+pub(super) fn text(x: f64, y: f64, anchor: &str, color: &str, what: &str) -> String {
     let what = what.replace('&', "&amp;").replace('<', "&lt;");
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{color}\">{what}</text>")
 }

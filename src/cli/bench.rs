@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::bench::bars::Bars;
 use crate::bench::command::{Mix, Template};
 use crate::bench::keys::Distribution;
 use crate::bench::plot::Chart;
@@ -39,6 +40,8 @@ enum Other {
     Idle(Idle),
     /// Draw curves from lines of NAME<TAB>X<TAB>Y on the standard input as SVG, and print where they bend.
     Plot(Plot),
+    /// Draw stacked bars from lines of BAR<TAB>PART<TAB>SIZE on the standard input as SVG.
+    Bars(Stacked),
 }
 
 /// The load.
@@ -133,6 +136,20 @@ struct Plot {
     output: PathBuf,
 }
 
+/// A picture of bars.
+#[derive(Clone, Debug, Args)]
+struct Stacked {
+    /// What stands above it
+    #[arg(long, value_name = "TEXT")]
+    title: String,
+    /// What sizes are in
+    #[arg(long, value_name = "TEXT")]
+    unit: String,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
 /// Does what was asked for.
 pub fn run(flags: &Flags) -> Result<ExitCode, String> {
     match &flags.other {
@@ -142,6 +159,7 @@ pub fn run(flags: &Flags) -> Result<ExitCode, String> {
             idle::hold(address, *clients, &mut io::stdin().lock(), &mut io::stdout())?;
         }
         Some(Other::Plot(plot)) => plot.draw()?,
+        Some(Other::Bars(bars)) => bars.draw()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -214,14 +232,27 @@ impl Load {
 
 impl Plot {
     fn draw(&self) -> Result<(), String> {
-        let mut lines = String::new();
-        io::stdin().read_to_string(&mut lines).map_err(|why| format!("the curves cannot be read: {why}"))?;
-        let chart = Chart::parse(&self.title, &self.x, &self.y, &lines)?;
-        fs::write(&self.output, chart.draw())
-            .map_err(|why| format!("{} cannot be written: {why}", self.output.display()))?;
+        let chart = Chart::parse(&self.title, &self.x, &self.y, &read_lines()?)?;
+        write_picture(&self.output, chart.draw())?;
         chart.bends().iter().for_each(|bend| println!("{bend}"));
         Ok(())
     }
+}
+
+impl Stacked {
+    fn draw(&self) -> Result<(), String> {
+        write_picture(&self.output, Bars::parse(&self.title, &self.unit, &read_lines()?)?.draw())
+    }
+}
+
+fn read_lines() -> Result<String, String> {
+    let mut lines = String::new();
+    io::stdin().read_to_string(&mut lines).map_err(|why| format!("the standard input cannot be read: {why}"))?;
+    Ok(lines)
+}
+
+fn write_picture(path: &Path, picture: String) -> Result<(), String> {
+    fs::write(path, picture).map_err(|why| format!("{} cannot be written: {why}", path.display()))
 }
 
 impl From<Chosen> for Distribution {

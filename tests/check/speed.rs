@@ -1,5 +1,9 @@
-//! Long histories, and many unknown outcomes, within a bounded number of steps. Steps are counted instead of seconds,
-//! so that these tests say the same on every machine.
+//! Long histories, and many unknown outcomes, within a bounded number of steps: steps are counted instead of seconds, so
+//! that these tests say the same on every machine. One asks the program itself, by the processor time that it took.
+
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use holdfast::check::{Limits, Verdict, check, parse};
 
@@ -45,6 +49,37 @@ fn a_bank_of_ten_thousand_transfers() {
     let open = holdfast::check::history::Action::Open { bank: "bank".to_owned(), accounts };
     let run = Run { operations: 10_000, unknown_permille: 2, ..LONG };
     valid_within(20_000_000, &text(HEADER, &valid_after(vec![open], 5, run, workload::bank(8))));
+}
+
+/// What a process needed until it ended well: processor time, and mebibytes at most.
+fn cost(child: &Child) -> (Duration, i64) {
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: both pointers are to memory of this function, and an all-zero rusage is one.
+    let (pid, usage) = unsafe {
+        let pid = libc::wait4(child.id().cast_signed(), &raw mut status, 0, usage.as_mut_ptr());
+        (pid, usage.assume_init())
+    };
+    assert_eq!((pid, status), (child.id().cast_signed(), 0), "{}", io::Error::last_os_error());
+    let time = |time: libc::timeval| Duration::new(time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs() as u32 * 1000);
+    (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss >> 10)
+}
+
+#[test]
+fn the_program_judges_a_hundred_thousand_operations_of_ten_clients_in_ten_seconds() {
+    let histories = [
+        ("reads and writes of one key", valid(1, LONG, workload::plain(1))),
+        ("all commands on strings but deadlines", valid(2, LONG, workload::mixed(40))),
+        ("counters", valid(0, LONG, workload::counter(3))),
+        ("transactions over lists", valid(4, LONG, workload::lists(5))),
+    ];
+    for (name, operations) in histories {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text(HEADER, &operations)).expect("room for a history");
+        let program = Command::new(env!("CARGO_BIN_EXE_holdfast")).arg("check").arg(file.path()).stdout(Stdio::null()).spawn();
+        let (took, mebibytes) = cost(&program.expect("the program starts"));
+        println!("{name}: {:.1} s, {mebibytes} MiB", took.as_secs_f64());
+        assert!(took < Duration::from_secs(10), "{name} took {took:?} of one core");
+    }
 }
 
 #[test]

@@ -64,6 +64,23 @@ fn labels_of_queries(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_image_is_built_from_a_context_with_every_manifest_of_the_workspace() {
+    let manifest: toml::Value = toml::from_str(&file("Cargo.toml")).expect("TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("members");
+    let members = members.iter().filter_map(toml::Value::as_str).filter(|member| *member != ".");
+    let (ignored, image) = (file(".dockerignore"), file("deploy/docker/Dockerfile"));
+    let mut found = 0;
+    for member in members {
+        let line = format!("!{member}/Cargo.toml");
+        assert!(ignored.lines().any(|other| other == line), ".dockerignore keeps {member}/Cargo.toml out");
+        let line = format!("COPY {member}/Cargo.toml {member}/");
+        assert!(image.lines().any(|other| other == line), "the Dockerfile lacks {member}/Cargo.toml: cargo refuses");
+        found += 1;
+    }
+    assert!(found > 0, "no member was found");
+}
+
+#[test]
 fn dashboard_and_alerts_ask_for_what_nodes_serve() {
     let dashboard = file("deploy/grafana/dashboards/holdfast.json");
     let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
