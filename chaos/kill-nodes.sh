@@ -6,7 +6,7 @@
 source "$(dirname "$0")/../scripts/lib.sh"
 rounds=${1:-1} base=${2:-21100}
 need_redis
-[ -x "$holdfast" ] || build
+need_server
 
 data=$(mktemp -d)
 pids=(0 0 0 0)

@@ -30,5 +30,5 @@ attacked() {
 
 attacked answers-when-proposed --faults kill --lanes 1
 attacked reads-are-not-confirmed --faults partition --lanes 1
-attacked replies-are-not-stored --faults partition,links --lanes 1
+attacked replies-are-not-stored --faults partition,peer-link --lanes 2
 [ ${#missed[@]} = 0 ] || die "not found: ${missed[*]}"

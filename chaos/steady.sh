@@ -5,7 +5,7 @@
 source "$(dirname "$0")/../scripts/lib.sh"
 seconds=${1:-3600} base=${2:-21300}
 need_redis
-[ -x "$holdfast" ] || build
+need_server
 
 data=$(mktemp -d)
 pids=(0 0 0 0)

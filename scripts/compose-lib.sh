@@ -57,7 +57,7 @@ node_image() {
     docker build -t "$image" -f deploy/docker/Dockerfile . || die "the image cannot be built"
     return
   fi
-  [ -x "$holdfast" ] || { need_to_build; build; }
+  need_server
   base_image
   say "making the image from $base and $holdfast"
   mkdir "$work/context"

@@ -44,14 +44,29 @@ need_to_build() {
 
 need_redis() { need redis-server=redis-server redis-cli=redis-tools redis-benchmark=redis-tools; }
 
+# The server as the sources are now: nothing is done when it is, and one of yesterday is never tested by mistake.
+# HOLDFAST_SKIP_BUILD takes what is there.
+need_server() {
+  if [ -z "${HOLDFAST_SKIP_BUILD:-}" ]; then
+    need_to_build
+    build
+  fi
+  [ -x "$holdfast" ] || die "$holdfast is missing: start again without HOLDFAST_SKIP_BUILD"
+}
+
 # What chaos/ needs: both programs, and, where packages can be installed, the tools of its faults. What is missing in the
-# end it finds out itself and says.
+# end it finds out itself and says. HOLDFAST_REVISION tells it what the server was built from.
 need_chaos() {
   if [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; then
     need ip=iproute2 nft=nftables strace=strace mkfs.ext4=e2fsprogs mount=mount cc=build-essential
   fi
-  [ -x "$holdfast" ] || { need_to_build; build; }
-  cargo build --release --locked --quiet -p holdfast-chaos
+  need_server
+  if [ -z "${HOLDFAST_SKIP_BUILD:-}" ]; then
+    cargo build --release --locked --quiet -p holdfast-chaos
+    HOLDFAST_REVISION=$(git describe --always --dirty 2>/dev/null || :)
+    export HOLDFAST_REVISION
+  fi
+  [ -x "$chaos" ] || die "$chaos is missing: start again without HOLDFAST_SKIP_BUILD"
 }
 
 # with_progress COMMAND...: runs a build and says every 30 s that it lives, unless a terminal shows cargo's own bar.

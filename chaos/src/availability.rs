@@ -1,9 +1,11 @@
 //! When writes were acknowledged, and by which node; from that, how long none was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::connection::Failure;
 use crate::history::lock;
 
 /// Acknowledged writes and errors of a run, in nanoseconds of the history's clock.
@@ -27,12 +29,28 @@ impl Gap {
     }
 }
 
-/// What a client was told instead of an answer.
+/// What a client got instead of an answer.
 #[derive(Clone, Debug)]
 pub struct ClientError {
     pub at: u64,
     pub node: usize,
-    pub text: String,
+    pub what: Trouble,
+}
+
+/// An error that the server told, or what became of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    Told(String),
+    Connection(Failure),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Told(text) => f.write_str(text),
+            Trouble::Connection(failure) => failure.fmt(f),
+        }
+    }
 }
 
 impl Availability {
@@ -41,8 +59,8 @@ impl Availability {
         *lock(&self.counts).entry(node).or_insert(0) += 1;
     }
 
-    pub fn error(&self, at: u64, node: usize, text: &str) {
-        lock(&self.errors).push(ClientError { at, node, text: text.to_owned() });
+    pub fn error(&self, at: u64, node: usize, what: Trouble) {
+        lock(&self.errors).push(ClientError { at, node, what });
     }
 
     pub fn errors(&self) -> Vec<ClientError> {

@@ -11,21 +11,33 @@ use crate::net::namespaces::run;
 
 const SHIM: &str = include_str!("clock_shim.c");
 
+/// How far clocks are moved at most: one of these in each run, so that the judge of deadlines is sharp in some.
+pub const OFFSETS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(5)];
+/// By how much clocks of one machine may differ where nobody moves them: it is adjusted, and times are rounded.
+const ADJUSTED: Duration = Duration::from_millis(50);
+
 /// The library and where its offsets are.
 pub struct Clocks {
     library: PathBuf,
     directory: PathBuf,
+    pub offset_max: Duration,
+}
+
+/// By how much a deadline may be off where clocks are moved so far at most. One leader may give it while its clock is
+/// ahead and another one judge it while its own is behind, or the other way round.
+pub fn slack(offset_max: Option<Duration>) -> Duration {
+    2 * offset_max.unwrap_or_default() + ADJUSTED
 }
 
 impl Clocks {
     /// Compiles the library in `directory` and tries it. Needs `cc` and a dynamic linker.
-    pub fn create(directory: &Path) -> Result<Clocks, String> {
+    pub fn create(directory: &Path, offset_max: Duration) -> Result<Clocks, String> {
         let source = directory.join("clock_shim.c");
         let library = directory.join("clock_shim.so");
         fs::write(&source, SHIM).map_err(|why| format!("{}: {why}", source.display()))?;
         let (from, to) = (source.display().to_string(), library.display().to_string());
         run("cc", &["-O2", "-shared", "-fPIC", "-o", &to, &from, "-ldl"])?;
-        let clocks = Clocks { library, directory: directory.to_owned() };
+        let clocks = Clocks { library, directory: directory.to_owned(), offset_max };
         clocks.prove()?;
         Ok(clocks)
     }

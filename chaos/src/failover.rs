@@ -51,6 +51,8 @@ const HEALED: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(1));
 const AFTERMATH: Duration = Duration::from_millis(200);
 /// A story tells what was so long before the fault.
 const PROLOGUE_NS: u64 = 3_000_000_000;
+/// A fault that found no leader is tried again so often: somebody leads soon, all are well.
+const ATTEMPTS: usize = 5;
 /// Lines of a node's log in a story.
 const LOG_LINES_MAX: usize = 40;
 
@@ -81,6 +83,16 @@ impl Rounds {
         plan.extend(restarts);
         plan
     }
+
+    /// What was asked for and is not among the samples.
+    fn shortfall(&self, nodes: usize, done: &[Sample]) -> Vec<String> {
+        let counts = samples::counts(done);
+        let short = |(measure, wanted): (Measure, usize)| {
+            let done = counts.get(measure.name()).copied().unwrap_or(0);
+            (done < wanted).then(|| format!("{wanted} of {} were asked for, {done} were measured", measure.name()))
+        };
+        self.wanted(nodes).into_iter().filter_map(short).collect()
+    }
 }
 
 /// The kinds that are needed.
@@ -90,7 +102,8 @@ pub fn kinds(rounds: &Rounds) -> Vec<Kind> {
     kinds.into_iter().collect()
 }
 
-/// Plays what the file of samples does not have yet, and appends to it. What was played is in `fired`, also after an error.
+/// Plays what the file of samples does not have yet, and appends to it; an error if something is missing in the end that the
+/// time was not too short for. What was played is in `fired`, also after an error.
 pub async fn play(
     rounds: &Rounds,
     play: &Play<'_>,
@@ -107,13 +120,21 @@ pub async fn play(
     for (number, (measure, aim)) in plan.into_iter().enumerate() {
         if rounds.seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds)) {
             println!("the time of this part is over; {} are left", count - number);
-            break;
+            return Ok(());
         }
-        play.recovered().await?;
-        tokio::time::sleep(dice.duration(CALM.0, CALM.1)).await;
-        let logs = log_lengths(play);
-        let started = Instant::now();
-        let Some(done) = one(measure, aim, play, fired, dice).await? else { continue };
+        let mut attempts = 0;
+        let (started, logs, done) = loop {
+            play.recovered().await?;
+            tokio::time::sleep(dice.duration(CALM.0, CALM.1)).await;
+            let (started, logs) = (Instant::now(), log_lengths(play));
+            if let Some(done) = one(measure, aim, play, fired, dice).await? {
+                break (started, logs, done);
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return Err(format!("{}: {ATTEMPTS} times in a row nobody led", measure.name()));
+            }
+        };
         tokio::time::sleep(AFTERMATH).await;
         let syncs = pace.since(started);
         let ms = |duration: Option<Duration>| duration.unwrap_or_default().as_secs_f64() * 1000.0;
@@ -147,7 +168,8 @@ pub async fn play(
             return Err(incident.clone());
         }
     }
-    Ok(())
+    let shortfall = rounds.shortfall(nodes.len(), &samples::read(&[file])?);
+    if shortfall.is_empty() { Ok(()) } else { Err(shortfall.join("; ")) }
 }
 
 /// One fault, or the pair of which the second counts. `None` when nobody led.
@@ -204,7 +226,7 @@ fn story(play: &Play<'_>, done: &Done, logs: &BTreeMap<usize, u64>) -> Vec<Strin
     let mut errors: BTreeMap<(usize, String), (u64, f64, f64)> = BTreeMap::new();
     for error in play.world.availability.errors().into_iter().filter(|error| error.at >= done.from) {
         let at = since(error.at);
-        let entry = errors.entry((error.node, error.text)).or_insert((0, at, at));
+        let entry = errors.entry((error.node, error.what.to_string())).or_insert((0, at, at));
         entry.0 += 1;
         entry.2 = at;
     }
@@ -234,6 +256,11 @@ mod tests {
         assert_eq!(restarts.iter().map(|(_, node)| node.unwrap_or(0)).collect::<Vec<_>>(), [2, 3, 1, 2, 3]);
         let count = |measure| plan.iter().filter(|(planned, _)| *planned == measure).count();
         assert_eq!([Measure::Kill, Measure::Pause, Measure::Cut, Measure::KillAfterCut].map(count), [2, 0, 0, 2]);
+        let shortfall = rounds.shortfall(3, &done);
+        assert_eq!(shortfall.len(), 3, "{shortfall:?}");
+        assert_eq!(shortfall[0], "3 of kill-leader were asked for, 1 were measured");
+        let enough = [Measure::Kill, Measure::KillAfterCut, Measure::Restart].iter().flat_map(|m| vec![sample(*m); 6]);
+        assert_eq!(rounds.shortfall(3, &enough.chain(done).collect::<Vec<_>>()), [""; 0]);
         assert_eq!(kinds(&rounds), [Kind::KillLeader, Kind::Restart, Kind::PauseLeader, Kind::IsolateLeader]);
     }
 }

@@ -16,8 +16,8 @@ pub enum Need {
     ClientProxy,
     /// `strace` may attach and change what system calls return, or how long they take.
     Strace,
-    /// A small file system in a file.
-    LoopFs,
+    /// A disk that can be filled: a small file system in a file, or the own one.
+    SmallDisk,
     /// An own file system that knows what was synced.
     Fuse,
     /// The node's wall clock can be moved.
@@ -50,6 +50,7 @@ pub enum Kind {
     FullDisk,
     SyncError,
     LostWrites,
+    PowerCutAll,
     ClockOffset,
 }
 
@@ -75,9 +76,15 @@ pub const TABLE: &[(Kind, &str, Need, &str)] = &[
     (Kind::ClientReset, "client-reset", Need::ClientProxy, "connections of a node's clients are reset"),
     (Kind::ClientCut, "client-cut", Need::ClientProxy, "connections of a node's clients break after some bytes"),
     (Kind::SlowDisk, "slow-disk", Need::Strace, "every sync of a node takes long"),
-    (Kind::FullDisk, "full-disk", Need::LoopFs, "a node's file system has no room left"),
+    (Kind::FullDisk, "full-disk", Need::SmallDisk, "a node's file system has no room left"),
     (Kind::SyncError, "sync-error", Need::Strace, "fdatasync and fsync of a node fail with EIO"),
     (Kind::LostWrites, "lost-writes", Need::Fuse, "SIGKILL, and what was not synced is lost or torn"),
+    (
+        Kind::PowerCutAll,
+        "power-cut-all",
+        Need::Fuse,
+        "SIGKILL to all nodes at once, and each loses what was not synced",
+    ),
     (Kind::ClockOffset, "clock-offset", Need::Clock, "a node's wall clock is elsewhere"),
 ];
 
@@ -88,7 +95,7 @@ const FAMILIES: &[(&str, &[Kind])] = &[
     ("partition", &[Kind::IsolateLeader, Kind::Halves, Kind::OneWay, Kind::Ring]),
     ("peer-link", &[Kind::PeerDelay, Kind::PeerStall, Kind::PeerReset, Kind::PeerCut]),
     ("client-link", &[Kind::ClientDelay, Kind::ClientStall, Kind::ClientReset, Kind::ClientCut]),
-    ("disk", &[Kind::SlowDisk, Kind::FullDisk, Kind::SyncError, Kind::LostWrites]),
+    ("disk", &[Kind::SlowDisk, Kind::FullDisk, Kind::SyncError, Kind::LostWrites, Kind::PowerCutAll]),
 ];
 
 impl Kind {
@@ -103,6 +110,24 @@ impl Kind {
 
     pub fn need(self) -> Need {
         self.row().2
+    }
+
+    /// Whether it loses what was written and not synced.
+    pub fn loses_writes(self) -> bool {
+        matches!(self, Kind::LostWrites | Kind::PowerCutAll)
+    }
+
+    /// Whether it keeps the nodes that it hits, or the connections of their clients, from answering at all. Whoever is cut off
+    /// from other nodes only can still answer, and so can one whose clock is wrong.
+    pub fn stops_its_victims(self) -> bool {
+        match self {
+            Kind::IsolateLeader | Kind::Halves | Kind::OneWay | Kind::Ring => false,
+            Kind::PeerDelay | Kind::PeerStall | Kind::PeerReset | Kind::PeerCut | Kind::ClockOffset => false,
+            Kind::KillLeader | Kind::KillRandom | Kind::KillMajority | Kind::KillAll | Kind::Restart => true,
+            Kind::PauseLeader | Kind::PauseRandom => true,
+            Kind::ClientDelay | Kind::ClientStall | Kind::ClientReset | Kind::ClientCut => true,
+            Kind::SlowDisk | Kind::FullDisk | Kind::SyncError | Kind::LostWrites | Kind::PowerCutAll => true,
+        }
     }
 
     /// All kinds.

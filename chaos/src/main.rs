@@ -1,10 +1,10 @@
 //! Attacks a cluster of real Holdfast processes and judges what its clients saw.
 //!
 //! Reading order: [`kinds`] is the table of faults; [`run`] is a run from beginning to end; [`stage`] sets up nodes
-//! ([`cluster`]), links ([`net`]), [`disk`]s and [`clock`]s; [`workload`] is what clients do, over [`connection`] and
-//! [`resp`], written down by [`history`]; [`faults`] are played by [`schedule`] or, measured one by one, by [`failover`];
-//! [`availability`], [`judge`], [`samples`] and [`report`] say what came of it, [`svg`] draws it. Another attack, not on the
-//! nodes but by clients, is [`hostile`]. All chance comes from [`dice`].
+//! ([`cluster`]) of a server ([`subject`]), links ([`net`]), [`disk`]s and [`clock`]s; [`workload`] is what clients do, over
+//! [`connection`] and [`resp`], written down by [`history`]; [`faults`] are played by [`schedule`] or, measured one by one, by
+//! [`failover`]; [`availability`], [`patience`], [`judge`], [`samples`] and [`report`] say what came of it, [`svg`] draws it.
+//! Another attack, not on the nodes but by clients, is [`hostile`]. All chance comes from [`dice`].
 
 mod availability;
 mod clock;
@@ -19,12 +19,14 @@ mod hostile;
 mod judge;
 mod kinds;
 mod net;
+mod patience;
 mod report;
 mod resp;
 mod run;
 mod samples;
 mod schedule;
 mod stage;
+mod subject;
 mod svg;
 mod workload;
 

@@ -7,17 +7,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::availability::Availability;
+use crate::clock;
 use crate::dice::Dice;
 use crate::failover::{self, Rounds};
 use crate::faults;
 use crate::history::History;
 use crate::judge::{Verdict, judge};
-use crate::kinds::{Kind, Need};
-use crate::report::Report;
+use crate::kinds::Kind;
+use crate::patience::Patience;
+use crate::report::{Allowed, Report};
 use crate::samples;
 use crate::schedule::{self, Fired};
 use crate::stage::{self, Plan, Stage, Wiring};
-use crate::workload::{self, Load, World};
+use crate::workload::{self, Lasting, Load, World};
 
 /// What every run is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,9 +51,12 @@ pub struct Options {
     /// Any error at a client of a node that no fault had hit is a violation
     #[arg(long)]
     strict: bool,
-    /// Kinds of faults that this machine cannot do do not fail the run
+    /// Kinds of faults that this machine or wiring cannot do do not fail the run
     #[arg(long)]
     allow_missing: bool,
+    /// Kinds of faults that fired without an effect do not fail the run: for short ones
+    #[arg(long)]
+    allow_no_effect: bool,
     /// Settings of the nodes as they are by default, instead of drawn from the seed
     #[arg(long)]
     default_settings: bool,
@@ -129,12 +134,20 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     if kinds.is_empty() {
         return Err("none of the faults is available here".into());
     }
-    let moves_clocks = kinds.iter().any(|kind| kind.need() == Need::Clock);
+    println!("server: {}", stage.subject);
     let ids = stage.cluster.ids();
-    let history = History::create(&work.join("history.jsonl"), slack(moves_clocks)).map_err(|why| why.to_string())?;
+    let slack = clock::slack(stage.clocks.as_ref().map(|clocks| clocks.offset_max));
+    let history =
+        History::create(&work.join("history.jsonl"), slack.as_nanos() as u64).map_err(|why| why.to_string())?;
+    let planned_end = match &score {
+        Score::Mixed { seconds, .. } => Some(Duration::from_secs(*seconds)),
+        Score::Failover { .. } => None,
+    };
     let world = Arc::new(World {
         history,
         availability: Availability::default(),
+        patience: Patience::default(),
+        lasting: Lasting::new(slack, planned_end),
         network: stage.network.clone(),
         incidents: stage.incidents.clone(),
         rate: options.rate,
@@ -152,7 +165,9 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     let played = tokio::select! {
         played = perform(&score, &play, &kinds, &samples, load, &fired, &mut dice) => played,
         Err(why) = stage.cluster.observe(&world.history, &observed) => Err(why),
+        never = world.patience.watch_runner(&world.history) => match never {},
     };
+    let (lasting, reached_its_end) = (world.lasting.reads(), played.is_ok());
     let mut violations = stage.incidents.all();
     if let Err(why) = played
         && !violations.contains(&why)
@@ -170,9 +185,14 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     if options.strict || matches!(score, Score::Failover { .. }) {
         violations.extend(Report::at_survivors(&errors, &fired));
     }
+    let (longest_wait, late) = world.patience.judge(&fired);
+    violations.extend(late);
+    if reached_its_end && (lasting.before == 0 || lasting.after == 0) {
+        violations.push(format!("deadlines were not judged: {lasting:?}"));
+    }
     let seconds = begun.elapsed().as_secs_f64();
     let description = stage.describe();
-    let settings = stage.settings.clone();
+    let (settings, subject) = (stage.settings.clone(), stage.subject.clone());
     stage.cluster.end().await;
     drop(stage);
     let verdict = match judge(&plan.binary, world.history.path()).await? {
@@ -193,6 +213,7 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
     };
     let report = Report {
         seed,
+        subject,
         stage: description,
         settings,
         seconds,
@@ -200,11 +221,14 @@ pub async fn run(options: &Options, score: Score) -> Result<bool, String> {
         kinds: Report::rows(&counted, &fired, &world.availability, &ids),
         unavailable,
         errors: error_kinds,
+        longest_wait,
+        lasting,
         violations,
         verdict,
     };
     println!("\n{}", report.text());
-    let mut failures = report.failures(options.allow_missing);
+    let allowed = Allowed { missing: options.allow_missing, no_effect: options.allow_no_effect };
+    let mut failures = report.failures(allowed);
     if matches!(score, Score::Failover { .. }) {
         let (table, misses) = samples::summary(&samples::read(&[&samples])?);
         println!("{table}");
@@ -247,13 +271,6 @@ async fn perform(
     }
     play.recovered().await?;
     load.finish(&play.stage.cluster.ids(), dice).await
-}
-
-/// Deadlines may be off by so much: clocks that are moved drag the stamps of the log along.
-fn slack(moves_clocks: bool) -> u64 {
-    let slack =
-        if moves_clocks { 2 * faults::CLOCK_OFFSET_MAX + Duration::from_secs(1) } else { Duration::from_millis(5) };
-    slack.as_nanos() as u64
 }
 
 fn write_report(report: &Report, path: &Path) -> Result<(), String> {

@@ -9,21 +9,18 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
 
-use crate::clock::Clocks;
+use crate::clock::{Clocks, OFFSETS};
 use crate::cluster::local::{Process, Spec};
 use crate::cluster::{Cluster, Host, Incidents, Node, compose};
 use crate::dice::Dice;
-use crate::disk::fuse::Fuse;
-use crate::disk::loop_fs::LoopFs;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, layout};
 use crate::history::lock;
 use crate::kinds::{Kind, Need};
 use crate::net::namespaces::Namespaces;
 use crate::net::proxy::Link;
 use crate::net::{Ground, Network, owner, proxy};
+use crate::subject::Subject;
 
-/// Room on the disk that can be filled. What is not written takes none of the machine's.
-const LOOP_BYTES: u64 = 512 << 20;
 /// Ports of nodes with a network stack of their own.
 const RESP_PORT: u16 = 6379;
 const PEER_PORT: u16 = 16379;
@@ -92,6 +89,8 @@ pub struct Stage {
     pub missing: BTreeMap<Need, String>,
     /// Settings that were drawn, for the report.
     pub settings: Vec<(String, String)>,
+    /// What is attacked.
+    pub subject: Subject,
     taken: Arc<Mutex<BTreeSet<Claim>>>,
 }
 
@@ -118,8 +117,10 @@ impl Stage {
             Ground::Namespaces(_) => "network namespaces",
             Ground::Containers(_) => "containers",
         };
+        let clocks = self.clocks.as_ref().map(|clocks| format!("; clocks up to {:?} away", clocks.offset_max));
         let disks: Vec<_> = self.disks.iter().map(|(node, disk)| format!("node {node} on {}", disk.name())).collect();
-        format!("{} nodes, {ground}; {}", self.cluster.nodes.len(), disks.join(", "))
+        let (count, disks) = (self.cluster.nodes.len(), disks.join(", "));
+        format!("{count} nodes, {ground}; {disks}{}", clocks.unwrap_or_default())
     }
 }
 
@@ -127,14 +128,15 @@ async fn containers(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
     let found = compose::find().await?;
     let containers = found.iter().enumerate().map(|(n, found)| (n + 1, found.container.clone())).collect();
     let mut network = Network::new(found.len(), Ground::Containers(containers));
-    let mut nodes = Vec::new();
+    let (mut nodes, mut images) = (Vec::new(), Vec::new());
     for (n, found) in found.into_iter().enumerate() {
         let id = n + 1;
         client_proxy(&mut network, id, found.resp, dice).await?;
+        images.push(found.image);
         nodes.push(Node { id, http: found.http, peer: None, resp: found.resp, host: Host::Container(found.container) });
     }
     let why = "the nodes are containers".to_owned();
-    let missing = [Need::PeerProxy, Need::Strace, Need::LoopFs, Need::Fuse, Need::Clock];
+    let missing = [Need::PeerProxy, Need::Strace, Need::SmallDisk, Need::Fuse, Need::Clock];
     let cluster = Cluster { nodes };
     cluster.wait_all_ready().await?;
     Ok(Stage {
@@ -146,6 +148,7 @@ async fn containers(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
         work: plan.work.clone(),
         missing: missing.into_iter().map(|need| (need, why.clone())).collect(),
         settings: Vec::new(),
+        subject: Subject::image(&images)?,
         taken: Arc::default(),
     })
 }
@@ -155,9 +158,10 @@ async fn processes(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
     let needs: BTreeSet<Need> = plan.kinds.iter().map(|kind| kind.need()).collect();
     let mut missing = BTreeMap::new();
     let ground = ground(plan)?;
-    let clocks = prepare(&needs, Need::Clock, &mut missing, || Clocks::create(&plan.work));
+    let offset_max = dice.pick(&OFFSETS).copied().unwrap_or_default();
+    let clocks = prepare(&needs, Need::Clock, &mut missing, || Clocks::create(&plan.work, offset_max));
     let _ = prepare(&needs, Need::Strace, &mut missing, strace_works);
-    let disks = disks(plan, &needs, &mut missing, dice);
+    let disks = layout::make(&plan.work, plan.nodes, &needs, &mut missing, dice);
     let mut network = Network::new(plan.nodes, ground);
     let ids: Vec<usize> = (1..=plan.nodes).collect();
     let addresses = addresses(&network, plan.nodes)?;
@@ -220,6 +224,7 @@ async fn processes(plan: &Plan, dice: &mut Dice) -> Result<Stage, String> {
         work: plan.work.clone(),
         missing,
         settings,
+        subject: Subject::program(&plan.binary).await?,
         taken: Arc::default(),
     })
 }
@@ -268,31 +273,6 @@ fn strace_works() -> Result<(), String> {
     let said = attached.map_err(|why| format!("strace: {why}"))?.stderr;
     let said = String::from_utf8_lossy(&said);
     if said.contains("attached") { Ok(()) } else { Err(format!("strace cannot attach: {}", said.trim())) }
-}
-
-/// One node on a file system that can be filled, one on one that can lose writes, the others in a directory.
-fn disks(
-    plan: &Plan,
-    needs: &BTreeSet<Need>,
-    missing: &mut BTreeMap<Need, String>,
-    dice: &mut Dice,
-) -> BTreeMap<usize, Disk> {
-    let mut order: Vec<usize> = (1..=plan.nodes).collect();
-    dice.shuffle(&mut order);
-    let mut order = order.into_iter();
-    let mut disks = BTreeMap::new();
-    let made = prepare(needs, Need::LoopFs, missing, || LoopFs::create(&plan.work, "loop", LOOP_BYTES));
-    if let Some(disk) = made {
-        disks.extend(order.next().map(|node| (node, Disk::Loop(disk))));
-    }
-    let made = prepare(needs, Need::Fuse, missing, || {
-        Fuse::mount(&plan.work.join("fuse")).map_err(|why| format!("FUSE cannot be mounted: {why}"))
-    });
-    if let Some(disk) = made {
-        disks.extend(order.next().map(|node| (node, Disk::Fuse(disk))));
-    }
-    disks.extend(order.map(|node| (node, Disk::Plain(plan.work.clone()))));
-    disks
 }
 
 /// RESP, peer and HTTP address of each node.

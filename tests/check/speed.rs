@@ -60,7 +60,8 @@ fn cost(child: &Child) -> (Duration, i64) {
         (pid, usage.assume_init())
     };
     assert_eq!((pid, status), (child.id().cast_signed(), 0), "{}", io::Error::last_os_error());
-    let time = |time: libc::timeval| Duration::new(time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs() as u32 * 1000);
+    let time =
+        |time: libc::timeval| Duration::new(time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs() as u32 * 1000);
     (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss >> 10)
 }
 
@@ -75,7 +76,8 @@ fn the_program_judges_a_hundred_thousand_operations_of_ten_clients_in_ten_second
     for (name, operations) in histories {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text(HEADER, &operations)).expect("room for a history");
-        let program = Command::new(env!("CARGO_BIN_EXE_holdfast")).arg("check").arg(file.path()).stdout(Stdio::null()).spawn();
+        let program =
+            Command::new(env!("CARGO_BIN_EXE_holdfast")).arg("check").arg(file.path()).stdout(Stdio::null()).spawn();
         let (took, mebibytes) = cost(&program.expect("the program starts"));
         println!("{name}: {:.1} s, {mebibytes} MiB", took.as_secs_f64());
         assert!(took < Duration::from_secs(10), "{name} took {took:?} of one core");

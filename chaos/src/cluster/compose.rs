@@ -23,6 +23,8 @@ pub struct Found {
     pub container: Container,
     pub resp: SocketAddr,
     pub http: SocketAddr,
+    /// The id of its image.
+    pub image: String,
 }
 
 /// The containers of the project in this directory.
@@ -43,7 +45,8 @@ pub async fn find() -> Result<Vec<Found>, String> {
             let number = number.ok_or_else(|| format!("{service} does not publish {port}"))?;
             Ok(SocketAddr::from(([127, 0, 0, 1], number)))
         };
-        found.push(Found { resp: published("6379/tcp")?, http: published("8080/tcp")?, container });
+        let image = about["Image"].as_str().unwrap_or_default().to_owned();
+        found.push(Found { resp: published("6379/tcp")?, http: published("8080/tcp")?, container, image });
     }
     Ok(found)
 }

@@ -134,9 +134,13 @@ impl Process {
         let Some(running) = self.current() else { return Ok(()) };
         // SAFETY: the child was not waited for a moment ago, so the id is most likely its own; the runner's waiting is
         // the only one, and a process id is not reused that fast.
-        match unsafe { libc::kill(running.pid, signal) } {
-            0 => Ok(()),
-            _ => Err(format!("signal {signal} to node {}: {}", self.spec.id, std::io::Error::last_os_error())),
+        if unsafe { libc::kill(running.pid, signal) } == 0 {
+            return Ok(());
+        }
+        match std::io::Error::last_os_error() {
+            // It was waited for, and that is about to be told.
+            why if why.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            why => Err(format!("signal {signal} to node {}: {why}", self.spec.id)),
         }
     }
 

@@ -5,7 +5,7 @@ pub mod compose;
 pub mod http;
 pub mod local;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -170,6 +170,26 @@ impl Cluster {
 
     pub fn node(&self, id: usize) -> Result<&Node, String> {
         self.nodes.get(id.wrapping_sub(1)).ok_or_else(|| format!("there is no node {id}"))
+    }
+
+    /// SIGKILL to those of these that are processes of ours, without waiting for their end.
+    pub fn strike(&self, nodes: &BTreeSet<usize>) -> Result<(), String> {
+        for id in nodes {
+            if let Some(process) = self.node(*id)?.process() {
+                process.abandon();
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to all of these, none later than another where the nodes are processes of ours; they are gone when this
+    /// returns.
+    pub async fn kill(&self, nodes: &BTreeSet<usize>) -> Result<(), String> {
+        self.strike(nodes)?;
+        for id in nodes {
+            self.node(*id)?.kill().await?;
+        }
+        Ok(())
     }
 
     pub fn ids(&self) -> Vec<usize> {

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,8 @@ struct Shared {
     /// Microseconds that every sync takes.
     sync_delay: AtomicU64,
     syncs: AtomicU64,
+    /// Nothing becomes durable any more.
+    power_fails: AtomicBool,
 }
 
 /// A mounted file system; it is unmounted at the end.
@@ -46,8 +48,12 @@ impl Fuse {
     /// Mounts an empty file system. Needs /dev/fuse and the right to mount, or `fusermount3`.
     pub fn mount(path: &Path) -> io::Result<Fuse> {
         std::fs::create_dir_all(path)?;
-        let shared =
-            Shared { image: Mutex::new(Image::new()), sync_delay: AtomicU64::new(0), syncs: AtomicU64::new(0) };
+        let shared = Shared {
+            image: Mutex::new(Image::new()),
+            sync_delay: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            power_fails: AtomicBool::new(false),
+        };
         let shared = Arc::new(shared);
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("holdfast-chaos".into()), MountOption::NoAtime];
@@ -60,14 +66,27 @@ impl Fuse {
         &self.path
     }
 
-    /// Loses what was not synced, or some of it. Nobody may have the file system open.
+    /// Syncs that are on their way come too late. Whoever waits for one must have been killed already: the kernel lets it die
+    /// only after the answer, which it then never sees. Without this every sync that a kill meets would still be done.
+    pub fn fail_power(&self) {
+        self.shared.power_fails.store(true, Ordering::SeqCst);
+    }
+
+    /// Loses what was not synced, or some of it. Nobody may have the file system open. The power is back afterwards.
     pub fn power_cut(&self, dice: &mut Dice) -> Loss {
-        lock(&self.shared.image).power_cut(dice)
+        let loss = lock(&self.shared.image).power_cut(dice);
+        self.shared.power_fails.store(false, Ordering::SeqCst);
+        loss
     }
 
     /// How long every sync takes from now on.
     pub fn set_sync_delay(&self, delay: Duration) {
         self.shared.sync_delay.store(delay.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for more.
+    pub fn set_full(&self, is_full: bool) {
+        lock(&self.shared.image).is_full = is_full;
     }
 
     /// Syncs so far.
@@ -83,14 +102,17 @@ impl Files {
         act(&mut lock(&self.0.image)).map_err(Errno::from_i32)
     }
 
-    fn sync(&self, number: INodeNo, reply: ReplyEmpty) {
+    fn sync(&self, number: INodeNo) -> Result<(), Errno> {
         // Before it is durable: a kill that comes while a slow disk works loses what was to be synced.
         let delay = Duration::from_micros(self.0.sync_delay.load(Ordering::Relaxed));
         if !delay.is_zero() {
             std::thread::sleep(delay);
         }
+        if self.0.power_fails.load(Ordering::SeqCst) {
+            return Err(Errno::EIO);
+        }
         self.0.syncs.fetch_add(1, Ordering::Relaxed);
-        done(reply, self.with(|image| image.sync(number.0)));
+        self.with(|image| image.sync(number.0))
     }
 
     fn opened(&self, number: INodeNo) -> Result<(), Errno> {
@@ -290,11 +312,15 @@ impl Filesystem for Files {
         offset: u64,
         data: &[u8],
         _: WriteFlags,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.with(|image| image.write(number.0, offset, data)) {
+        let written = self.with(|image| image.write(number.0, offset, data)).and_then(|()| {
+            // Opened so that every write is durable when it returns.
+            if flags.0 & libc::O_DSYNC != 0 { self.sync(number) } else { Ok(()) }
+        });
+        match written {
             Ok(()) => reply.written(data.len() as u32),
             Err(errno) => reply.error(errno),
         }
@@ -325,11 +351,11 @@ impl Filesystem for Files {
     }
 
     fn fsync(&self, _: &Request, number: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.sync(number, reply);
+        done(reply, self.sync(number));
     }
 
     fn fsyncdir(&self, _: &Request, number: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.sync(number, reply);
+        done(reply, self.sync(number));
     }
 
     fn readdir(&self, _: &Request, number: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
@@ -372,7 +398,8 @@ impl Filesystem for Files {
     ) {
         let end = offset + length;
         let result = self.with(|image| match image.inode(number.0)?.content {
-            // Room is never short here: only the length can change.
+            Content::File { .. } if image.is_full => Err(libc::ENOSPC),
+            // Nothing is kept for later here: only the length can change.
             Content::File { ref bytes, .. } if mode == 0 && (bytes.len() as u64) < end => {
                 image.set_length(number.0, end)
             }

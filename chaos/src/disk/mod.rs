@@ -1,12 +1,15 @@
 //! What a node's data lies on: an ordinary directory, a small file system in a file that can be filled, or an own file
 //! system that knows what was synced.
 
+mod cut;
 pub mod fuse;
 pub mod image;
+pub mod layout;
 pub mod loop_fs;
 pub mod pace;
 pub mod strace;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::net::namespaces::run;
@@ -45,6 +48,38 @@ impl Disk {
             Disk::Plain(path) => path,
             Disk::Loop(disk) => disk.path(),
             Disk::Fuse(disk) => disk.path(),
+        }
+    }
+
+    /// Takes what room there is, where that can be done.
+    pub fn fill(&self) -> io::Result<()> {
+        match self {
+            Disk::Plain(_) => Ok(()),
+            Disk::Loop(disk) => disk.fill(),
+            Disk::Fuse(disk) => {
+                disk.set_full(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the room back.
+    pub fn empty(&self) -> io::Result<()> {
+        match self {
+            Disk::Plain(_) => Ok(()),
+            Disk::Loop(disk) => disk.empty(),
+            Disk::Fuse(disk) => {
+                disk.set_full(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// The own file system, if it is one.
+    pub fn fuse(&self) -> Option<&Fuse> {
+        match self {
+            Disk::Fuse(disk) => Some(disk),
+            Disk::Plain(_) | Disk::Loop(_) => None,
         }
     }
 

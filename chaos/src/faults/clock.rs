@@ -10,16 +10,13 @@ use crate::connection::{Connection, Protocol};
 use crate::resp::{Reply, command};
 use crate::stage::Claim;
 
-/// How far at most. The judge of deadlines allows for twice as much.
-pub const OFFSET_MAX: Duration = Duration::from_secs(5);
-
 /// Moves a node's wall clock and moves it back.
 pub async fn play(context: &mut Context<'_>) -> Result<Option<Done>, String> {
     let stage = context.stage;
     let Some(clocks) = &stage.clocks else { return Ok(None) };
     let victim = context.any_node();
     let Some(_held) = stage.claim(vec![Claim::Clock(victim)]) else { return Ok(None) };
-    let offset = context.dice.duration(Duration::from_millis(50), OFFSET_MAX);
+    let offset = context.dice.duration(clocks.offset_max / 2, clocks.offset_max);
     let forward = context.dice.chance(50);
     let offset_ns = if forward { 1 } else { -1 } * offset.as_nanos() as i64;
     let failed = |why: std::io::Error| format!("the clock of node {victim}: {why}");
@@ -33,7 +30,7 @@ pub async fn play(context: &mut Context<'_>) -> Result<Option<Done>, String> {
     let moved = before.zip(during).map(|(before, during)| during - before);
     let effect = moved.is_some_and(|moved| moved.abs_diff(offset_ns) < offset_ns.unsigned_abs() / 2);
     let note = format!("node {victim}: {} ms", offset_ns / 1_000_000);
-    Ok(Some(Done { victims: BTreeSet::new(), from, to: context.now(), effect, note }))
+    Ok(Some(Done { victims: BTreeSet::new(), from, to: context.now(), effect, torn: 0, note }))
 }
 
 /// How far a node's wall clock, as TIME tells it, is ahead of the history's clock, in nanoseconds.
@@ -42,11 +39,14 @@ async fn distance(context: &Context<'_>, node: usize) -> Option<i64> {
     let asked = async {
         let resp = context.stage.cluster.node(node).ok()?.resp;
         let mut connection = Connection::open(resp, Protocol::Resp2).await.ok()?;
+        let asked = context.now() as i64;
         connection.send(&[command(["TIME"])]).await.ok()?;
         let Reply::Array(parts) = connection.reply(Instant::now() + patience).await.ok()? else { return None };
         let numbers: Vec<i64> = parts.iter().filter_map(|part| part.text()?.parse().ok()).collect();
         let [seconds, micros] = numbers[..] else { return None };
-        Some(seconds * 1_000_000_000 + micros * 1000 - context.now() as i64)
+        // It looked at its clock somewhere between.
+        let halfway = asked + (context.now() as i64 - asked) / 2;
+        Some(seconds * 1_000_000_000 + micros * 1000 - halfway)
     };
     tokio::time::timeout(patience, asked).await.ok()?
 }

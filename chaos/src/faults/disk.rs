@@ -1,4 +1,4 @@
-//! Disks that are slow, full, failing, or that lose what was not synced.
+//! Disks that are slow, full or failing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,17 +46,16 @@ pub async fn slow(context: &mut Context<'_>) -> Result<Option<Done>, String> {
         }
     };
     let note = format!("node {victim}: {syncs} syncs took {} ms more", delay.as_millis());
-    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: syncs > 0, note }))
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: syncs > 0, torn: 0, note }))
 }
 
 /// Fills a node's disk until the node gives up, then makes room and starts it again.
 pub async fn full(context: &mut Context<'_>) -> Result<Option<Done>, String> {
     let stage = context.stage;
-    let found = stage.disks.iter().find_map(|(node, disk)| match disk {
-        Disk::Loop(disk) => Some((*node, disk)),
-        _ => None,
-    });
-    let Some((victim, disk)) = found else { return Ok(None) };
+    let can_be_filled: Vec<_> = stage.disks.iter().filter(|(_, disk)| !matches!(disk, Disk::Plain(_))).collect();
+    let Some((victim, disk)) = context.dice.pick(&can_be_filled).map(|(node, disk)| (**node, *disk)) else {
+        return Ok(None);
+    };
     let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
     let node = stage.cluster.node(victim)?;
     let Some(process) = node.process() else { return Ok(None) };
@@ -90,7 +89,14 @@ pub async fn full(context: &mut Context<'_>) -> Result<Option<Done>, String> {
         }
     };
     node.wait_ready().await?;
-    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: ended.is_some(), note }))
+    Ok(Some(Done {
+        victims: BTreeSet::from([victim]),
+        from,
+        to: context.now(),
+        effect: ended.is_some(),
+        torn: 0,
+        note,
+    }))
 }
 
 /// Lets a node's syncs fail with EIO: it must end at once, as nobody knows what its disk holds.
@@ -126,33 +132,5 @@ pub async fn sync_error(context: &mut Context<'_>) -> Result<Option<Done>, Strin
         node.start().await?;
     }
     node.wait_ready().await?;
-    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: failures > 0, note }))
-}
-
-/// Kills a node and takes back what it had not synced.
-pub async fn lost_writes(context: &mut Context<'_>) -> Result<Option<Done>, String> {
-    let stage = context.stage;
-    let found = stage.disks.iter().find_map(|(node, disk)| match disk {
-        Disk::Fuse(disk) => Some((*node, disk)),
-        _ => None,
-    });
-    let Some((victim, disk)) = found else { return Ok(None) };
-    let Some(_held) = stage.claim(vec![Claim::Node(victim)]) else { return Ok(None) };
-    let node = stage.cluster.node(victim)?;
-    let from = context.now();
-    // Slow syncs for a moment, so that the kill meets some on their way.
-    disk.set_sync_delay(context.dice.duration(Duration::ZERO, Duration::from_millis(20)));
-    sleep(context.dice.duration(Duration::from_millis(50), Duration::from_millis(300))).await;
-    node.kill().await?;
-    disk.set_sync_delay(Duration::ZERO);
-    let loss = disk.power_cut(&mut context.dice);
-    sleep(context.lengths.draw(&mut context.dice)).await;
-    node.start().await?;
-    node.wait_ready().await?;
-    let note = format!(
-        "node {victim}: {} writes of {} bytes and {} names lost, {} torn",
-        loss.writes, loss.bytes, loss.names, loss.torn
-    );
-    let effect = loss.writes + loss.names > 0;
-    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect, note }))
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to: context.now(), effect: failures > 0, torn: 0, note }))
 }

@@ -104,7 +104,7 @@ async fn play(
     }
     let hits = total() - before;
     let note = format!("{name} for {} ms, {hits} hits", length.as_millis());
-    Ok(Done { victims, from, to: context.now(), effect: hits > 0, note })
+    Ok(Done { victims, from, to: context.now(), effect: hits > 0, torn: 0, note })
 }
 
 async fn again_and_again(length: Duration, dice: &mut Dice, mut act: impl FnMut(&mut Dice)) {

@@ -5,12 +5,11 @@ mod clock;
 mod disk;
 mod links;
 mod partition;
+mod power;
 mod process;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-pub use clock::OFFSET_MAX as CLOCK_OFFSET_MAX;
 
 use crate::dice::Dice;
 use crate::history::History;
@@ -27,6 +26,8 @@ pub struct Done {
     pub to: u64,
     /// Something was really hit: a connection was reset, a sync failed.
     pub effect: bool,
+    /// Writes that were torn, where power was cut.
+    pub torn: u64,
     /// Details for people.
     pub note: String,
 }
@@ -70,7 +71,7 @@ pub async fn play(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>,
         Kind::SlowDisk => disk::slow(context).await,
         Kind::FullDisk => disk::full(context).await,
         Kind::SyncError => disk::sync_error(context).await,
-        Kind::LostWrites => disk::lost_writes(context).await,
+        Kind::LostWrites | Kind::PowerCutAll => power::cut(kind, context).await,
         Kind::ClockOffset => clock::play(context).await,
     }
 }

@@ -48,7 +48,7 @@ pub async fn play(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>,
     stage.network.block(&BTreeSet::new()).await?;
     let ways: Vec<String> = ways.iter().map(|(from, to)| format!("{from}>{to}")).collect();
     let note = format!("{} for {} ms, {held} held back", ways.join(" "), length.as_millis());
-    Ok(Some(Done { victims, from, to: context.now(), effect: held > 0, note }))
+    Ok(Some(Done { victims, from, to: context.now(), effect: held > 0, torn: 0, note }))
 }
 
 /// What to block so that nodes in a ring hear their neighbours only: each still hears a majority, and no two the same. Three

@@ -28,9 +28,12 @@ pub async fn end(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>, 
         return Ok(None);
     };
     let from = context.now();
-    for victim in &victims {
-        let node = cluster.node(*victim)?;
-        if kind == Kind::Restart { node.terminate().await? } else { node.kill().await? }
+    if kind == Kind::Restart {
+        for victim in &victims {
+            cluster.node(*victim)?.terminate().await?;
+        }
+    } else {
+        cluster.kill(&victims).await?;
     }
     // A node that is told to end for an upgrade comes back at once.
     if kind != Kind::Restart {
@@ -42,7 +45,7 @@ pub async fn end(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>, 
     for victim in &victims {
         cluster.node(*victim)?.wait_ready().await?;
     }
-    Ok(Some(Done { from, to: context.now(), effect: true, note: format!("nodes {victims:?}"), victims }))
+    Ok(Some(Done { from, to: context.now(), effect: true, torn: 0, note: format!("nodes {victims:?}"), victims }))
 }
 
 /// Stops a node's threads for a while.
@@ -65,5 +68,5 @@ pub async fn pause(kind: Kind, context: &mut Context<'_>) -> Result<Option<Done>
     let to = context.now();
     node.wait_ready().await?;
     let note = format!("node {victim} for {} ms", length.as_millis());
-    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to, effect: true, note }))
+    Ok(Some(Done { victims: BTreeSet::from([victim]), from, to, effect: true, torn: 0, note }))
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::witness::Latency;
 use super::{Findings, Site};
-use crate::connection::{Connection, Protocol};
+use crate::connection::{Connection, Failure, Protocol};
 use crate::resp::{self, command};
 
 /// Who comes.
@@ -205,9 +205,12 @@ async fn open(address: SocketAddr, receive_bytes: Option<u32>) -> Result<TcpStre
 }
 
 async fn ask(address: SocketAddr, asked: resp::Command) -> Result<(), String> {
-    let mut connection = Connection::open(address, Protocol::Resp2).await?;
-    connection.send(&[asked]).await?;
-    match connection.reply(tokio::time::Instant::now() + PATIENCE).await? {
+    let answered = async {
+        let mut connection = Connection::open(address, Protocol::Resp2).await?;
+        connection.send(&[asked]).await?;
+        connection.reply(tokio::time::Instant::now() + PATIENCE).await
+    };
+    match answered.await.map_err(|why: Failure| why.to_string())? {
         resp::Reply::Error(why) => Err(why),
         _ => Ok(()),
     }

@@ -107,7 +107,8 @@ pub async fn run(options: &Options, attack: Attack) -> Result<bool, String> {
     };
     std::fs::create_dir_all(&work).map_err(|why| format!("{}: {why}", work.display()))?;
     let stage = Stage::build(&plan, &mut Dice::new(seed)).await?;
-    println!("{}", stage.describe());
+    println!("{}\nserver: {}", stage.describe(), stage.subject);
+    let subject = stage.subject.clone();
     let witnesses = Witnesses::start(&stage.cluster)?;
     tokio::time::sleep(QUIET).await;
     let watch = Watch::start(&stage.cluster);
@@ -138,8 +139,8 @@ pub async fn run(options: &Options, attack: Attack) -> Result<bool, String> {
     testimony.errors.iter().for_each(|(text, count)| println!("{count:>8}  {text}"));
     if let Some(path) = &options.report {
         let report = json!({
-            "seed": seed, "found": findings.json, "memory": memory, "checked_replies": testimony.replies, "errors": testimony.errors,
-            "failures": findings.failures,
+            "seed": seed, "server": subject, "found": findings.json, "memory": memory,
+            "checked_replies": testimony.replies, "errors": testimony.errors, "failures": findings.failures,
         });
         let text = serde_json::to_string_pretty(&report).map_err(|why| why.to_string())?;
         std::fs::write(path, text + "\n").map_err(|why| format!("{}: {why}", path.display()))?;

@@ -134,7 +134,8 @@ impl Network {
         }
     }
 
-    /// What partitions held back since they began: packets, or chunks of bytes at the proxy.
+    /// What partitions held back since they began: packets, or chunks of bytes at the proxy. Whatever else stalls a link
+    /// counts for itself.
     pub async fn held_back(&self) -> u64 {
         let mut sum = 0;
         for node in self.clients.keys() {
@@ -142,6 +143,6 @@ impl Network {
                 sum += dropped_packets(space).await;
             }
         }
-        sum + self.peers.values().map(|link| link.counts.held.load(Ordering::Relaxed)).sum::<u64>()
+        sum + self.peers.values().map(|link| link.counts.blocked.load(Ordering::Relaxed)).sum::<u64>()
     }
 }

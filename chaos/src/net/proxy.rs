@@ -70,8 +70,10 @@ pub struct Counts {
     pub bytes: AtomicU64,
     /// Chunks that were held back.
     pub delayed: AtomicU64,
-    /// Chunks that met a stall or block.
+    /// Chunks that met a stall.
     pub held: AtomicU64,
+    /// Chunks, and connections on their way, that met a partition.
+    pub blocked: AtomicU64,
     pub resets: AtomicU64,
     pub cuts: AtomicU64,
 }
@@ -172,9 +174,10 @@ where
     let mut weather = link.weather.subscribe();
     let resets = weather.borrow().resets;
     Counts::add(&link.counts.connections, 1);
+    let is_free = |weather: &Weather| !weather.forth.blocked && !weather.back.blocked;
+    Counts::add(&link.counts.blocked, u64::from(!is_free(&weather.borrow())));
     // A partition that the proxy makes: who dials hears nothing, neither yes nor no.
-    let through =
-        weather.wait_for(|weather| weather.resets != resets || (!weather.forth.blocked && !weather.back.blocked));
+    let through = weather.wait_for(|weather| weather.resets != resets || is_free(weather));
     let through = through.await.is_ok_and(|weather| weather.resets == resets);
     let far = if through && near.set_nodelay(true).is_ok() { dial().await.ok() } else { None };
     let Some(mut far) = far else {
@@ -257,8 +260,10 @@ async fn write(
         if due > Instant::now() {
             sleep_until(due).await;
         }
-        if !passage(&weather.borrow_and_update()).open() {
-            Counts::add(&link.counts.held, 1);
+        let now = passage(&weather.borrow_and_update());
+        if !now.open() {
+            Counts::add(&link.counts.held, u64::from(now.stalled));
+            Counts::add(&link.counts.blocked, u64::from(now.blocked));
             weather.wait_for(|weather| passage(weather).open()).await.map_err(io::Error::other)?;
         }
         if let Some(passes) = link.passes(bytes.len()) {
@@ -329,6 +334,19 @@ mod tests {
         link.change(|weather| weather.forth.stalled = false);
         assert_eq!(read_some(&mut served, 3).await.unwrap(), b"abc");
         assert_eq!(link.counts.held.load(Ordering::Relaxed), 1);
+        assert_eq!(link.counts.blocked.load(Ordering::Relaxed), 0, "no partition held that");
+    }
+
+    #[tokio::test]
+    async fn a_partition_holds_bytes_and_counts_for_itself() {
+        let (link, mut client, mut served) = linked().await;
+        link.change(|weather| weather.forth.blocked = true);
+        client.write_all(b"abc").await.unwrap();
+        assert!(timeout(Duration::from_millis(100), read_some(&mut served, 3)).await.is_err());
+        link.change(|weather| weather.forth.blocked = false);
+        assert_eq!(read_some(&mut served, 3).await.unwrap(), b"abc");
+        let counts = [&link.counts.held, &link.counts.blocked].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [0, 1]);
     }
 
     #[tokio::test]

@@ -8,13 +8,15 @@ use tokio::time::{Instant, sleep};
 
 use super::World;
 use super::keys::LastRead;
-use crate::connection::{Connection, Protocol};
+use super::transactions;
+use crate::availability::Trouble;
+use crate::connection::{Connection, Failure, Protocol};
 use crate::dice::Dice;
 use crate::history::{Operation, Outcome};
 use crate::resp::{Command, Reply, command};
 
-/// A client that has no reply by then gives up; the server promises one within 2.5 s, faults of the link and pauses of the
-/// node aside.
+/// A client that has no reply by then gives up. The server promises one within 2.5 s; a pause or a fault of the link may
+/// last longer than that, so whether it was late is judged afterwards ([`crate::patience`]).
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Before the next attempt to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,7 +33,7 @@ pub struct Exchange {
     /// Replies in order with the time each was read; fewer than commands when the connection was lost.
     pub replies: Vec<(Reply, u64)>,
     /// Why the rest never came.
-    pub lost: Option<String>,
+    pub lost: Option<Failure>,
     /// When it ended.
     pub end: u64,
 }
@@ -52,7 +54,7 @@ impl Exchange {
             }
             Some((Reply::Error(text), at)) => Fate::Doubt(text.clone(), *at),
             Some((reply, at)) => Fate::Done(reply.clone(), *at),
-            None => Fate::Doubt(self.lost.clone().unwrap_or_default(), self.end),
+            None => Fate::Doubt(self.lost.as_ref().map_or_else(String::new, Failure::to_string), self.end),
         }
     }
 }
@@ -93,7 +95,7 @@ impl Actor {
                 true
             }
             Err(why) => {
-                self.world.availability.error(self.world.history.now(), self.node, &why);
+                self.world.availability.error(self.world.history.now(), self.node, Trouble::Connection(why));
                 sleep(RECONNECT_PAUSE).await;
                 false
             }
@@ -111,15 +113,22 @@ impl Actor {
         let mut replies = Vec::with_capacity(commands.len());
         let mut lost = None;
         match self.connection.as_mut() {
-            None => lost = Some("not connected".to_owned()),
+            None => lost = Some(Failure::Unreached("none was opened".into())),
             Some(connection) => {
                 let deadline = Instant::now() + PATIENCE;
                 match connection.send(commands).await {
                     Err(why) => lost = Some(why),
                     Ok(()) => {
                         while replies.len() < commands.len() {
-                            match connection.reply(deadline).await {
-                                Ok(reply) => replies.push((reply, self.world.history.now())),
+                            let asked = replies.last().map_or(start, |(_, at)| *at);
+                            let reply = connection.reply(deadline).await;
+                            let now = self.world.history.now();
+                            // A connection that breaks tells nothing of how long an answer would have taken.
+                            if matches!(reply, Ok(_) | Err(Failure::Silent)) {
+                                self.world.patience.waited(self.node, asked, now);
+                            }
+                            match reply {
+                                Ok(reply) => replies.push((reply, now)),
                                 Err(why) => {
                                     lost = Some(why);
                                     break;
@@ -132,12 +141,12 @@ impl Actor {
         }
         let end = self.world.history.now();
         if let Some(why) = &lost {
-            self.world.availability.error(end, self.node, why);
+            self.world.availability.error(end, self.node, Trouble::Connection(why.clone()));
             self.connection = None;
         }
         for (reply, at) in &replies {
             if let Reply::Error(text) = reply {
-                self.world.availability.error(*at, self.node, text);
+                self.world.availability.error(*at, self.node, Trouble::Told(text.clone()));
             }
         }
         Exchange { start, replies, lost, end }
@@ -225,8 +234,8 @@ impl Actor {
         let mut why = String::new();
         for _ in 0..LAST_READ_ATTEMPTS {
             let (start, fate) = match last {
-                LastRead::Transaction(keys) => {
-                    match self.multi(keys.iter().map(|key| command(["GET", key])).collect()).await {
+                LastRead::Transaction(keys, shape) => {
+                    match self.multi(keys.iter().map(|key| transactions::read(key, *shape)).collect()).await {
                         Some(done) => done,
                         None => continue,
                     }

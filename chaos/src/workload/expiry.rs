@@ -1,4 +1,5 @@
-//! Keys that expire: seen until their time, gone after it, and what was seen gone stays gone.
+//! Keys that expire soon: seen until their time, gone after it, and what was seen gone stays gone. Where clocks are moved far,
+//! little but the last of these can be judged; [`super::lasting`] is for the others.
 
 use serde_json::{Value, json};
 

@@ -10,15 +10,26 @@ use std::sync::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::actor::{Fate, as_json};
+use super::sets;
+use crate::dice::Dice;
 use crate::history::lock;
 use crate::resp::{Command, Reply, command};
+
+/// What stands behind a set or a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shape {
+    /// The very type.
+    Itself,
+    /// Another one that can do the same.
+    StandIn,
+}
 
 /// One read after everything.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LastRead {
     Register(String),
-    Set(String),
-    Transaction(Vec<String>),
+    Set(String, Shape),
+    Transaction(Vec<String>, Shape),
     /// Name of the bank and its accounts.
     Bank(String, Vec<String>),
 }
@@ -26,8 +37,8 @@ pub enum LastRead {
 impl LastRead {
     pub fn name(&self) -> &str {
         match self {
-            LastRead::Register(key) | LastRead::Set(key) | LastRead::Bank(key, _) => key,
-            LastRead::Transaction(keys) => keys.first().map_or("", String::as_str),
+            LastRead::Register(key) | LastRead::Set(key, _) | LastRead::Bank(key, _) => key,
+            LastRead::Transaction(keys, _) => keys.first().map_or("", String::as_str),
         }
     }
 
@@ -35,8 +46,8 @@ impl LastRead {
     pub fn command(&self) -> Command {
         match self {
             LastRead::Register(key) => command(["GET", key]),
-            LastRead::Set(key) => command(["HKEYS", key]),
-            LastRead::Transaction(keys) | LastRead::Bank(_, keys) => {
+            LastRead::Set(key, shape) => sets::read(key, *shape),
+            LastRead::Transaction(keys, _) | LastRead::Bank(_, keys) => {
                 command(["MGET"].into_iter().chain(keys.iter().map(String::as_str)))
             }
         }
@@ -46,8 +57,8 @@ impl LastRead {
     pub fn operation(&self) -> (&'static str, Option<String>, Value) {
         match self {
             LastRead::Register(key) => ("get", Some(key.clone()), Value::Null),
-            LastRead::Set(key) => ("smembers", Some(key.clone()), Value::Null),
-            LastRead::Transaction(keys) => ("txn", None, keys.iter().map(|key| json!(["r", key, null])).collect()),
+            LastRead::Set(key, _) => ("smembers", Some(key.clone()), Value::Null),
+            LastRead::Transaction(keys, _) => ("txn", None, keys.iter().map(|key| json!(["r", key, null])).collect()),
             LastRead::Bank(name, _) => ("balances", Some(name.clone()), Value::Null),
         }
     }
@@ -131,10 +142,15 @@ pub struct Keys {
     pub expiring: Generations,
     pub bank: tokio::sync::Mutex<super::bank::Current>,
     used: Mutex<BTreeSet<LastRead>>,
+    /// Draws the shapes.
+    salt: u64,
 }
 
-impl Default for Keys {
-    fn default() -> Keys {
+/// How many of a hundred sets and lists are what they are called.
+const ITSELF_PERCENT: u64 = 50;
+
+impl Keys {
+    pub fn new(salt: u64) -> Keys {
         Keys {
             registers: Generations::new("r", 600, 16),
             several: Generations::new("m", 150, 4),
@@ -146,11 +162,16 @@ impl Default for Keys {
             expiring: Generations::new("x", 120, 8),
             bank: tokio::sync::Mutex::default(),
             used: Mutex::default(),
+            salt,
         }
     }
-}
 
-impl Keys {
+    /// What a generation of sets or lists is made of: the same for whoever asks.
+    pub fn shape(&self, generation: &str) -> Shape {
+        let number = generation.bytes().fold(self.salt, |number, byte| number.rotate_left(8) ^ u64::from(byte));
+        if Dice::new(number).chance(ITSELF_PERCENT) { Shape::Itself } else { Shape::StandIn }
+    }
+
     /// Remembers what to read in the end.
     pub fn used(&self, last: LastRead) {
         lock(&self.used).insert(last);
@@ -164,6 +185,18 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_shapes_are_drawn_and_everybody_draws_the_same() {
+        let shapes = |salt| {
+            let keys = Keys::new(salt);
+            (0..40).map(|n| keys.shape(&format!("s{n}"))).collect::<Vec<_>>()
+        };
+        assert_eq!(shapes(1), shapes(1));
+        assert_ne!(shapes(1), shapes(2));
+        let sets = shapes(1).iter().filter(|shape| **shape == Shape::Itself).count();
+        assert!((8..32).contains(&sets), "{sets}");
+    }
 
     #[test]
     fn a_generation_ends_with_its_uses_or_its_doubts() {

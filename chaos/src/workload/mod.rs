@@ -1,12 +1,13 @@
 //! What clients do. Each client is a task with a role and a node; together the roles cover the kinds of connections (RESP2,
 //! RESP3, one command at a time, pipelined, MULTI, WATCH) and the kinds of things that can go wrong (registers, counters,
-//! sets, list-append transactions, a bank, expiry).
+//! sets, list-append transactions, a bank, deadlines near and far).
 
 mod actor;
 mod bank;
 mod counter;
 mod expiry;
 mod keys;
+mod lasting;
 mod registers;
 mod sets;
 mod transactions;
@@ -24,13 +25,17 @@ use crate::connection::Protocol;
 use crate::dice::Dice;
 use crate::history::History;
 use crate::net::Network;
+use crate::patience::Patience;
 use actor::Actor;
 use keys::Keys;
+pub use lasting::{Lasting, Reads};
 
 /// What all clients of a run share.
 pub struct World {
     pub history: History,
     pub availability: Availability,
+    pub patience: Patience,
+    pub lasting: Lasting,
     pub network: Arc<Network>,
     pub incidents: Incidents,
     /// Operations per second that all clients together aim at, probes aside.
@@ -54,10 +59,11 @@ enum Role {
     Set,
     Bank,
     Expiry,
+    Lasting,
 }
 
 /// The roles of each node's clients.
-const ROLES: [(Role, Protocol); 11] = [
+const ROLES: [(Role, Protocol); 12] = [
     (Role::Probe, Protocol::Resp2),
     (Role::Registers, Protocol::Resp2),
     (Role::PipelinedRegisters, Protocol::Resp3),
@@ -69,6 +75,7 @@ const ROLES: [(Role, Protocol); 11] = [
     (Role::Set, Protocol::Resp3),
     (Role::Bank, Protocol::Resp2),
     (Role::Expiry, Protocol::Resp2),
+    (Role::Lasting, Protocol::Resp3),
 ];
 
 /// Clients of the load for so many nodes.
@@ -91,7 +98,7 @@ impl Load {
     /// Starts every role at every node.
     pub fn start(world: &Arc<World>, nodes: &[usize], dice: &mut Dice) -> Load {
         let (stop, stopped) = watch::channel(false);
-        let keys = Arc::new(Keys::default());
+        let keys = Arc::new(Keys::new(dice.fork().below(u64::MAX)));
         let mut tasks = JoinSet::new();
         for node in nodes {
             for (role, protocol) in ROLES {
@@ -121,6 +128,14 @@ impl Load {
             let Some(reader) = readers.get_mut(number % count) else { break };
             reader.last_read(&last).await?;
         }
+        // By now most of these are due.
+        for (number, (moment, last)) in self.world.lasting.left().into_iter().enumerate() {
+            let count = readers.len();
+            let Some(reader) = readers.get_mut(number % count) else { break };
+            lasting::wait_until(reader, moment).await;
+            reader.last_read(&last).await?;
+            self.world.lasting.read_after();
+        }
         self.world.history.flush().map_err(|why| format!("{}: {why}", self.world.history.path().display()))
     }
 }
@@ -141,6 +156,7 @@ async fn live(role: Role, mut actor: Actor, keys: Arc<Keys>, mut stopped: watch:
             Role::Set => sets::step(&mut actor, &keys).await?,
             Role::Bank => bank::step(&mut actor, &keys).await?,
             Role::Expiry => expiry::step(&mut actor, &keys).await?,
+            Role::Lasting => lasting::step(&mut actor).await?,
         }
         let pause = match role {
             Role::Probe => PROBE_PAUSE,
