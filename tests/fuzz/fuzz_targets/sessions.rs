@@ -72,7 +72,7 @@ impl Connection {
 
     /// Asks all that was gathered. What waits for somebody else (SHUTDOWN, a pause) waits for ever here: its client hangs up.
     fn ask(&mut self, service: &Service) {
-        let mut out = BytesMut::new();
+        let (mut out, mut said) = (BytesMut::new(), BytesMut::new());
         while self.is_open && !self.pipeline.is_empty() {
             let answered = {
                 let batch = pin!(service.handle_batch(&mut self.session, &mut self.pipeline, &mut out));
@@ -89,11 +89,13 @@ impl Connection {
                 flow = service.end_wait(&mut self.session, outcome, &mut out);
             }
             self.is_open = flow != Flow::Close;
+            // Sent: a command that may wait does so only once everything before it is.
+            said.unsplit(out.split());
         }
         if let Some(inbox) = self.session.inbox() {
-            inbox.take(&mut out, usize::MAX);
+            inbox.take(&mut said, usize::MAX);
         }
-        let mut left = out.freeze();
+        let mut left = said.freeze();
         while !left.is_empty() {
             let Some((_, length)) = parse_reply(&left) else { panic!("no reply: {}", left.escape_ascii()) };
             left.advance(length);
