@@ -26,6 +26,9 @@ pub const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 << 10;
 
 /// Mutations of one entry, in bytes, after which the machine closes the entry and starts the next.
 pub const ENTRY_BYTES_TARGET: usize = 1 << 20;
+/// Mutations of one entry, with the answers that are stored beside them, in bytes: a command with which there would be more
+/// is refused. Any request that may be received fits, and every entry can be sent.
+pub const ENTRY_BYTES_MAX: usize = 384 << 20;
 /// Entries a machine may have proposed and not yet applied.
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 16;
 /// Entries on their way after which the next one waits until it is worth its price: what arrives until then shares it.
@@ -81,6 +84,9 @@ pub const GENERATED_BITS_MAX: i64 = 4096;
 const _: () = assert!(SMALL_ENTRIES_IN_FLIGHT_MAX <= ENTRIES_IN_FLIGHT_MAX);
 const _: () = assert!(ENTRY_BYTES_WORTHWHILE < ENTRY_BYTES_TARGET);
 const _: () = assert!(ENTRY_BYTES_TARGET < BULK_BYTES_MAX);
+const _: () = assert!(QUERY_BUFFER_BYTES_MAX + ENTRY_BYTES_TARGET < ENTRY_BYTES_MAX);
+const _: () = assert!(ENTRY_BYTES_MAX + ENTRY_BYTES_TARGET < PEER_FRAME_BYTES_MAX);
+const _: () = assert!((ENTRY_BYTES_MAX as u64) < UNCOMMITTED_BYTES_MAX);
 const _: () = assert!(BULK_BYTES_MAX < PEER_QUEUE_BYTES_MAX + 1);
 const _: () = assert!(QUERY_BUFFER_BYTES_MAX < PEER_FRAME_BYTES_MAX);
 const _: () = assert!(UNAUTHENTICATED_BULK_BYTES_MAX < BULK_BYTES_MAX);

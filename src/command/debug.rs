@@ -166,7 +166,7 @@ pub(super) fn object_facts(context: &mut Context<'_, '_>, args: &[Bytes]) -> Res
     let encoding = object::encoding_name(&head, context.keys.thresholds.list_size)?;
     let references = object::references(&head);
     let value = dump::object(context, key, &head)?;
-    let length = rdb::dump(&value, !head.spread).len().saturating_sub(PAYLOAD_FRAME_BYTES);
+    let length = rdb::dump(&value, head.is_one_piece()).len().saturating_sub(PAYLOAD_FRAME_BYTES);
     let clock = (context.now().0 / 1000).saturating_sub(idle.into()) % (1 << 24);
     Ok(Value::Simple(
         format!(

@@ -58,7 +58,7 @@ impl RestoreOptions {
 pub(super) fn dump(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let Some(head) = context.lookup(&args[1])? else { return Ok(Value::Null) };
     let object = object(context, &args[1], &head)?;
-    Ok(Value::Bulk(rdb::dump(&object, !head.spread)))
+    Ok(Value::Bulk(rdb::dump(&object, head.is_one_piece())))
 }
 
 /// A whole value.

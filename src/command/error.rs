@@ -76,6 +76,7 @@ impl From<data::Error> for Failure {
             data::Error::WrongType => {
                 Failure::line("WRONGTYPE Operation against a key holding the wrong kind of value")
             }
+            data::Error::TooLarge => Failure::line(format!("ERR {}", data::TOO_LARGE)),
         }
     }
 }

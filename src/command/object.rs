@@ -22,12 +22,12 @@ pub(super) fn encoding(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<
 
 /// The name of a value's encoding in Redis's words.
 pub(super) fn encoding_name(head: &Head, list_size: i64) -> Result<&'static str> {
-    Ok(match (head.kind, head.spread) {
+    Ok(match (head.kind, !head.is_one_piece()) {
         (Kind::String, _) if head.raw => "raw",
         (Kind::String, _) if args::parse_integer(&head.payload).is_some() => "int",
         (Kind::String, _) if head.payload.len() <= EMBEDDED_BYTES_MAX => "embstr",
         (Kind::String, _) => "raw",
-        (Kind::Set, false) if set::has_integers_only(&head.payload) => "intset",
+        (Kind::Set, false) if set::has_integers_only(head) => "intset",
         (Kind::List, _) if is_one_piece(list::size(head)?, list_size) => "listpack",
         (Kind::List, _) => "quicklist",
         (Kind::Hash, false) if head.fields.is_some() => "listpackex",

@@ -11,6 +11,9 @@ use crate::data::Class;
 use crate::data::set::{Collected, Set};
 use crate::resp::Value;
 
+/// Members of a large set that are looked at before the next ones are read.
+pub(super) const PART: u64 = 256;
+
 pub(super) fn sadd(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     let set = Set::find_or_new(context.keys, context.db, &args[1])?;
     let added = set.add(context.keys, &args[2..])?;
@@ -206,7 +209,7 @@ fn intersection(context: &mut Context<'_, '_>, sets: &[Option<Set>]) -> Result<V
     Ok(members)
 }
 
-/// Visits what all sets have, while `visit` says so.
+/// Visits what all sets have, while `visit` says so: a part of the smallest one at a time, so that who wants few reads few.
 fn each_common(
     context: &mut Context<'_, '_>,
     sets: &[Option<Set>],
@@ -215,16 +218,23 @@ fn each_common(
     let Some(mut sets) = sets.iter().map(Option::as_ref).collect::<Option<Vec<&Set>>>() else { return Ok(()) };
     sets.sort_by_key(|set| set.count());
     let [smallest, others @ ..] = &sets[..] else { return Ok(()) };
-    for member in smallest.members(context.keys)? {
-        let mut is_common = true;
-        for set in others {
-            is_common = is_common && set.contains(context.keys, &member)?;
+    let mut cursor = 0;
+    loop {
+        let part = smallest.scan(context.keys, cursor, PART)?;
+        for member in part.members {
+            let mut is_common = true;
+            for set in others {
+                is_common = is_common && set.contains(context.keys, &member)?;
+            }
+            if is_common && !visit(member) {
+                return Ok(());
+            }
         }
-        if is_common && !visit(member) {
-            break;
+        cursor = part.cursor;
+        if cursor == 0 {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 fn union(context: &mut Context<'_, '_>, sets: &[Option<Set>]) -> Result<Vec<Bytes>> {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Counts, Head, Kind, elements, hash, list, stream, zset};
+use super::{Counts, Head, Kind, hash, list, set, stream, zset};
 use crate::base::{GroupId, Millis, SlotRange};
 use crate::data;
 use crate::store::keys::{self, ElementKind, GroupKind};
@@ -98,7 +98,7 @@ fn value(view: &dyn Read, (db, key): &Place, head: &Head, kinds: &BTreeMap<u8, u
             wrong.extend(only(if head.spread { &[Field, Deadline, Due] } else { &[] }, kinds));
             wrong
         }),
-        Kind::Set => elements::decode_count(&head.payload).map(|count| counted(count, ElementKind::Member, kinds)),
+        Kind::Set => set::record_count(head).map(|count| counted(count, ElementKind::Member, kinds)),
         Kind::List => list::audit(view, *db, key, head).map(|mut wrong| {
             wrong.extend(only(&[ElementKind::Node], kinds));
             wrong

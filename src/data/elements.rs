@@ -247,11 +247,6 @@ pub(super) fn in_order(ranks: Vec<u64>) -> Vec<(u64, usize)> {
     wanted
 }
 
-/// The number in the head of a spread value whose elements have no other order.
-pub(super) fn decode_count(payload: &Bytes) -> Result<u64> {
-    payload[..].try_into().map(u64::from_be_bytes).map_err(|_| damaged())
-}
-
 fn copied(name: &[u8], value: &[u8]) -> Pair {
     (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
 }
@@ -345,7 +340,6 @@ mod tests {
         world.keys(|keys| {
             assert!(MEMBERS.random(keys, 3, 3, false).is_err());
             assert!(MEMBERS.random(keys, 1 << 40, 3, false).is_err());
-            assert!(decode_count(&Bytes::from_static(b"1234567")).is_err());
         });
     }
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Head, Keyspace, Result};
+use super::{Error, Head, Keyspace, Result};
 use crate::base::limits::DATABASES;
 use crate::base::{Millis, Slot};
 use crate::store::keys::{self, GroupKind};
@@ -18,17 +18,14 @@ type ParseDeadline = fn(&[u8]) -> store::Result<(Millis, &[u8])>;
 
 impl Keyspace<'_> {
     /// Copies a value with its deadline. `value` is what a lookup found at `from`, `before` what it found at `to`;
-    /// the two places differ.
+    /// the two places differ. One whose records do not fit into an entry is [`Error::TooLarge`], and nothing changes.
     pub fn copy(&mut self, from: (u8, &Bytes), value: &Head, to: (u8, &Bytes), before: Option<&Head>) -> Result<()> {
+        let elements = if value.spread { self.copied_elements(from, to)? } else { Vec::new() };
         // Removing first also takes the elements of what was there: a spread value over a spread one must not mix.
         if let Some(before) = before {
             self.remove(to.0, to.1, before);
         }
-        if value.spread {
-            for (record, element) in self.copied_elements(from, to)? {
-                self.store.put(record, element);
-            }
-        }
+        elements.into_iter().for_each(|(record, element)| self.store.put(record, element));
         self.set(to.0, to.1, None, value.clone());
         Ok(())
     }
@@ -94,13 +91,19 @@ impl Keyspace<'_> {
         let (start, end) = keys::elements(from.0, from.1);
         let (target, _) = keys::elements(to.0, to.1);
         let mut copies = Vec::new();
+        let mut room = self.thresholds.entry_bytes_max.checked_sub(self.store.written());
         self.store.scan(&start, &end, Order::Forward, &mut |record, value| {
+            let bytes = target.len() + record.len() - start.len() + value.len();
+            room = room.and_then(|room| room.checked_sub(bytes));
+            if room.is_none() {
+                return ControlFlow::Break(());
+            }
             let mut copy = BytesMut::from(&target[..]);
             copy.extend_from_slice(&record[start.len()..]);
             copies.push((copy.freeze(), Bytes::copy_from_slice(value)));
             ControlFlow::Continue(())
         })?;
-        Ok(copies)
+        room.map(|_| copies).ok_or(Error::TooLarge)
     }
 
     /// Slots with at least one key of a database, dead ones included; one seek per slot.
@@ -226,5 +229,31 @@ mod tests {
         let mut world = world();
         world.keys(|keys| keys.flush_all());
         assert_eq!((world.counts, world.store.len()), (Default::default(), 0));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_into_an_entry_stays_where_it_is() {
+        let mut world = World::new(1);
+        world.thresholds.hash_entries_max = 0;
+        let (from, to) = (key("from"), key("to"));
+        world.keys(|keys| {
+            let hash = Hash::find_or_new(keys, 0, &from).unwrap();
+            hash.set(keys, (0..100).map(|n| (key(&format!("f{n}")), key("v")))).unwrap();
+            keys.set(0, &to, None, Head::string("old"));
+        });
+        let before = world.store.clone();
+        world.thresholds.entry_bytes_max = 1_000;
+        world.keys(|keys| {
+            let (value, old) = (keys.lookup(0, &from).unwrap().unwrap(), keys.lookup(0, &to).unwrap());
+            assert_eq!(keys.relocate((0, &from), &value, (0, &to), old.as_ref()), Err(Error::TooLarge));
+            assert_eq!(keys.copy((0, &from), &value, (0, &to), old.as_ref()), Err(Error::TooLarge));
+        });
+        assert!(world.store == before);
+        world.thresholds.entry_bytes_max = 10_000;
+        world.keys(|keys| {
+            let (value, old) = (keys.lookup(0, &from).unwrap().unwrap(), keys.lookup(0, &to).unwrap());
+            assert_eq!(keys.relocate((0, &from), &value, (0, &to), old.as_ref()), Ok(()));
+        });
+        world.audit();
     }
 }

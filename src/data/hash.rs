@@ -5,8 +5,9 @@
 //! hash has a head whose payload is the number of fields (u64 BE) and one record per field, in the order of the
 //! fields' checksums, so that access costs the same at any size and the whole may exceed memory.
 //!
-//! A hash becomes spread when it gets more fields, or a longer field or value, than the thresholds allow, and stays
-//! so: as in Redis, it never turns back. The last field takes the key with it.
+//! A hash becomes spread when it gets more fields, or a longer field or value, than the thresholds allow, or than one
+//! record should hold, and stays so: as in Redis, it never turns back. One that is spread although a Redis would still
+//! keep it in one piece says so ([`Head::compact`]), as long as that is true. The last field takes the key with it.
 //!
 //! **Deadlines.** While a field has a deadline, the head says when the first and the last of them ends
 //! ([`super::FieldEnds`]); a hash without any has not a byte of this. A small hash then packs a third part behind each
@@ -154,11 +155,14 @@ impl Hash {
         Ok(self.pairs(keys)?.into_iter().map(field).collect())
     }
 
-    /// A part of the fields, from where `cursor` (0 or an earlier answer's) says, about `count` of them. A small hash
-    /// comes whole.
+    /// A part of the fields, from where `cursor` (0 or an earlier answer's) says, about `count` of them. What a Redis keeps
+    /// in one piece comes whole.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
         match &self.form {
             Form::Small(_) => Ok(Scanned { cursor: 0, pairs: self.pairs(keys)? }),
+            Form::Spread(_) if self.head.as_ref().is_some_and(Head::is_one_piece) => {
+                Ok(Scanned { cursor: 0, pairs: self.pairs(keys)? })
+            }
             Form::Spread(_) => self.elements().scan_without(keys, cursor, count, &self.dead(keys)?),
         }
     }
@@ -312,8 +316,8 @@ impl Hash {
     }
 
     /// The head of these fields, without what the old one tells.
-    fn head_of(numbers: Numbers, ends: Option<FieldEnds>) -> Head {
-        Head { spread: true, fields: ends, ..Head::new(Kind::Hash, numbers.encode(ends.is_some())) }
+    fn head_of(numbers: Numbers, compact: bool, ends: Option<FieldEnds>) -> Head {
+        Head { spread: true, compact, fields: ends, ..Head::new(Kind::Hash, numbers.encode(ends.is_some())) }
     }
 }
 

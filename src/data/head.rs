@@ -1,7 +1,8 @@
 //! The record of a key: its type, deadline and, for a small value, all of it.
 //!
 //! ```text
-//! byte 0            type (low nibble) | 0x80 deadline follows | 0x40 raw | 0x20 spread | 0x10 fields end, of a hash only
+//! byte 0            type (low nibble) | 0x80 deadline follows | 0x40 raw, of a string; compact, of others | 0x20 spread |
+//!                   0x10 fields end, of a hash only
 //! if 0x80, 8 bytes  deadline, u64 BE, milliseconds since the Unix epoch
 //! if 0x10, 16 bytes the earliest deadline of a field, u64 BE, and the latest if every field has one, else 0
 //! rest              payload: a string's bytes; what else it is, the type's own module says
@@ -88,6 +89,9 @@ pub struct Head {
     pub raw: bool,
     /// The value has element records; the payload then only tells about them.
     pub spread: bool,
+    /// A spread hash, set or sorted set that a Redis would still keep in one piece: `OBJECT ENCODING` says so. Never of
+    /// others.
+    pub compact: bool,
     /// The key is dead when the group's stamp has reached this.
     pub deadline: Option<Millis>,
     /// Of a hash some of whose fields have deadlines.
@@ -99,7 +103,7 @@ pub struct Head {
 impl Head {
     /// A value in one record, without a deadline.
     pub fn new(kind: Kind, payload: impl Into<Bytes>) -> Head {
-        Head { kind, raw: false, spread: false, deadline: None, fields: None, payload: payload.into() }
+        Head { kind, raw: false, spread: false, compact: false, deadline: None, fields: None, payload: payload.into() }
     }
 
     /// A string without a deadline.
@@ -112,6 +116,11 @@ impl Head {
         Head { deadline, ..self }
     }
 
+    /// Whether a Redis would keep the value in one piece, however it is kept here.
+    pub fn is_one_piece(&self) -> bool {
+        !self.spread || self.compact
+    }
+
     /// When the key is dead: at its deadline, or with the last of its fields.
     pub fn end(&self) -> Option<Millis> {
         end(self.deadline, self.fields)
@@ -122,7 +131,7 @@ impl Head {
         let extra = if self.fields.is_some() { 25 } else { 9 };
         let mut out = BytesMut::with_capacity(extra + self.payload.len());
         let mut first = self.kind as u8;
-        first |= if self.raw { RAW } else { 0 };
+        first |= if self.raw || self.compact { RAW } else { 0 };
         first |= if self.spread { SPREAD } else { 0 };
         first |= if self.deadline.is_some() { DEADLINE } else { 0 };
         first |= if self.fields.is_some() { FIELDS } else { 0 };
@@ -144,8 +153,9 @@ impl Head {
         let has = |flag| record[0] & flag != 0;
         Ok(Head {
             kind: parsed.kind,
-            raw: has(RAW),
+            raw: has(RAW) && parsed.kind == Kind::String,
             spread: has(SPREAD),
+            compact: has(RAW) && parsed.kind != Kind::String,
             deadline: parsed.deadline,
             fields: parsed.fields,
             payload: record.slice(record.len() - parsed.payload.len()..),
@@ -213,6 +223,7 @@ mod tests {
             b"\xc0\x01\x02\x03\x04\x05\x06\x07\x08v",
         );
         golden(Head { spread: true, ..Head::new(Kind::Hash, &b"\x05"[..]) }, b"\x21\x05");
+        golden(Head { spread: true, compact: true, ..Head::new(Kind::Set, &b"\x05"[..]) }, b"\x63\x05");
         let ends = FieldEnds { first: Millis(3), last: Some(Millis(0x0405)) };
         golden(
             Head { fields: Some(ends), ..Head::new(Kind::Hash, "p") },

@@ -71,24 +71,24 @@ pub enum Touched {
     Database(u8),
 }
 
-/// Sizes above which a value gets a record per element, or is refused.
+/// Sizes above which a value gets a record per element, tells of another encoding, or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Fields of a hash in one record (`hash-max-listpack-entries`).
+    /// Fields of a hash that a Redis keeps in one piece (`hash-max-listpack-entries`).
     pub hash_entries_max: usize,
-    /// Bytes of one field or value in one record (`hash-max-listpack-value`).
+    /// Bytes of one field or value of such a hash (`hash-max-listpack-value`).
     pub hash_value_bytes_max: usize,
     /// Bytes of a sparse HyperLogLog (`hll-sparse-max-bytes`).
     pub hll_sparse_bytes_max: usize,
-    /// Members of a set of integers in one record (`set-max-intset-entries`).
+    /// Members of a set of integers in one piece (`set-max-intset-entries`).
     pub set_integers_max: usize,
-    /// Members of another set in one record (`set-max-listpack-entries`).
+    /// Members of another set in one piece (`set-max-listpack-entries`).
     pub set_entries_max: usize,
-    /// Bytes of one member in one record (`set-max-listpack-value`).
+    /// Bytes of one member of such a set (`set-max-listpack-value`).
     pub set_value_bytes_max: usize,
-    /// Members of a sorted set in one record (`zset-max-listpack-entries`).
+    /// Members of a sorted set in one piece (`zset-max-listpack-entries`).
     pub zset_entries_max: usize,
-    /// Bytes of one member in one record (`zset-max-listpack-value`).
+    /// Bytes of one member of such a sorted set (`zset-max-listpack-value`).
     pub zset_value_bytes_max: usize,
     /// What Redis would keep of a list in one piece (`list-max-listpack-size`): so many elements, or 4, 8, 16, 32 or
     /// 64 KiB for -1 to -5. Says what `OBJECT ENCODING` answers; a list in one record is smaller ([`list`]).
@@ -97,10 +97,18 @@ pub struct Thresholds {
     pub stream_node_bytes_max: usize,
     /// Entries of one page of a stream, 0 for any number (`stream-node-max-entries`).
     pub stream_node_entries_max: usize,
+    /// Elements of a hash, set or sorted set in one record, whatever they weigh. A change writes the whole record: what
+    /// has more elements and more bytes than the two bounds gets a record per element, although it still tells of
+    /// being in one piece ([`Head::compact`]).
+    pub record_entries_max: usize,
+    /// Bytes of one with more elements than that, so that it stays one record.
+    pub record_bytes_max: usize,
     /// Entries of one node of a counted tree; fewer make higher trees, for tests.
     pub node_entries_max: usize,
     /// Bytes of the longest string that a command may make (`proto-max-bulk-len`): it is one bulk of one entry.
     pub string_bytes_max: usize,
+    /// Bytes that a command may change and answer: they are one entry.
+    pub entry_bytes_max: usize,
 }
 
 impl Thresholds {
@@ -146,9 +154,9 @@ impl Thresholds {
         usize::try_from(value).map(|value| *size = value).is_ok()
     }
 
-    /// What Redis ships, where it differs from the default here: for comparisons.
+    /// What Redis ships.
     pub const REDIS: Thresholds = Thresholds {
-        hash_entries_max: 128,
+        hash_entries_max: 512,
         hash_value_bytes_max: 64,
         hll_sparse_bytes_max: 3_000,
         set_integers_max: 512,
@@ -159,20 +167,22 @@ impl Thresholds {
         list_size: -2,
         stream_node_bytes_max: 4096,
         stream_node_entries_max: 100,
+        record_entries_max: 64,
+        record_bytes_max: 2 << 10,
         node_entries_max: 64,
         string_bytes_max: limits::BULK_BYTES_MAX,
+        entry_bytes_max: limits::ENTRY_BYTES_MAX,
     };
+
+    /// Whether elements of so many bytes stay one record.
+    pub fn is_one_record(&self, elements: usize, bytes: impl FnOnce() -> usize) -> bool {
+        elements <= self.record_entries_max || bytes() <= self.record_bytes_max
+    }
 }
 
 impl Default for Thresholds {
     fn default() -> Thresholds {
-        Thresholds {
-            hash_entries_max: 64,
-            set_integers_max: 64,
-            set_entries_max: 64,
-            zset_entries_max: 64,
-            ..Thresholds::REDIS
-        }
+        Thresholds::REDIS
     }
 }
 
@@ -218,7 +228,13 @@ pub enum Error {
     /// The key holds another type.
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType,
+    /// More would be written than an entry holds.
+    #[error("ERR {}", TOO_LARGE)]
+    TooLarge,
 }
+
+/// What a command is refused with that would write more than an entry holds.
+pub const TOO_LARGE: &str = "this command would write or answer more than one log entry holds; do it in parts";
 
 /// `std::result::Result` with this module's error.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -2,18 +2,24 @@
 //!
 //! ```text
 //! small    0 (any members, in order of insertion) or 1 (integers, ascending) | members, packed
-//! spread   number of members u64 BE, and one record per member with an empty value, in the order of checksums
+//! spread   number of members u64 BE | of a compact one, 0 or 1 as above; and one record per member with an empty value,
+//!          in the order of checksums
 //! ```
 //!
 //! Two kinds of small set, because Redis has them (listpack and intset) and clients see the order. A set of integers
 //! gets the first form with its first other member. A set becomes spread when it gets more members, or a longer one,
-//! than the thresholds allow; as in Redis, it never turns back. The last member takes the key with it.
+//! than the thresholds allow, or than one record should hold; as in Redis, it never turns back. One that is spread
+//! although a Redis would still keep it in one piece is *compact*, as long as that is true ([`Head::compact`]). The last
+//! member takes the key with it.
 //!
 //! Invariant: the number in a spread set's head is the number of its member records, and never 0.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::elements::{self, Elements, decode_count};
+use super::elements::{self, Elements};
 use super::{Error, Head, Keyspace, Kind, Result, Thresholds, packed};
 use crate::base::{HashSet, integer};
 use crate::store;
@@ -35,8 +41,15 @@ pub struct Set {
 #[derive(Clone, Debug)]
 enum Form {
     Small(Small),
-    /// How many member records there are.
-    Spread(u64),
+    Spread(Spread),
+}
+
+/// A record per member.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    count: u64,
+    /// The form in which a Redis would keep the set in one piece, if it would.
+    compact: Option<u8>,
 }
 
 /// Distinct words in the order in which a small set keeps them: integers ascending, until there is another word;
@@ -65,9 +78,8 @@ impl Set {
 
     /// The set of a head that was found.
     pub fn of_head(db: u8, key: &Bytes, head: Head) -> Result<Set> {
-        let payload = &head.payload;
         let form =
-            if head.spread { Form::Spread(decode_count(payload)?) } else { Form::Small(Small::decode(payload)?) };
+            if head.spread { Form::Spread(Spread::decode(&head)?) } else { Form::Small(Small::decode(&head.payload)?) };
         Ok(Set { db, key: key.clone(), head: Some(head), form })
     }
 
@@ -84,7 +96,7 @@ impl Set {
     pub fn count(&self) -> u64 {
         match &self.form {
             Form::Small(small) => small.members.len() as u64,
-            Form::Spread(count) => *count,
+            Form::Spread(spread) => spread.count,
         }
     }
 
@@ -98,12 +110,11 @@ impl Set {
 
     /// Adds members in order and returns how many are new.
     pub fn add(mut self, keys: &mut Keyspace<'_>, members: &[Bytes]) -> Result<u64> {
-        let (before, was_small) = (self.count(), matches!(self.form, Form::Small(_)));
-        if let Form::Small(small) = &self.form
-            && members.len() > small.entries_max(&keys.thresholds, members.first())
+        let (before, form) = (self.count(), self.form_byte());
+        if form.is_some_and(|form| members.len() > entries_max(&keys.thresholds, self.form_with(form, members.first())))
         {
             // Redis counts words here, not members: it decides before it knows how many are new.
-            self.spread(keys);
+            self.spread(keys, None);
         }
         for member in members {
             if let Form::Small(small) = &mut self.form {
@@ -112,15 +123,21 @@ impl Set {
                 }
                 let is_long = small.has_others
                     && small.members.iter().any(|member| member.len() > keys.thresholds.set_value_bytes_max);
-                if is_long || small.members.len() > small.entries_max(&keys.thresholds, None) {
-                    self.spread(keys);
+                if is_long || small.members.len() > entries_max(&keys.thresholds, small.form()) {
+                    self.spread(keys, None);
                 }
             } else {
                 self.add_record(keys, member)?;
             }
         }
+        if let Form::Small(small) = &self.form
+            && !keys.thresholds.is_one_record(small.members.len(), || small.weight())
+        {
+            let form = small.form();
+            self.spread(keys, Some(form));
+        }
         let added = self.count() - before;
-        if added > 0 || (was_small && matches!(self.form, Form::Spread(_))) {
+        if added > 0 || form != self.form_byte() {
             self.save(keys);
         }
         Ok(added)
@@ -133,9 +150,9 @@ impl Set {
             let record = self.elements().record(member);
             match &mut self.form {
                 Form::Small(small) => small.members.retain(|known| known != member),
-                Form::Spread(count) if keys.store.get(&record)?.is_some() => {
+                Form::Spread(spread) if keys.store.get(&record)?.is_some() => {
                     keys.store.delete(record);
-                    *count -= 1;
+                    spread.count -= 1;
                 }
                 Form::Spread(_) => {}
             }
@@ -147,19 +164,28 @@ impl Set {
         Ok(removed)
     }
 
-    /// All members: in the order of a small set, in that of checksums for a spread one.
+    /// All members: in the order of a small set, in that of checksums for a spread one. Few integers are ascending in any
+    /// case.
     pub fn members(&self, keys: &Keyspace<'_>) -> Result<Vec<Bytes>> {
         match &self.form {
             Form::Small(small) => Ok(small.members.clone()),
-            Form::Spread(_) => Ok(names(self.elements().pairs(keys)?)),
+            Form::Spread(spread) => {
+                let mut members = names(self.elements().pairs(keys)?);
+                if spread.compact == Some(INTEGERS) {
+                    members.sort_by_cached_key(|member| integer::parse(member));
+                }
+                Ok(members)
+            }
         }
     }
 
-    /// A part of the members, from where `cursor` (0 or an earlier answer's) says, about `count` of them. A small set
-    /// comes whole.
+    /// A part of the members, from where `cursor` (0 or an earlier answer's) says, about `count` of them. What a Redis
+    /// keeps in one piece comes whole.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
         match &self.form {
-            Form::Small(small) => Ok(Scanned { cursor: 0, members: small.members.clone() }),
+            Form::Small(_) | Form::Spread(Spread { compact: Some(_), .. }) => {
+                Ok(Scanned { cursor: 0, members: self.members(keys)? })
+            }
             Form::Spread(_) => {
                 let part = self.elements().scan(keys, cursor, count)?;
                 Ok(Scanned { cursor: part.cursor, members: names(part.pairs) })
@@ -172,7 +198,7 @@ impl Set {
     pub fn random(&self, keys: &mut Keyspace<'_>, count: u64, repeat: bool) -> Result<Vec<Bytes>> {
         match &self.form {
             Form::Small(small) => Ok(elements::pick(keys.rng, &small.members, count, repeat)),
-            Form::Spread(len) => Ok(names(self.elements().random(keys, *len, count, repeat)?)),
+            Form::Spread(spread) => Ok(names(self.elements().random(keys, spread.count, count, repeat)?)),
         }
     }
 
@@ -195,20 +221,43 @@ impl Set {
 
     fn add_record(&mut self, keys: &mut Keyspace<'_>, member: &[u8]) -> Result<()> {
         let record = self.elements().record(member);
-        if let Form::Spread(count) = &mut self.form
+        if let Form::Spread(spread) = &mut self.form
             && keys.store.get(&record)?.is_none()
         {
             keys.store.put(record, Bytes::new());
-            *count += 1;
+            spread.count += 1;
+            spread.compact = spread.compact.and_then(|form| {
+                let form = if form == INTEGERS && integer::parse(member).is_some() { INTEGERS } else { ANY };
+                let is_long = form == ANY && member.len() > keys.thresholds.set_value_bytes_max;
+                (!is_long && spread.count <= entries_max(&keys.thresholds, form) as u64).then_some(form)
+            });
         }
         Ok(())
     }
 
-    /// Gives every member a record of its own. The head follows with [`Set::save`].
-    fn spread(&mut self, keys: &mut Keyspace<'_>) {
-        let Form::Small(small) = &mut self.form else { return };
+    /// The form in which a Redis keeps it, if it is one piece there.
+    fn form_byte(&self) -> Option<u8> {
+        match &self.form {
+            Form::Small(small) => Some(small.form()),
+            Form::Spread(spread) => spread.compact,
+        }
+    }
+
+    /// The same of one that may be new: its first member says what it will be.
+    fn form_with(&self, form: u8, first: Option<&Bytes>) -> u8 {
+        let is_word = first.is_some_and(|first| integer::parse(first).is_none());
+        if self.count() == 0 && is_word { ANY } else { form }
+    }
+
+    /// Gives every member a record of its own, or says of one that has them in which form a Redis would keep it. The head
+    /// follows with [`Set::save`].
+    fn spread(&mut self, keys: &mut Keyspace<'_>, compact: Option<u8>) {
+        let small = match &mut self.form {
+            Form::Small(small) => small,
+            Form::Spread(spread) => return spread.compact = compact,
+        };
         let members = std::mem::take(&mut small.members);
-        self.form = Form::Spread(members.len() as u64);
+        self.form = Form::Spread(Spread { count: members.len() as u64, compact });
         for member in members {
             keys.store.put(self.elements().record(&member), Bytes::new());
         }
@@ -220,8 +269,8 @@ impl Set {
         let head = match (&self.form, before) {
             (_, Some(before)) if self.count() == 0 => return keys.remove(self.db, &self.key, before),
             (_, None) if self.count() == 0 => return,
-            (Form::Spread(count), _) => {
-                Head { spread: true, ..Head::new(Kind::Set, Bytes::copy_from_slice(&count.to_be_bytes())) }
+            (Form::Spread(spread), _) => {
+                Head { spread: true, compact: spread.compact.is_some(), ..Head::new(Kind::Set, spread.encode()) }
             }
             (Form::Small(small), _) => Head::new(Kind::Set, small.encode()),
         };
@@ -240,9 +289,18 @@ impl Small {
         Ok(Small { has_others, members: packed::decode_words(&payload.slice(1..))? })
     }
 
+    fn form(&self) -> u8 {
+        if self.has_others { ANY } else { INTEGERS }
+    }
+
+    /// About the bytes of the members, packed.
+    fn weight(&self) -> usize {
+        self.members.iter().map(|member| member.len() + 2).sum()
+    }
+
     fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(1 + self.members.iter().map(|member| member.len() + 2).sum::<usize>());
-        out.put_u8(if self.has_others { ANY } else { INTEGERS });
+        let mut out = BytesMut::with_capacity(1 + self.weight());
+        out.put_u8(self.form());
         self.members.iter().for_each(|member| packed::put_word(&mut out, member));
         out.freeze()
     }
@@ -266,18 +324,42 @@ impl Small {
             }
         }
     }
+}
 
-    /// How many members of its kind one record may have; that of a set to come is its first member's.
-    fn entries_max(&self, thresholds: &Thresholds, first: Option<&Bytes>) -> usize {
-        let is_new = self.members.is_empty();
-        let has_others = self.has_others || (is_new && first.is_some_and(|first| integer::parse(first).is_none()));
-        if has_others { thresholds.set_entries_max } else { thresholds.set_integers_max }
+impl Spread {
+    fn decode(head: &Head) -> Result<Spread> {
+        let damaged = || Error::Store(store::Error::Corrupt("the head of a set has an unknown form".into()));
+        match (head.payload.split_first_chunk::<8>(), head.compact) {
+            (Some((count, [])), false) => Ok(Spread { count: u64::from_be_bytes(*count), compact: None }),
+            (Some((count, [form @ (ANY | INTEGERS)])), true) => {
+                Ok(Spread { count: u64::from_be_bytes(*count), compact: Some(*form) })
+            }
+            _ => Err(damaged()),
+        }
+    }
+
+    fn encode(self) -> Bytes {
+        let mut out = BytesMut::with_capacity(9);
+        out.put_u64(self.count);
+        out.extend(self.compact);
+        out.freeze()
     }
 }
 
-/// Whether a set in one record has integers only: what `OBJECT ENCODING` tells apart.
-pub fn has_integers_only(payload: &[u8]) -> bool {
-    payload.first() == Some(&INTEGERS)
+/// How many members a Redis keeps in one piece in this form.
+fn entries_max(thresholds: &Thresholds, form: u8) -> usize {
+    if form == ANY { thresholds.set_entries_max } else { thresholds.set_integers_max }
+}
+
+/// Whether a set in one piece has integers only: what `OBJECT ENCODING` tells apart.
+pub fn has_integers_only(head: &Head) -> bool {
+    let form = if head.spread { head.payload.last() } else { head.payload.first() };
+    form == Some(&INTEGERS)
+}
+
+/// How many records a spread set has for its members.
+pub(super) fn record_count(head: &Head) -> Result<u64> {
+    Spread::decode(head).map(|spread| spread.count)
 }
 
 /// Distinct members in the order in which Redis returns those of a result: as a small set would keep them.
@@ -318,102 +400,4 @@ impl Collected {
 
 fn names(pairs: Vec<packed::Pair>) -> Vec<Bytes> {
     pairs.into_iter().map(|(name, _)| name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::base::Rng;
-    use crate::data::testing::World;
-
-    fn words(text: &str) -> Vec<Bytes> {
-        text.split_whitespace().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
-    }
-
-    fn key() -> Bytes {
-        Bytes::from("s")
-    }
-
-    fn add(world: &mut World, members: &str) -> u64 {
-        world.keys(|keys| Set::find_or_new(keys, 0, &key()).unwrap().add(keys, &words(members)).unwrap())
-    }
-
-    fn members(world: &mut World) -> Vec<Bytes> {
-        world.keys(|keys| Set::find(keys, 0, &key()).unwrap().unwrap().members(keys).unwrap())
-    }
-
-    #[test]
-    fn golden_payloads() {
-        let mut world = World::new(1);
-        let payload = |world: &mut World| {
-            let head = world.keys(|keys| keys.lookup(0, b"s")).unwrap().unwrap();
-            head.payload.escape_ascii().to_string()
-        };
-        assert_eq!(add(&mut world, "10 9 -1 9"), 3);
-        assert_eq!(payload(&mut world), r"\x01\x02-1\x019\x0210");
-        assert_eq!(add(&mut world, "b a 1"), 3);
-        assert_eq!(payload(&mut world), r"\x00\x02-1\x019\x0210\x01b\x01a\x011");
-        add(&mut world, &"v".repeat(65));
-        assert_eq!(payload(&mut world), r"\x00\x00\x00\x00\x00\x00\x00\x07");
-        assert_eq!(world.store.len(), 8);
-    }
-
-    #[test]
-    fn a_set_of_either_form_is_what_a_model_is() {
-        for (entries, integers) in [(0, 0), (2, 5), (5, 2), (100, 100)] {
-            let mut world = World::new(1);
-            world.thresholds.set_entries_max = entries;
-            world.thresholds.set_integers_max = integers;
-            let (mut model, mut rng) = (BTreeSet::new(), Rng::new(1));
-            for _ in 0..2_000 {
-                let few = if rng.chance(1, 2) { "0 1 2 3 4 5 6 7" } else { "a b 3 4 x y z w" };
-                let some: Vec<Bytes> = words(few).into_iter().filter(|_| rng.chance(1, 3)).collect();
-                if rng.chance(1, 2) {
-                    let added = world.keys(|keys| Set::find_or_new(keys, 0, &key()).unwrap().add(keys, &some).unwrap());
-                    let expected = some.iter().filter(|member| model.insert((*member).clone())).count();
-                    assert_eq!(added, expected as u64);
-                } else if let Some(set) = world.keys(|keys| Set::find(keys, 0, &key()).unwrap()) {
-                    let removed = world.keys(|keys| set.remove(keys, &some).unwrap());
-                    assert_eq!(removed, some.iter().filter(|member| model.remove(*member)).count() as u64);
-                }
-                let set = world.keys(|keys| Set::find(keys, 0, &key()).unwrap());
-                assert_eq!(set.is_some(), !model.is_empty());
-                let Some(set) = set else { continue };
-                assert_eq!(set.count(), model.len() as u64);
-                world.keys(|keys| {
-                    let found: BTreeSet<Bytes> = set.members(keys).unwrap().into_iter().collect();
-                    assert_eq!(found, model);
-                    assert_eq!(set.contains(keys, b"3").unwrap(), model.contains(&b"3"[..]));
-                    let drawn: BTreeSet<Bytes> = set.random(keys, 3, false).unwrap().into_iter().collect();
-                    assert!(drawn.len() == model.len().min(3) && drawn.is_subset(&model));
-                });
-                world.audit();
-            }
-        }
-    }
-
-    #[test]
-    fn many_words_make_a_large_set_even_of_one_member() {
-        let mut world = World::new(1);
-        for (members, added) in [("1", 1), ("1 ".repeat(65).as_str(), 0)] {
-            assert_eq!(add(&mut world, members), added);
-            world.audit();
-        }
-        assert!(world.keys(|keys| keys.lookup(0, b"s")).unwrap().unwrap().spread);
-    }
-
-    #[test]
-    fn results_are_in_the_order_of_a_small_set() {
-        let mut world = World::new(1);
-        for text in ["3 1 2", "3 1 b 2", "b a 1 0", "5 4 4 z 5 1"] {
-            let mut collected = Collected::default();
-            words(text).into_iter().for_each(|word| collected.add(word));
-            world.keys(|keys| Set::replace(keys, 0, &key(), &words(text)).unwrap());
-            assert_eq!(collected.into_members(), members(&mut world), "{text}");
-        }
-        world.keys(|keys| Set::replace(keys, 0, &key(), &[]).unwrap());
-        assert_eq!(world.store.len(), 0);
-    }
 }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Head, Keyspace, Kind, Result, elements, hash, list, stream::Stream, zset};
+use super::{Head, Keyspace, Kind, Result, hash, list, set, stream::Stream, zset};
 use crate::store::Order;
 use crate::store::keys::{self, ElementKind};
 
@@ -64,7 +64,7 @@ impl Keyspace<'_> {
                     [(ElementKind::Field, fields), (ElementKind::Deadline, deadlines), (ElementKind::Due, deadlines)];
                 counts.map(|(kind, count)| (kind, Expected::Records(count))).to_vec()
             }
-            Kind::Set => vec![(ElementKind::Member, Expected::Records(elements::decode_count(&head.payload)?))],
+            Kind::Set => vec![(ElementKind::Member, Expected::Records(set::record_count(head)?))],
             Kind::List => vec![(ElementKind::Node, nodes(list::tree_size(head)?))],
             Kind::Zset => {
                 let tree = zset::tree_size(head)?;

@@ -1,5 +1,7 @@
 //! A keyspace over a plain map, for the tests of `data` and `command`.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 use super::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
@@ -47,10 +49,16 @@ impl World {
 
     /// Works on the keyspace, and returns how many bytes of records that writes or deletes: what an entry carries.
     pub fn written(&mut self, work: impl FnOnce(&mut Keyspace<'_>)) -> usize {
-        let mut counting = Counting { records: std::mem::take(&mut self.store), bytes: 0 };
+        self.costs(work).bytes
+    }
+
+    /// Works on the keyspace, and returns what that costs.
+    pub fn costs(&mut self, work: impl FnOnce(&mut Keyspace<'_>)) -> Costs {
+        let mut counting =
+            Counting { records: std::mem::take(&mut self.store), costs: Costs::default(), reads: Cell::new(0) };
         self.keys_over(&mut counting, work);
         self.store = counting.records;
-        counting.bytes
+        Costs { reads: counting.reads.get(), ..counting.costs }
     }
 
     /// Works on the keyspace over other records.
@@ -80,40 +88,63 @@ impl World {
     }
 }
 
-/// Records that add up what is written to them. A record written twice counts twice: an upper bound.
+/// What an evaluation costs, in records. One that is written twice counts twice: an upper bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    /// Records that were looked up, and those that scans visited.
+    pub reads: usize,
+    /// Records that were written or deleted, and ranges that were.
+    pub writes: usize,
+    /// Bytes of those.
+    pub bytes: usize,
+}
+
+/// Records that count what is done to them.
 struct Counting {
     records: Records,
-    bytes: usize,
+    costs: Costs,
+    reads: Cell<usize>,
+}
+
+impl Counting {
+    fn wrote(&mut self, bytes: usize) {
+        self.costs.writes += 1;
+        self.costs.bytes += bytes;
+    }
 }
 
 impl Read for Counting {
     fn get(&self, key: &[u8]) -> store::Result<Option<Bytes>> {
+        self.reads.update(|reads| reads + 1);
         self.records.get(key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> store::Result<()> {
-        self.records.scan(start, end, order, visit)
+        self.records.scan(start, end, order, &mut |record, value| {
+            self.reads.update(|reads| reads + 1);
+            visit(record, value)
+        })
     }
 }
 
 impl Write for Counting {
     fn publish(&mut self, publication: Publication) {
-        self.bytes += publication.bytes();
+        self.wrote(publication.bytes());
         self.records.publish(publication);
     }
 
     fn put(&mut self, key: Bytes, value: Bytes) {
-        self.bytes += key.len() + value.len();
+        self.wrote(key.len() + value.len());
         self.records.put(key, value);
     }
 
     fn delete(&mut self, key: Bytes) {
-        self.bytes += key.len();
+        self.wrote(key.len());
         self.records.delete(key);
     }
 
     fn delete_range(&mut self, start: Bytes, end: Bytes) {
-        self.bytes += start.len() + end.len();
+        self.wrote(start.len() + end.len());
         self.records.delete_range(start, end);
     }
 }

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! The record of a member finds its score, and the score its place in the tree ([`super::counted`]), which knows ranks.
-//! A sorted set becomes spread when it gets more members, or a longer one, than the thresholds allow; as in Redis, it
-//! never turns back. The last member takes the key with it.
+//! A sorted set becomes spread when it gets more members, or a longer one, than the thresholds allow, or than one record
+//! should hold; as in Redis, it never turns back. One that is spread although a Redis would still keep it in one piece
+//! says so ([`Head::compact`]), as long as that is true. The last member takes the key with it.
 //!
 //! Invariants: the entries of the tree are the member records, each once, in order; there is at least one. No score is
-//! NaN. 0 and -0 are one place; a small set has 0 for both, as a Redis has, which keeps integers there.
+//! NaN. 0 and -0 are one place; a set in one piece has 0 for both, as a Redis has, which keeps integers there.
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ pub struct Zset {
     /// What the keyspace holds; `None` for one that is being made.
     head: Option<Head>,
     form: Form,
+    /// A Redis would keep it in one piece, whatever form it has here.
+    compact: bool,
     is_changed: bool,
 }
 
@@ -60,7 +63,7 @@ pub struct Scanned {
     pub cursor: u64,
     /// Members in this part.
     pub members: Vec<Scored>,
-    /// Whether the set is a small one.
+    /// Whether a Redis keeps the set in one piece.
     pub is_small: bool,
 }
 
@@ -81,12 +84,13 @@ impl Zset {
             let pairs = packed::decode(&head.payload)?.into_iter();
             Form::Small(pairs.map(|(member, score)| Ok((member, decode_score(&score)?))).collect::<Result<_>>()?)
         };
-        Ok(Zset { db, key: key.clone(), head: Some(head), form, is_changed: false })
+        let compact = !head.spread || head.compact;
+        Ok(Zset { db, key: key.clone(), head: Some(head), form, compact, is_changed: false })
     }
 
     /// An empty one, which is stored with its first member.
     pub fn new(db: u8, key: &Bytes) -> Zset {
-        Zset { db, key: key.clone(), head: None, form: Form::Small(Vec::new()), is_changed: false }
+        Zset { db, key: key.clone(), head: None, form: Form::Small(Vec::new()), compact: true, is_changed: false }
     }
 
     /// How many members there are; none only before the first is saved.
@@ -156,17 +160,15 @@ impl Zset {
         Ok(members)
     }
 
-    /// A part of the members, from where `cursor` (0 or an earlier answer's) says, about `count` of them. A small one
-    /// comes whole and in order, a spread one in the order of checksums.
+    /// A part of the members, from where `cursor` (0 or an earlier answer's) says, about `count` of them. What a Redis keeps
+    /// in one piece comes whole and in order, another one in the order of checksums.
     pub fn scan(&self, keys: &Keyspace<'_>, cursor: u64, count: u64) -> Result<Scanned> {
-        match &self.form {
-            Form::Small(members) => Ok(Scanned { cursor: 0, members: members.clone(), is_small: true }),
-            Form::Spread(_) => {
-                let part = self.elements().scan(keys, cursor, count)?;
-                let members = part.pairs.into_iter().map(|(member, score)| Ok((member, decode_score(&score)?)));
-                Ok(Scanned { cursor: part.cursor, members: members.collect::<Result<_>>()?, is_small: false })
-            }
+        if self.compact {
+            return Ok(Scanned { cursor: 0, members: self.range(keys, 0, u64::MAX)?, is_small: true });
         }
+        let part = self.elements().scan(keys, cursor, count)?;
+        let members = part.pairs.into_iter().map(|(member, score)| Ok((member, decode_score(&score)?)));
+        Ok(Scanned { cursor: part.cursor, members: members.collect::<Result<_>>()?, is_small: false })
     }
 
     /// `count` members drawn at random, each with the same chance. With `repeat` one may come more than once, without
@@ -190,18 +192,21 @@ impl Zset {
     pub fn set(&mut self, keys: &mut Keyspace<'_>, member: &Bytes, score: f64, before: Option<f64>) -> Result<()> {
         if let Some(before) = before {
             self.take_out(keys, member, before)?;
-        } else if let Form::Small(members) = &self.form
-            && (members.len() >= keys.thresholds.zset_entries_max
-                || member.len() > keys.thresholds.zset_value_bytes_max)
+        } else if self.count() >= keys.thresholds.zset_entries_max as u64
+            || member.len() > keys.thresholds.zset_value_bytes_max
         {
-            self.spread(keys)?;
+            self.outgrow(keys)?;
         }
         self.is_changed = true;
         let rank = self.rank(keys, member, score)?;
         let record = self.elements().record(member);
         match &mut self.form {
-            Form::Small(members) => members.insert(rank as usize, (member.clone(), unsigned_zero(score))),
+            Form::Small(members) => {
+                members.insert(rank as usize, (member.clone(), unsigned_zero(score)));
+                self.fit(keys)?;
+            }
             Form::Spread(tree) => {
+                let score = if self.compact { unsigned_zero(score) } else { score };
                 let is_before = |separator: &[u8]| compare(split(separator), (score, member)).is_le();
                 tree.splice(keys.store, (rank, rank), vec![entry(member, score)], &is_before)?;
                 keys.store.put(record, encode_score(score));
@@ -239,7 +244,7 @@ impl Zset {
     /// knows how many of them are new.
     pub fn expect(&mut self, keys: &mut Keyspace<'_>, members: usize, bytes: usize) -> Result<()> {
         let is_new = self.head.is_none() && bytes > keys.thresholds.zset_value_bytes_max;
-        if members > keys.thresholds.zset_entries_max || is_new { self.spread(keys) } else { Ok(()) }
+        if members > keys.thresholds.zset_entries_max || is_new { self.outgrow(keys) } else { Ok(()) }
     }
 
     /// Makes a key a sorted set of these members, whatever it was; without members there is no key.
@@ -257,8 +262,9 @@ impl Zset {
         }
         let mut zset = Zset { form: Form::Small(members), is_changed: true, ..Zset::new(db, key) };
         if is_large {
-            zset.spread(keys)?;
+            zset.outgrow(keys)?;
         }
+        zset.fit(keys)?;
         match before {
             Some(_) => keys.replacing(|keys| zset.save(keys)),
             None => zset.save(keys),
@@ -283,7 +289,7 @@ impl Zset {
             (Form::Spread(tree), _) => {
                 let mut payload = BytesMut::new();
                 tree.encode(&mut payload);
-                Head { spread: true, ..Head::new(Kind::Zset, payload.freeze()) }
+                Head { spread: true, compact: self.compact, ..Head::new(Kind::Zset, payload.freeze()) }
             }
         };
         let deadline = before.and_then(|before| before.deadline);
@@ -300,6 +306,20 @@ impl Zset {
             Form::Spread(tree) => tree.splice(keys.store, (rank, rank + 1), Vec::new(), &|_| false)?,
         }
         Ok(())
+    }
+
+    /// From now on a Redis would not keep it in one piece.
+    fn outgrow(&mut self, keys: &mut Keyspace<'_>) -> Result<()> {
+        self.is_changed |= self.compact;
+        self.compact = false;
+        self.spread(keys)
+    }
+
+    /// Spreads what is too large for one record.
+    fn fit(&mut self, keys: &mut Keyspace<'_>) -> Result<()> {
+        let Form::Small(members) = &self.form else { return Ok(()) };
+        let bytes = || members.iter().map(|(member, _)| member.len() + SCORE_BYTES + 2).sum();
+        if keys.thresholds.is_one_record(members.len(), bytes) { Ok(()) } else { self.spread(keys) }
     }
 
     /// Gives every member a record and an entry in the tree. The head follows with [`Zset::save`].

@@ -15,6 +15,7 @@ use crate::command::batch::UnitReply;
 use crate::command::block::{self, Wants};
 use crate::command::{self, Call, Scripts};
 use crate::data::{self, Keyspace, Manner, Mode, Moment};
+use crate::resp::Value;
 use crate::store::Error;
 use crate::store::overlay::OverlayView;
 
@@ -29,6 +30,8 @@ pub(super) struct Stage<'a> {
     authors: &'a mut Authors,
     /// Who does not want to hear of what is changed now, 0 for nobody.
     pub(super) author: u64,
+    /// Bytes of the answers so far: those to a forwarded batch are stored in the entry.
+    answered: usize,
 }
 
 impl Machine {
@@ -64,6 +67,7 @@ impl Machine {
             served: &mut self.served,
             authors: &mut self.authors,
             author: 0,
+            answered: 0,
         })
     }
 }
@@ -77,8 +81,31 @@ impl Stage<'_> {
             reply.encode(call.protocol, self.scratch);
             return Ok(self.scratch.split().freeze());
         }
-        command::execute_encoded(&mut self.keyspace, Some(self.scripts), call, self.scratch).map_err(stopped)?;
-        Ok(self.scratch.split().freeze())
+        let reply = self.bounded(call, |stage| {
+            command::execute_encoded(&mut stage.keyspace, Some(stage.scripts), call, stage.scratch).map_err(stopped)?;
+            Ok(Some(stage.scratch.split().freeze()))
+        })?;
+        Ok(reply.unwrap_or_default())
+    }
+
+    /// Runs a call, and takes it back if its changes and its answer are more than an entry holds: the answer says so.
+    fn bounded(&mut self, call: &Call, run: impl FnOnce(&mut Self) -> Result<Option<Bytes>>) -> Result<Option<Bytes>> {
+        let since = self.keyspace.store.savepoint();
+        let (counts, events, touched) =
+            (self.keyspace.counts.clone(), *self.keyspace.events, self.keyspace.touched.len());
+        let mut reply = run(self)?;
+        let answered = self.answered + reply.as_ref().map_or(0, Bytes::len);
+        if let Some(since) = since
+            && self.keyspace.store.written() + answered > self.keyspace.thresholds.entry_bytes_max
+        {
+            self.keyspace.store.take_back(since);
+            (*self.keyspace.counts, *self.keyspace.events) = (counts, events);
+            self.keyspace.touched.truncate(touched);
+            Value::error(format!("ERR {}", data::TOO_LARGE)).encode(call.protocol, self.scratch);
+            reply = Some(self.scratch.split().freeze());
+        }
+        self.answered += reply.as_ref().map_or(0, Bytes::len);
+        Ok(reply)
     }
 
     /// A unit's answer, with the keys that its scripts read if it shall tell them.
@@ -92,15 +119,17 @@ impl Stage<'_> {
     /// One call that may wait: its encoded reply, or `None` if it found nothing. `is_served`: a key changed that it waits
     /// for.
     pub(super) fn look(&mut self, call: &Call, is_served: bool) -> Result<Option<Bytes>> {
-        let reply = match block::denied(&mut self.keyspace, call, is_served).map_err(stopped)? {
-            Some(denied) => denied,
-            None => command::execute(&mut self.keyspace, call).map_err(stopped)?,
-        };
-        if block::is_nothing(&reply) {
-            return Ok(None);
-        }
-        reply.encode(call.protocol, self.scratch);
-        Ok(Some(self.scratch.split().freeze()))
+        self.bounded(call, |stage| {
+            let reply = match block::denied(&mut stage.keyspace, call, is_served).map_err(stopped)? {
+                Some(denied) => denied,
+                None => command::execute(&mut stage.keyspace, call).map_err(stopped)?,
+            };
+            if block::is_nothing(&reply) {
+                return Ok(None);
+            }
+            reply.encode(call.protocol, stage.scratch);
+            Ok(Some(stage.scratch.split().freeze()))
+        })
     }
 
     /// The words with which a call may wait, where they are others.

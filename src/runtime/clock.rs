@@ -20,6 +20,11 @@ pub fn wall() -> Millis {
     Millis(moment().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }
 
+/// The same in microseconds.
+pub fn wall_micros() -> u64 {
+    moment().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
 /// Wall clock to the nanosecond, for spans.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn moment() -> SystemTime {

@@ -266,6 +266,10 @@ impl Inbound for Core {
         &self.hub
     }
 
+    fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
     fn raft(&self, envelopes: Vec<Envelope>) {
         self.metrics.raft_messages_received.inc_by(envelopes.len() as u64);
         let bytes = envelopes.iter().map(wire::weight).sum();

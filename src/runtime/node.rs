@@ -25,7 +25,8 @@ use crate::service::Stage;
 use crate::service::latency::Latency;
 use crate::service::moves::Moves;
 use crate::service::node::{
-    Blocking, FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, ScriptFigures, Shutdown,
+    AboutScripts, Blocking, FastRead, Node, Outcome, Pending, PendingScripts, PendingUsers, Saves, Saving,
+    ScriptFigures, Shutdown,
 };
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
@@ -155,6 +156,10 @@ impl Node for RuntimeNode {
         self.core.running.clone()
     }
 
+    fn ask_others(&self, about: AboutScripts) -> PendingScripts {
+        Box::pin(self.core.peers.clone().ask_about_scripts(about))
+    }
+
     fn scripts(&self) -> ScriptFigures {
         super::facts::scripts(&self.core)
     }
@@ -253,6 +258,10 @@ impl Node for RuntimeNode {
 
     fn now(&self) -> Millis {
         clock::wall()
+    }
+
+    fn now_micros(&self) -> u64 {
+        clock::wall_micros()
     }
 
     fn monotonic(&self) -> Nanos {

@@ -18,6 +18,7 @@ use super::Service;
 use super::block::Held;
 use super::debug::is_reload;
 use super::node::{FastRead, Outcome, Pending};
+use super::populate::is_populate;
 use super::pubsub::{self, Early};
 use super::route::Routes;
 use super::saves::{Farewell, farewell};
@@ -297,6 +298,10 @@ impl Service {
                 self.show(session, spec, session.db, &shown);
             }
             Handler::Session => self.handle_word(session, routes, spec, args, plan, out).await,
+            // In a block it is a call like others: nothing else runs meanwhile.
+            Handler::Data(_) if spec.name == "function|stats" => {
+                self.handle_word(session, routes, spec, args, plan, out).await;
+            }
             Handler::Data(_) => match routes.of_call(spec, &args) {
                 Ok(group) => match patience {
                     Some(patience) => return Some(Held { spec, group, patience, args }),
@@ -439,9 +444,11 @@ impl Service {
             _ => {
                 // What these show or promise depends on what came before them on this connection; and what came before
                 // HELLO is still answered in the protocol of its time.
-                let depends =
-                    matches!(spec.name, "info" | "wait" | "hello" | "reset" | "config|set" | "client|tracking")
-                        || spec.flags.has(LISTENS);
+                let depends = matches!(
+                    spec.name,
+                    "info" | "wait" | "hello" | "reset" | "config|set" | "client|tracking" | "function|stats"
+                ) || spec.flags.has(LISTENS)
+                    || (spec.name == "debug" && is_populate(&args));
                 if !plan.pieces.is_empty() && depends {
                     self.flush(session, plan, out).await;
                 }

@@ -15,10 +15,8 @@ use super::words::{help, is, wrong_words};
 use crate::base::slot::SLOT_COUNT;
 use crate::base::{ClusterId, GroupId, NodeId, Slot};
 use crate::cluster::{GroupInfo, Map, NodeInfo};
+use crate::command::{Verdict, lookup};
 use crate::resp::Value;
-
-/// Answer to the words of Redis Cluster that change a topology.
-const MANAGED: &str = "ERR nodes and slots are managed by holdfast itself; this CLUSTER subcommand is not available";
 
 impl Service {
     /// `CLUSTER subcommand ...`, but for the two that look at keys (they go to the slot's group).
@@ -47,12 +45,14 @@ impl Service {
             (b"links", []) => Value::Array(Vec::new()),
             (b"failover", words) if words.len() <= 1 => self.cluster_failover(words),
             (b"help", _) => help("CLUSTER", HELP),
-            (
-                b"addslots" | b"addslotsrange" | b"bumpepoch" | b"delslots" | b"delslotsrange" | b"flushslots"
-                | b"forget" | b"meet" | b"replicate" | b"reset" | b"saveconfig" | b"set-config-epoch" | b"setslot",
-                _,
-            ) => Value::error(MANAGED),
-            _ => wrong_words(args),
+            // The table says of the others why they are not offered, and what to do instead.
+            (word, _) => match lookup(b"cluster").and_then(|spec| spec.subcommand(word)).map(|spec| spec.verdict) {
+                Some(Verdict::Refused(why)) => {
+                    let name = word.to_ascii_uppercase();
+                    Value::error_with(&[b"ERR CLUSTER ", &name, b" is not offered: ", why.as_bytes()])
+                }
+                _ => wrong_words(args),
+            },
         }
     }
 }

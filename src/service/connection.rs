@@ -318,8 +318,12 @@ fn set_info(session: &Session, option: &Bytes, value: &Bytes) -> Value {
 }
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Whether the keys of the next command are tracked, in the modes OPTIN and OPTOUT.",
     "GETNAME",
     "    The name of this connection.",
+    "GETREDIR",
+    "    Which connection hears of keys that this one tracks: -1 if it tracks none, 0 for itself.",
     "ID",
     "    The id of this connection.",
     "INFO",
@@ -342,6 +346,12 @@ const HELP: &[&str] = &[
     "    What the library calls itself.",
     "SETNAME <name>",
     "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Whether this connection is told when keys change that it read, or keys with a prefix.",
+    "TRACKINGINFO",
+    "    How this connection tracks keys.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]",
+    "    End the wait of a connection for a key, as if its time were over or with an error.",
     "UNPAUSE",
     "    End a pause.",
 ];

@@ -101,7 +101,7 @@ impl Service {
             ("process_supervised", "no".into()),
             ("run_id", self.run_id.clone()),
             ("tcp_port", port.to_string()),
-            ("server_time_usec", (now * 1000).to_string()),
+            ("server_time_usec", self.node.now_micros().to_string()),
             ("uptime_in_seconds", uptime.to_string()),
             ("uptime_in_days", (uptime / 86_400).to_string()),
             ("hz", text(&self.config.get("hz"))),

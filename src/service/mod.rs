@@ -4,8 +4,8 @@
 //! Reading order: [`session`] (what a connection is), [`batch`] (what becomes of its requests), `route`, `spread` and
 //! `transaction` (calls for one group, for all, for one as a block), `block` (those that wait for a key), `users` (who a
 //! connection is and what it may do), then the words that are answered here: `connection`, `acl`, `server`, `config`,
-//! `info`, `cluster`, `memory`, `saves`, `failover`, `pause`, `debug`, [`latency`] and `monitor` (and `refused`, what is
-//! not), and the same counters as `metrics`. [`pubsub`] is who listens to what, [`tracking`] who keeps
+//! `info`, `cluster`, `memory`, `saves`, `scripts`, `failover`, `pause`, `debug` and `populate`, [`latency`] and `monitor`
+//! (and `refused`, what is not), and the same counters as `metrics`. [`pubsub`] is who listens to what, [`tracking`] who keeps
 //! copies of what, [`moves`] who hears that leadership moves. [`node`] is what all of it stands on.
 //!
 //! Invariant: replies leave in the order of the connection's requests, each request is answered exactly once (but
@@ -32,10 +32,12 @@ pub mod node;
 mod output_limits;
 mod parameters;
 mod pause;
+mod populate;
 pub mod pubsub;
 mod refused;
 mod route;
 mod saves;
+mod scripts;
 mod server;
 pub mod session;
 mod slowlog;

@@ -17,7 +17,7 @@ use super::output_limits::Limit;
 use super::pubsub::Inbox;
 use super::session::Session;
 use super::slowlog::without_secrets;
-use crate::base::{Millis, Nanos};
+use crate::base::Nanos;
 use crate::command::spec::Categories;
 use crate::command::{Flags, Spec};
 use crate::resp::Value;
@@ -87,17 +87,17 @@ impl Service {
         // Redis shows the calls of a script behind it. Here they run on the leader's node: the script is all there is.
         let is_skipped = spec.flags.has(SKIPPED) && !spec.own_categories.has(SCRIPTS);
         if self.is_watched() && !spec.flags.has(SECRET) && !is_skipped {
-            let line = line(self.node.now(), db, &session.client.address, &without_secrets(args));
+            let line = line(self.node.now_micros(), db, &session.client.address, &without_secrets(args));
             self.monitors.put(&line.into(), self.node.monotonic(), self.config.output_limit());
         }
     }
 }
 
 /// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`
-fn line(now: Millis, db: u8, address: &str, args: &[Bytes]) -> String {
+fn line(now: u64, db: u8, address: &str, args: &[Bytes]) -> String {
     let mut line = String::new();
     // Writing to a string cannot fail.
-    let _ = write!(line, "+{}.{:03}000 [{db} {address}]", now.0 / 1000, now.0 % 1000);
+    let _ = write!(line, "+{}.{:06} [{db} {address}]", now / 1_000_000, now % 1_000_000);
     for arg in args {
         line.push_str(" \"");
         for byte in arg {
@@ -128,8 +128,8 @@ mod tests {
     fn lines_are_redis_lines() {
         let args = [&b"SET"[..], b"a\"b\\", b"\n\r\t\x07\x08\x00\x7f\xff caf\xc3\xa9", b""].map(Bytes::from_static);
         assert_eq!(
-            line(Millis(1_339_518_083_107), 3, "127.0.0.1:60866", &args),
-            "+1339518083.107000 [3 127.0.0.1:60866] \"SET\" \"a\\\"b\\\\\" \"\\n\\r\\t\\a\\b\\x00\\x7f\\xff caf\\xc3\\xa9\" \"\"\r\n"
+            line(1_339_518_083_107_412, 3, "127.0.0.1:60866", &args),
+            "+1339518083.107412 [3 127.0.0.1:60866] \"SET\" \"a\\\"b\\\\\" \"\\n\\r\\t\\a\\b\\x00\\x7f\\xff caf\\xc3\\xa9\" \"\"\r\n"
         );
     }
 }

@@ -16,7 +16,7 @@ use crate::base::{GroupId, Millis, Nanos, NodeId};
 use crate::cluster::Map;
 use crate::command::acl::{Answer, Change, Users};
 use crate::command::batch::{Call, Unit, UnitReply};
-use crate::command::script::{Kind, Running};
+use crate::command::script::{Called, Killed, Kind, Running};
 
 /// A reply that will come.
 pub type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -51,6 +51,45 @@ pub struct ScriptFigures {
     /// Bytes of their records, in all groups.
     pub libraries_bytes: usize,
 }
+
+/// What nodes ask each other about the scripts that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AboutScripts {
+    /// Which function runs.
+    Look,
+    /// SCRIPT KILL, or, if it is about functions, FUNCTION KILL.
+    Kill {
+        /// Functions, not scripts.
+        functions: bool,
+    },
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptsTold {
+    /// What came of killing.
+    pub killed: Killed,
+    /// A function that runs, and for how many milliseconds it has.
+    pub called: Option<(Called, u64)>,
+}
+
+impl ScriptsTold {
+    /// What a node answers on which this runs, at this moment.
+    pub fn by(running: &Running, about: AboutScripts, now: Millis) -> ScriptsTold {
+        let (killed, called) = match about {
+            AboutScripts::Look => (Killed::Nothing, running.called()),
+            AboutScripts::Kill { functions } => (running.kill(functions), None),
+        };
+        let since = |called: Called| {
+            let millis = now.0.saturating_sub(called.since.0);
+            (called, millis)
+        };
+        ScriptsTold { killed, called: called.map(since) }
+    }
+}
+
+/// The answers of other nodes.
+pub type PendingScripts = Pin<Box<dyn Future<Output = Vec<ScriptsTold>> + Send>>;
 
 /// How a submission to a group ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +183,11 @@ pub trait Node: Send + Sync + 'static {
     /// Wall clock.
     fn now(&self) -> Millis;
 
+    /// The same in microseconds.
+    fn now_micros(&self) -> u64 {
+        self.now().0 * 1000
+    }
+
     /// Monotonic clock: durations, idle times.
     fn monotonic(&self) -> Nanos;
 
@@ -177,6 +221,12 @@ pub trait Node: Send + Sync + 'static {
     /// The scripts that run on this node now, for SCRIPT KILL.
     fn running(&self) -> Arc<Running> {
         Arc::default()
+    }
+
+    /// Asks all other nodes about the scripts that run there: the answers of those that give one in time.
+    fn ask_others(&self, about: AboutScripts) -> PendingScripts {
+        let _ = about;
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     /// The scripts and functions that the groups with a replica here know.

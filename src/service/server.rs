@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use super::config::Config;
+use super::populate::is_populate;
 use super::pubsub::is_word;
 use super::session::Session;
-use super::words::{help, integer, is, not_an_integer, syntax_error, wrong_words};
-use super::{Service, cluster, refused};
+use super::words::{help, integer, not_an_integer, syntax_error, wrong_words};
+use super::{Service, cluster, refused, scripts};
 use crate::command::acl::DEFAULT;
 use crate::command::pubsub::pubsub;
 use crate::command::{Spec, events, introspect};
@@ -21,6 +22,10 @@ impl Service {
             "acl|deluser" => self.delete_users(args).await,
             "config|set" => self.config_set(&args[2..]).await,
             "config|get" => self.config_get(&args[2..]).await,
+            "script|kill" => self.kill_scripts(false).await,
+            "function|kill" => self.kill_scripts(true).await,
+            "function|stats" => self.function_stats(session).await,
+            "debug" if is_populate(args) => self.populate(session, args).await,
             _ => return self.answer(session, spec, args),
         };
         self.refresh_rights(session);
@@ -75,12 +80,10 @@ impl Service {
             "role" => self.role(),
             "slowlog" => self.slowlog(args),
             "pubsub" => pubsub(&*self.hub, args),
-            "function" => self.node.running().kill(true),
-            "script" if spec.name == "script|kill" => self.node.running().kill(false),
-            "script" => script_debug(&args[2]),
+            "script" => scripts::debug(&args[2]),
             "time" => {
-                let now = self.node.now().0;
-                let parts = [now / 1000, now % 1000 * 1000];
+                let now = self.node.now_micros();
+                let parts = [now / 1_000_000, now % 1_000_000];
                 Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
             }
             "wait" => self.wait(args),
@@ -261,14 +264,5 @@ impl Service {
             ),
             _ => wrong_words(args),
         }
-    }
-}
-
-/// `SCRIPT DEBUG YES|SYNC|NO`: there is no debugger to switch on.
-fn script_debug(mode: &[u8]) -> Value {
-    match mode {
-        mode if is(mode, "no") => Value::OK,
-        mode if is(mode, "yes") || is(mode, "sync") => Value::error("ERR scripts cannot be debugged here"),
-        _ => Value::error("ERR Use SCRIPT DEBUG YES/SYNC/NO"),
     }
 }

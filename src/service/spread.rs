@@ -60,6 +60,13 @@ impl Service {
         }
     }
 
+    /// What the first group answers to a call that only reads, for what all groups keep alike.
+    pub(super) async fn ask_first(&self, call: Call) -> Result<Value, Outcome> {
+        let routes = Routes::new(&self.node.map());
+        let Some(group) = routes.groups().next() else { return Err(Outcome::Down) };
+        self.ask(&[group], true, &call).await.pop().unwrap_or(Err(Outcome::Unknown))
+    }
+
     /// Has every group tell these.
     pub(super) async fn set_events(&self, letters: Bytes) -> Result<(), Value> {
         let groups: Vec<GroupId> = Routes::new(&self.node.map()).groups().collect();

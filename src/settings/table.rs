@@ -205,9 +205,9 @@ pub const ROWS: &[Row] = &[
     row(
         "hash.max_listpack_entries",
         Kind::Integer(0, 65_536),
-        "64",
+        "512",
         "fields",
-        "A hash with more fields gets a record per field. Redis calls it hash-max-listpack-entries.",
+        "Up to so many fields OBJECT ENCODING says listpack of a hash, then hashtable. In one record it is up to 64 fields, or 2 KiB. Redis calls it hash-max-listpack-entries.",
     ),
     row(
         "hash.max_listpack_value_bytes",
@@ -219,16 +219,16 @@ pub const ROWS: &[Row] = &[
     row(
         "set.max_intset_entries",
         Kind::Integer(0, 65_536),
-        "64",
+        "512",
         "members",
-        "A set of integers with more members gets a record per member. Redis calls it set-max-intset-entries.",
+        "Up to so many members OBJECT ENCODING says intset of a set of integers, then hashtable. In one record it is up to 64 members, or 2 KiB. Redis calls it set-max-intset-entries.",
     ),
     row(
         "set.max_listpack_entries",
         Kind::Integer(0, 65_536),
-        "64",
+        "128",
         "members",
-        "A set of other words with more members gets a record per member. Redis calls it set-max-listpack-entries.",
+        "Up to so many members OBJECT ENCODING says listpack of a set of other words, then hashtable. In one record it is up to 64 members, or 2 KiB. Redis calls it set-max-listpack-entries.",
     ),
     row(
         "set.max_listpack_value_bytes",
@@ -240,9 +240,9 @@ pub const ROWS: &[Row] = &[
     row(
         "zset.max_listpack_entries",
         Kind::Integer(0, 65_536),
-        "64",
+        "128",
         "members",
-        "A sorted set with more members gets a record per member. Redis calls it zset-max-listpack-entries.",
+        "Up to so many members OBJECT ENCODING says listpack of a sorted set, then skiplist. In one record it is up to 64 members, or 2 KiB. Redis calls it zset-max-listpack-entries.",
     ),
     row(
         "zset.max_listpack_value_bytes",

@@ -9,6 +9,7 @@
 use bytes::Bytes;
 
 use crate::base::{Millis, Rng};
+use crate::command::script::sha1;
 
 /// Commands on keys, as documented by Redis.
 pub const SYNTAX: &[&str] = &[
@@ -436,6 +437,14 @@ impl Grammar {
             }
             "seconds" | "millis" => self.moment(name == "millis", false),
             "script" => self.word(SCRIPTS),
+            "lua" => self.word(LUA),
+            "known-digest" => sha1::hex(&sha1::digest(&self.word(LUA))).into(),
+            "library" => self.word(LIBRARIES),
+            "library-name" => self.word(&["one", "two", "restored", "One", "none", "*", "o*"]),
+            "function" => self.word(&["get_one", "GET_ONE", "ro", "put", "restored", "none"]),
+            "functions" => Bytes::from_static(FUNCTIONS[self.rng.below(FUNCTIONS.len() as u64) as usize]),
+            "policy" => self.word(&["APPEND", "REPLACE", "REPLACE", "FLUSH", "X"]),
+            "dist" => self.word(&["{t}d1"]),
             // Of two values, the empty one, and one of another length.
             "xxh3" => self.word(&["2d06800538d394c2", "e6c632b61e964e1f", "ABCDEF0123456789", "0"]),
             // Never known: which scripts are depends on what was asked before, also of the server compared with.
@@ -513,6 +522,63 @@ const SCRIPTS: &[&str] = &[
     "return nothing",
     "return 1 +",
     "#!lua flags=no-writes\nreturn redis.call('SET', KEYS[1] or '{t}s1', 1)",
+];
+
+/// What else scripts can do: Redis's own libraries, types of RESP3, errors of all sorts. The simulator does not draw them.
+const LUA: &[&str] = &[
+    "return cmsgpack.pack({1, -2, ARGV[1] or 'x'}, 'y', 1.5, false, 70000)",
+    "return cmsgpack.unpack(cmsgpack.pack({KEYS, #ARGV, 'z'}))",
+    "return {struct.pack('>I4hs', #ARGV, -2, KEYS[1] or 'k'), struct.size('>I4h')}",
+    "return {struct.unpack('<i2', 'ab')}",
+    "return struct.pack('>I99', 1)",
+    "return {bit.band(255, #KEYS + 7), bit.tohex(-1), bit.lshift(1, 31), bit.bswap(0x12345678), bit.arshift(-8, 1)}",
+    "redis.setresp(3) local m = redis.pcall('HGETALL', KEYS[1] or '{t}h1').map or {} \
+     local n = 0 for _ in pairs(m) do n = n + 1 end return n",
+    "redis.setresp(3) return type(redis.pcall('SMEMBERS', KEYS[1] or '{t}e1').set)",
+    "redis.setresp(3) return redis.pcall('ZSCORE', KEYS[1] or '{t}z1', ARGV[1] or 'a')",
+    "redis.setresp(3) return redis.pcall('GET', KEYS[1] or '{t}s1')",
+    "redis.setresp(4)",
+    "return {map={a=1}}",
+    "return {set={a=true}}",
+    "return {double=1.5}",
+    "return {big_number='123'}",
+    "return {verbatim_string={string='x', format='txt'}}",
+    "local t = cjson.decode('{\"a\":[1,2,{\"b\":null}]}') return {t.a[1], t.a[3].b == cjson.null, cjson.encode(t.a)}",
+    "return cjson.decode('{')",
+    "return redis.sha1hex(ARGV[1] or '')",
+    "return redis.pcall('SET', KEYS[1] or '{t}s1')",
+    "return redis.error_reply('MY ERR')",
+    "return {err='x y', ok='z'}",
+    "local ok, e = pcall(function() error({err='E x'}) end) return e",
+    "local ok, e = pcall(redis.call, 'NOPE') return e",
+    "return tostring(redis.REPL_ALL) .. redis.LOG_WARNING",
+    "return redis.call('SELECT', 1)",
+    "return redis.call('CLIENT', 'ID')",
+    "return string.rep('ab', #KEYS + 1) .. table.concat(ARGV, ',')",
+];
+
+/// Libraries of functions, and what is none.
+const LIBRARIES: &[&str] = &[
+    "#!lua name=one\nredis.register_function('get_one', function(keys) return redis.call('GET', keys[1] or '{t}s1') end)\n\
+     redis.register_function{function_name='ro', callback=function(keys) return #keys end, flags={'no-writes'}}",
+    "#!lua name=two\nredis.register_function('put', function(keys, args) \
+     redis.call('SET', keys[1] or '{t}s2', args[1] or 'x') return redis.status_reply('PUT') end)",
+    "#!lua name=three\nredis.register_function('ro', function() return 3 end)",
+    "#!lua name=none",
+    "no first line",
+    "#!lua name=bad x=y\nreturn 1",
+    "#!lua name=bad\nerror('x')",
+    "#!lua name=bad\nreturn 1 +",
+    "#!lua name=bad\nredis.register_function('a b', function() end)",
+    "#!js name=bad\n1",
+    "#!lua\nreturn 1",
+];
+
+/// What FUNCTION DUMP gave of a library, with a damaged one.
+const FUNCTIONS: &[&[u8]] = &[
+    b"\xf5\xc3@J@Y\x13#!lua name=restored\x0a \x03\x15is.register_function('\xc0!\x02', \xe0\x00\x14\x08) return \xe0\x01\x1d\x04 end)\x0a\x00\x02L\xa1\xb5\xe6R$\x88",
+    b"\xf5\xc3@J@Y\x13#!lua name=restored\x0a \x03\x15is.register_function('\xc0!\x02', \xe0\x00\x14\x08) return \xe0\x01\x1d\x04 end)\x0a\x00\x02L\xa1\xb5\xe6R$\x89",
+    b"",
 ];
 
 /// Every key that a command can have; "extra" is the word too many.

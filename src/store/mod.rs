@@ -28,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::Publication;
+use overlay::Savepoint;
 
 pub use batch::{Batch, Mutation};
 pub use log::{HardState, Log, LogRecord, LogState, LogWrite};
@@ -87,6 +88,21 @@ pub trait Write: Read {
     fn delete_range(&mut self, start: Bytes, end: Bytes);
     /// Says something to who listens, at the moment when what is written beside it takes effect. No record changes.
     fn publish(&mut self, publication: Publication);
+
+    /// Bytes of what is written and not handed on yet; 0 where nobody counts them.
+    fn written(&self) -> usize {
+        0
+    }
+
+    /// This moment, to go back to; only where what is written can be taken back.
+    fn savepoint(&self) -> Option<Savepoint> {
+        None
+    }
+
+    /// Takes back what was written since a moment.
+    fn take_back(&mut self, since: Savepoint) {
+        let _ = since;
+    }
 }
 
 impl<R: Read + ?Sized> Read for &R {

@@ -330,6 +330,18 @@ impl Write for OverlayView<'_> {
         self.overlay.bytes += publication.bytes();
         self.overlay.publications.push(publication);
     }
+
+    fn written(&self) -> usize {
+        self.overlay.bytes()
+    }
+
+    fn savepoint(&self) -> Option<Savepoint> {
+        Some(self.overlay.savepoint())
+    }
+
+    fn take_back(&mut self, since: Savepoint) {
+        self.overlay.rollback_to(since);
+    }
 }
 
 /// A base under a signature that asks for [`Write`]: reads pass, writes are refused and remembered.

@@ -83,20 +83,45 @@ def keyspace(r):
 
 
 def locks(r):
-    counter = {"n": 0}
-
     def work():
         for _ in range(50):
             r.incr("shared")
-            counter["n"] += 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    def guarded():
+        for _ in range(10):
+            with r.lock("guard", timeout=30, blocking_timeout=30):
+                # Read and write are two commands: only the lock keeps them together.
+                r.set("kept", int(r.get("kept") or 0) + 1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)] + [threading.Thread(target=guarded) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     expect(r.get("shared"), "200")
-    r.delete("shared")
+    expect(r.get("kept"), "30")
+    lock = r.lock("guard", timeout=30)
+    expect(lock.acquire(blocking=False), True)
+    expect(lock.locked() and lock.owned(), True)
+    expect(r.lock("guard", timeout=30).acquire(blocking=False), False)
+    expect(lock.extend(60, replace_ttl=True), True)
+    expect(30 < r.ttl("guard") <= 60, True)
+    expect(lock.reacquire(), True)
+    lock.release()
+    try:
+        lock.release()
+        raise AssertionError("the lock was released twice")
+    except redis.exceptions.LockError:
+        pass
+    other = r.lock("guard", timeout=30)
+    expect(other.acquire(blocking=False), True)
+    r.delete("guard")
+    try:
+        other.release()
+        raise AssertionError("the lock had gone to somebody else")
+    except redis.exceptions.LockNotOwnedError:
+        pass
+    r.delete("shared", "kept")
 
 
 def heard(listener):
@@ -148,8 +173,8 @@ def server(r):
         expect(str(error), "unknown command 'NOSUCHCOMMAND', with args beginning with: 'a' ")
 
 
-async def concurrent(port):
-    r = redis.asyncio.Redis(port=port, decode_responses=True)
+async def concurrent(port, protocol):
+    r = redis.asyncio.Redis(port=port, protocol=protocol, decode_responses=True)
     await asyncio.gather(*(r.incr("async") for _ in range(80)))
     expect(await r.get("async"), "80")
     async with r.pipeline(transaction=False) as pipe:
@@ -158,6 +183,24 @@ async def concurrent(port):
             pipe.get(f"p{i}")
         replies = await pipe.execute()
     expect(replies[1::2], [str(i) for i in range(100)])
+    await r.hset("h", mapping={"a": "1"})
+    expect(await r.hgetall("h"), {"a": "1"})
+
+    async def guarded():
+        for _ in range(10):
+            async with r.lock("guard", timeout=30, blocking_timeout=30):
+                await r.set("kept", int(await r.get("kept") or 0) + 1)
+
+    await asyncio.gather(*(guarded() for _ in range(3)))
+    expect(await r.get("kept"), "30")
+    listener = r.pubsub(ignore_subscribe_messages=True)
+    await listener.subscribe("news")
+    await r.publish("news", "hello")
+    message = None
+    while message is None:
+        message = await asyncio.wait_for(listener.get_message(timeout=10), 20)
+    expect((message["channel"], message["data"]), ("news", "hello"))
+    await listener.aclose()
     await r.flushall()
     await r.aclose()
 
@@ -170,7 +213,7 @@ def main():
             for part in (strings, hashes, transactions, keyspace, locks, channels, server):
                 part(r)
             r.close()
-        asyncio.run(concurrent(port))
+            asyncio.run(concurrent(port, protocol))
     # What one node acknowledged, the others answer at once.
     nodes = [redis.Redis(port=port, decode_responses=True) for port in ports]
     for i in range(300):

@@ -15,6 +15,9 @@
 //! > SCAN 0
 //! iteration                follows the cursor to its end; elements come in any order
 //! "greeting"
+//! > INFO server
+//! contains                 each of the lines that follow is somewhere in the reply
+//! redis_version:7.2.4\r\n
 //! : protocol 3             switches the protocol
 //! : db 1                   selects a database
 //! : pass 1500              lets 1500 milliseconds pass
@@ -87,6 +90,17 @@ pub fn run(path: &Path, target: &mut dyn Patient) -> Vec<String> {
     failures
 }
 
+/// The commands of a file, in order.
+pub fn commands(path: &Path) -> Vec<Vec<Bytes>> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let steps = parse(&text).unwrap_or_else(|error| panic!("{}:{error}", path.display()));
+    let commands = steps.into_iter().filter_map(|(_, step)| match step {
+        Step::Exchange { command, .. } => split(&command),
+        _ => None,
+    });
+    commands.collect()
+}
+
 enum Step {
     Section,
     Protocol(u8),
@@ -154,6 +168,10 @@ fn agrees(reply: &Reply, expected: &[String]) -> bool {
             got.sort();
             want.sort();
             got == want
+        }
+        [first, rest @ ..] if first == "contains" => {
+            let text = notation::reply(reply);
+            !rest.is_empty() && rest.iter().all(|part| text.contains(part.as_str()))
         }
         [range] if range.contains("..") && range.starts_with("(integer) ") => match (in_range(range), reply) {
             (Some((low, high)), Reply::Integer(number)) => (low..=high).contains(number),

@@ -57,13 +57,25 @@ enum Kind {
     Dumped,
     /// Something that differs from server to server: only the kind of the reply is the same.
     Any,
+    /// Lists of lists, each in any order.
+    Deep,
+    /// A payload of FUNCTION DUMP: the same libraries.
+    Libraries,
+    /// Scores that are the same numbers, whatever their digits.
+    Scores,
     /// A number of keys. Redis counts a key that SET gave a deadline in the past until something looks at it.
     Size,
 }
 
 fn kind(args: &[Bytes]) -> Kind {
     let word = |at: usize| args.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
+    // Distances are nowhere else, and nobody adds to them.
+    if args.get(1).is_some_and(|key| &key[..] == b"{t}d1") && word(0).starts_with('Z') {
+        return Kind::Scores;
+    }
     match word(0).as_str() {
+        "FUNCTION" if word(1) == "LIST" => Kind::Deep,
+        "FUNCTION" if word(1) == "DUMP" => Kind::Libraries,
         // Redis 7.0 has no small sets of other words than integers, so the order of its members is no promise.
         "DUMP" => Kind::Dumped,
         "XINFO" | "XPENDING" if word(1) != "HELP" => Kind::Facts,
@@ -172,6 +184,8 @@ impl Session<'_> {
             // Leaves a transaction that an earlier run did not end; elsewhere it is an error, which is fine.
             target.call(&words("DISCARD"));
             target.call(&words("UNWATCH"));
+            target.call(&words("SCRIPT FLUSH"));
+            target.call(&words("FUNCTION FLUSH"));
             target.reset();
         }
     }
@@ -285,8 +299,10 @@ impl Session<'_> {
             }
             // Commands over all keys need all groups, and a transaction works on one of them, until two-phase commit
             // is built.
-            (b"DBSIZE" | b"FLUSHALL" | b"FLUSHDB" | b"KEYS" | b"RANDOMKEY" | b"SCAN", Some(_)) if matches!(&holdfast, Reply::Error(line) if line.starts_with("CROSSSLOT")) =>
-            {
+            (
+                b"DBSIZE" | b"FLUSHALL" | b"FLUSHDB" | b"FUNCTION" | b"KEYS" | b"RANDOMKEY" | b"SCAN" | b"SCRIPT",
+                Some(_),
+            ) if matches!(&holdfast, Reply::Error(line) if line.starts_with("CROSSSLOT")) => {
                 self.unwatch();
                 true
             }
@@ -340,6 +356,9 @@ impl Session<'_> {
                 Kind::Exact => ours == theirs,
                 Kind::Pairs => self.same_parameters(ours, theirs),
                 Kind::Dumped => dumped(ours) == dumped(theirs),
+                Kind::Deep => deep(ours) == deep(theirs),
+                Kind::Libraries => libraries(ours) == libraries(theirs),
+                Kind::Scores => are_same_numbers(ours, theirs),
                 Kind::Facts => plain(ours) == plain(theirs),
                 Kind::Unordered | Kind::Fields => sorted(ours) == sorted(theirs),
                 Kind::Near(tolerance) => is_near(ours, theirs, tolerance),
@@ -359,6 +378,9 @@ impl Session<'_> {
         match kind(args) {
             Kind::Exact => holdfast == redis,
             Kind::Dumped => dumped(holdfast) == dumped(redis),
+            Kind::Deep => deep(holdfast) == deep(redis),
+            Kind::Libraries => libraries(holdfast) == libraries(redis),
+            Kind::Scores => are_same_numbers(holdfast, redis),
             Kind::Facts => plain(holdfast) == plain(redis),
             Kind::Unordered => sorted(holdfast) == sorted(redis),
             Kind::Pairs => self.same_parameters(holdfast, redis),
@@ -527,6 +549,40 @@ fn dumped(reply: &Reply) -> Result<rdb::Object, &Reply> {
         _ => {}
     }
     Ok(object)
+}
+
+/// A reply whose lists, down to the innermost, are in one order.
+fn deep(reply: &Reply) -> Reply {
+    match reply {
+        Reply::Array(items) => sorted(&Reply::Array(items.iter().map(deep).collect())),
+        Reply::Set(items) => sorted(&Reply::Set(items.iter().map(deep).collect())),
+        Reply::Map(pairs) => sorted(&Reply::Map(pairs.iter().map(|(key, value)| (deep(key), deep(value))).collect())),
+        other => other.clone(),
+    }
+}
+
+/// The libraries in a payload of FUNCTION DUMP, in one order; another reply as it is.
+fn libraries(reply: &Reply) -> Result<Vec<Bytes>, &Reply> {
+    let Reply::Bulk(payload) = reply else { return Err(reply) };
+    let mut codes = rdb::load_functions(&Bytes::from(payload.clone())).map_err(|_| reply)?;
+    codes.sort();
+    Ok(codes)
+}
+
+/// Whether two replies are equal but for the digits of numbers.
+fn are_same_numbers(ours: &Reply, theirs: &Reply) -> bool {
+    let number = |reply: &Reply| match reply {
+        Reply::Bulk(text) => std::str::from_utf8(text).ok()?.parse::<f64>().ok(),
+        Reply::Double(text) => text.parse().ok(),
+        _ => None,
+    };
+    match (ours, theirs) {
+        (Reply::Array(ours), Reply::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| are_same_numbers(ours, theirs))
+        }
+        _ if ours == theirs => true,
+        _ => number(ours).is_some() && number(ours) == number(theirs),
+    }
 }
 
 fn sorted(reply: &Reply) -> Reply {

@@ -35,7 +35,6 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts the server with [`THRESHOLDS`]; `None` if there is no such program.
     pub fn start() -> Option<RedisServer> {
-        let port = free_ports(1)[0];
         // Redis 7.0 does not know of small sets but those of integers.
         let sizes = [
             ("--hash-max-listpack-entries", THRESHOLDS.hash_entries_max),
@@ -46,6 +45,16 @@ impl RedisServer {
             ("--stream-node-max-entries", THRESHOLDS.stream_node_entries_max),
             ("--stream-node-max-bytes", THRESHOLDS.stream_node_bytes_max),
         ];
+        RedisServer::start_with(&sizes)
+    }
+
+    /// The same with the sizes that Redis ships.
+    pub fn start_as_shipped() -> Option<RedisServer> {
+        RedisServer::start_with(&[])
+    }
+
+    fn start_with(sizes: &[(&str, usize)]) -> Option<RedisServer> {
+        let port = free_ports(1)[0];
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(sizes.iter().flat_map(|(name, size)| [name.to_string(), size.to_string()]))

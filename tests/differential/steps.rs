@@ -9,6 +9,31 @@ use holdfast::sim::grammar::{Deadlines, Dialect, Grammar, SYNTAX};
 
 use crate::support::notation;
 
+/// Commands on keys that the simulator does not draw: scripts that are known by their digest, libraries of functions, and
+/// sorted sets whose scores the two print with other digits.
+pub const MORE_SYNTAX: &[&str] = &[
+    "EVAL lua (0|1 key|2 key key) [value] [value]",
+    "EVAL lua 1 key [value]",
+    "EVAL_RO lua (0|1 key) [value]",
+    "EVALSHA known-digest (0|1 key|2 key key) [value] [value]",
+    "EVALSHA known-digest 1 key",
+    "EVALSHA_RO known-digest (0|1 key) [value]",
+    "SCRIPT (LOAD lua|EXISTS known-digest+|LOAD lua|FLUSH [SYNC|ASYNC|X])",
+    "FUNCTION LOAD [REPLACE] library",
+    "FUNCTION LOAD REPLACE library",
+    "FUNCTION (LIST [LIBRARYNAME library-name] [WITHCODE]|DUMP|STATS)",
+    "FUNCTION (DELETE library-name|FLUSH [SYNC|ASYNC|X]|RESTORE functions [policy]|RESTORE functions REPLACE)",
+    "FCALL function (0|1 key|2 key key|numkeys key) [value]",
+    "FCALL function 1 key [value]",
+    "FCALL_RO function (0|1 key) [value]",
+    "GEORADIUS geo longitude latitude radius unit [COUNT integer] STOREDIST dist",
+    "GEORADIUSBYMEMBER geo member radius unit STOREDIST dist",
+    "GEOSEARCHSTORE dist geo (FROMMEMBER member|FROMLONLAT longitude latitude) (BYRADIUS radius unit|BYBOX radius radius unit) [ASC|DESC] STOREDIST",
+    "ZRANGE dist integer integer WITHSCORES",
+    "ZSCORE dist member",
+    "ZRANGESTORE lexset lexset edge edge BYLEX [REV] [LIMIT integer integer]",
+];
+
 /// Words of a session, for where there are several; those of transactions more often than the others.
 pub const SESSION_SYNTAX: &[&str] = &[
     "DISCARD",
@@ -126,21 +151,11 @@ pub const NOT_DRAWN: &[(&str, &str)] = &[
     ("readonly", "a Redis outside of cluster mode refuses it"),
     ("readwrite", "likewise"),
     ("replicaof", "replication is not set up by hand here"),
-    ("function|delete", "libraries outlive a run at the same server; tests/commands/function.txt"),
-    ("function|dump", "likewise"),
-    ("function|flush", "likewise"),
     ("function|help", "its text is our own"),
     ("function|kill", "a function that it could find would be another test's"),
-    ("function|list", "libraries outlive a run at the same server; tests/commands/function.txt"),
-    ("function|load", "likewise"),
-    ("function|restore", "likewise"),
-    ("function|stats", "likewise"),
     ("script|debug", "there is no debugger here"),
-    ("script|exists", "which scripts are known depends on earlier runs at the same server; tests/commands/script.txt"),
-    ("script|flush", "likewise"),
     ("script|help", "its text is our own"),
     ("script|kill", "a script that it could find would be another test's"),
-    ("script|load", "which scripts are known depends on earlier runs at the same server; tests/commands/script.txt"),
     ("save", "here it makes the state durable, there it writes a file"),
     ("slaveof", "replication is not set up by hand here"),
     ("waitaof", "new in 7.2"),
@@ -192,6 +207,15 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Whether it asks for scripts by their digests.
+    pub fn asks_by_digest(&self) -> bool {
+        let Act::Call(args) = &self.act else { return false };
+        let is = |at: usize, word: &str| args.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        is(0, "evalsha") || is(0, "evalsha_ro") || (is(0, "script") && is(1, "exists"))
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The first connection's lines are those of a dialogue.
@@ -216,7 +240,7 @@ pub struct Generator {
 
 /// Lines of commands on keys, but for what nobody has time for.
 fn on_keys() -> impl Iterator<Item = &'static &'static str> {
-    SYNTAX.iter().filter(|line| **line != "PFSELFTEST")
+    SYNTAX.iter().chain(MORE_SYNTAX).filter(|line| **line != "PFSELFTEST")
 }
 
 impl Generator {

@@ -348,3 +348,50 @@ fn a_watcher_that_does_not_read_is_ended() {
     assert!(talk.say("client list").contains(" flags=OA "));
     assert_eq!(watcher.shown(), [] as [&str; 0]);
 }
+
+#[test]
+fn scripts_of_all_nodes_are_killed_and_the_longest_function_is_named() {
+    use holdfast::base::Millis;
+    use holdfast::command::script::{Called, Killed};
+    use holdfast::service::node::ScriptsTold;
+    let (node, service) = start();
+    let mut talk = Talk::new(&service);
+    let killed = |killed| ScriptsTold { killed, called: None };
+    let busy = "-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    for (told, reply) in [
+        (vec![], "-NOTBUSY No scripts in execution right now."),
+        (vec![Killed::Nothing, Killed::Other], busy),
+        (vec![Killed::Other, Killed::Wrote], "-UNKILLABLE "),
+        (vec![Killed::Wrote, Killed::Done, Killed::Nothing], "+OK"),
+    ] {
+        *node.others.lock().unwrap() = told.into_iter().map(killed).collect();
+        let said = talk.say("script kill");
+        assert!(said.starts_with(reply), "{said}");
+    }
+    talk.check(&[("function kill", "+OK")]);
+    let called = |name: &'static str, millis| {
+        let words = vec!["FCALL".into(), name.into(), "0".into()];
+        ScriptsTold {
+            killed: Killed::Nothing,
+            called: Some((Called { name: name.into(), words, since: Millis(1) }, millis)),
+        }
+    };
+    *node.others.lock().unwrap() = vec![called("short", 7), killed(Killed::Nothing), called("long", 900)];
+    let library = "function load \"#!lua name=lib\\nredis.register_function('f', function() end)\"";
+    talk.check(&[
+        (library, "$3 lib"),
+        (
+            "function stats",
+            "*4 $14 running_script *6 $4 name $4 long $7 command *3 $5 FCALL $4 long $1 0 $11 duration_ms :900 $7 engines *2 \
+             $3 LUA *4 $15 libraries_count :1 $15 functions_count :1",
+        ),
+    ]);
+    // A leader that is busy with a function counts nothing; what this node knows does.
+    node.leads.store(false, Relaxed);
+    let outcome = holdfast::service::node::Outcome::Busy(holdfast::command::script::Kind::Function);
+    node.failures.lock().unwrap().push_back(outcome);
+    assert!(talk.say("function stats").contains("$4 name $4 long "));
+    let asked = node.told.lock().unwrap().clone();
+    assert_eq!(asked.iter().filter(|asked| *asked == "Look").count(), 2, "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| *asked == "Kill { functions: false }").count(), 4, "{asked:?}");
+}

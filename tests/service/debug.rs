@@ -75,8 +75,64 @@ fn words_that_are_no_words() {
         ("debug reload foo", "-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."),
         ("debug reload merge noflush", "-ERR DEBUG RELOAD with options is not offered: there is no file to load"),
     ]);
-    assert!(talk.say("debug populate 5").starts_with("-ERR DEBUG POPULATE is not offered: "));
     assert!(talk.say("debug help").starts_with("*"));
+}
+
+#[test]
+fn what_suites_send_to_steer_a_redis_is_accepted() {
+    let (_, mut talk) = talk(1);
+    talk.check(&[
+        ("debug set-active-expire 0", "+OK"),
+        ("debug SET-ACTIVE-EXPIRE 1", "+OK"),
+        ("debug quicklist-packed-threshold 10b", "+OK"),
+        ("debug set-disable-deny-scripts 1", "+OK"),
+        ("debug pause-cron 1", "+OK"),
+        ("debug replybuffer resizing 0", "+OK"),
+        (
+            "debug set-active-expire",
+            "-ERR unknown subcommand or wrong number of arguments for 'set-active-expire'. Try DEBUG HELP.",
+        ),
+        ("debug listpack k", "-ERR DEBUG LISTPACK is not offered: it looks into data structures that only a Redis has"),
+        ("multi", "+OK"),
+        ("debug set-active-expire 0", "+QUEUED"),
+        ("exec", "*1 +OK"),
+    ]);
+}
+
+#[test]
+fn populate_makes_strings_that_are_not_there_yet() {
+    for groups in [1, 6] {
+        let (node, mut talk) = talk(groups);
+        talk.check(&[
+            ("set key:3 mine", "+OK"),
+            ("debug populate 2500", "+OK"),
+            ("dbsize", ":2500"),
+            ("get key:0", "$7 value:0"),
+            ("get key:2499", "$10 value:2499"),
+            ("get key:3", "$4 mine"),
+            ("debug populate 2 p 3", "+OK"),
+            ("get p:1", "$3 val"),
+            ("debug populate 1 z 9", "+OK"),
+            ("get z:0", "$9 value:0\0\0"),
+            ("select 1", "+OK"),
+            ("debug populate 0", "+OK"),
+            ("dbsize", ":0"),
+            ("debug populate -1", "-ERR value is out of range, must be positive"),
+            ("debug populate x", "-ERR value is out of range, must be positive"),
+            ("debug populate 1 p x", "-ERR value is out of range, must be positive"),
+            ("debug populate 1 w 0", "+OK"),
+            ("get w:0", "$7 value:0"),
+            ("flushdb", "+OK"),
+            ("debug populate 1 p 999999999999", "-ERR value is out of range, must be positive"),
+            ("debug populate", "-ERR unknown subcommand or wrong number of arguments for 'populate'. Try DEBUG HELP."),
+            ("multi", "+OK"),
+            ("debug populate 3", "+QUEUED"),
+            ("exec", "*1 +OK"),
+            ("dbsize", ":3"),
+        ]);
+        node.failures.lock().unwrap().push_back(holdfast::service::node::Outcome::Down);
+        talk.check(&[("debug populate 10 q", "-CLUSTERDOWN The cluster is down")]);
+    }
 }
 
 #[test]

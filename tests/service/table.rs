@@ -15,7 +15,9 @@ use holdfast::command::batch::{Call, Unit, UnitReply};
 use holdfast::command::{self, Scripts};
 use holdfast::data::{Counts, Events, Keyspace, Manner, Mode, Moment, Thresholds, Touched, Usage};
 use holdfast::resp::{parse_reply, split_line};
-use holdfast::service::node::{FastRead, Node, Outcome, Pending, PendingUsers, Saves, Saving, Shutdown};
+use holdfast::service::node::{
+    AboutScripts, FastRead, Node, Outcome, Pending, PendingScripts, PendingUsers, Saves, Saving, ScriptsTold, Shutdown,
+};
 use holdfast::service::pubsub::Hub;
 use holdfast::service::tracking::Trackers;
 use holdfast::service::{Flow, Options, Service, Session};
@@ -161,6 +163,8 @@ pub struct TableNode {
     pub delay: AtomicU64,
     /// What it was told to do.
     pub told: Mutex<Vec<String>>,
+    /// What other nodes say about scripts.
+    pub others: Mutex<Vec<ScriptsTold>>,
     rng: Mutex<Rng>,
     /// Words of users by name, and how many changes there were.
     kept: Mutex<(u64, BTreeMap<Bytes, Vec<Bytes>>)>,
@@ -198,6 +202,7 @@ impl TableNode {
             saving: AtomicU64::new(0),
             delay: AtomicU64::new(0),
             told: Mutex::default(),
+            others: Mutex::default(),
             rng: Mutex::new(Rng::new(42)),
             kept: Mutex::default(),
         })
@@ -207,6 +212,12 @@ impl TableNode {
 impl Node for TableNode {
     fn hub(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+
+    fn ask_others(&self, about: AboutScripts) -> PendingScripts {
+        self.told.lock().unwrap().push(format!("{about:?}"));
+        let told = self.others.lock().unwrap().clone();
+        Box::pin(std::future::ready(told))
     }
 
     fn trackers(&self) -> Arc<Trackers> {
@@ -393,7 +404,11 @@ impl Talk {
 
     /// Sends lines as one pipeline; the raw bytes of all replies.
     pub fn raw(&mut self, lines: &[&str]) -> Bytes {
-        let mut requests = lines.iter().map(|line| split_line(line.as_bytes()).expect("balanced quotes")).collect();
+        self.send(lines.iter().map(|line| split_line(line.as_bytes()).expect("balanced quotes")).collect())
+    }
+
+    /// Sends requests as one pipeline.
+    pub fn send(&mut self, mut requests: VecDeque<Vec<Bytes>>) -> Bytes {
         let mut out = BytesMut::new();
         let batch = self.service.handle_batch(&mut self.session, &mut requests, &mut out);
         self.flow = self.runtime.block_on(batch);

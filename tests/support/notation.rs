@@ -34,6 +34,7 @@ fn print(out: &mut String, reply: &Reply, indent: &str) {
         Reply::Null => "(nil)".into(),
         Reply::NullArray => "(nil array)".into(),
         Reply::Double(text) => format!("(double) {text}"),
+        Reply::Big(text) => format!("(big) {text}"),
         Reply::Boolean(value) => format!("({value})"),
         Reply::Verbatim(bytes) => format!("(verbatim) {}", quoted(bytes)),
         Reply::Array(items) => return list(out, items, ')', "(empty array)", indent),

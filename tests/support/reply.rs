@@ -27,6 +27,8 @@ pub enum Reply {
     Push(Vec<Reply>),
     /// `,` as written
     Double(String),
+    /// `(`
+    Big(String),
     /// `#`
     Boolean(bool),
     /// `=` without the format
@@ -43,6 +45,7 @@ impl Reply {
             "-" => Reply::Error(rest.into()),
             ":" => Reply::Integer(number(rest)?),
             "," => Reply::Double(rest.into()),
+            "(" => Reply::Big(rest.into()),
             "#" => Reply::Boolean(rest == "t"),
             "_" => Reply::Null,
             "$" if rest == "-1" => Reply::Null,

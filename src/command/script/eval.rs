@@ -16,7 +16,7 @@ use crate::command::context::Context;
 use crate::command::error::{Error, Failure, Result};
 use crate::command::{Call, Flags, Handler, block, check, execute_in_script, introspect, pubsub, table};
 use crate::data::{Keyspace, Mode};
-use crate::resp::{Protocol, Value};
+use crate::resp::{Protocol, Value, c_string};
 
 /// Nobody brought this script.
 pub(crate) const NO_SCRIPT: Failure = Failure::Reply(Cow::Borrowed(b"NOSCRIPT No matching script. Please use EVAL."));
@@ -113,6 +113,7 @@ fn run(
     let task = Task { script: (digest, source), keys, arguments, protocol: context.protocol };
     let run = scripts.run.clone();
     run.set_rights(context.rights.cloned());
+    let chance = context.keys.rng.next();
     let mut evaluation = Evaluation {
         keys: context.keys,
         db: context.db,
@@ -123,7 +124,7 @@ fn run(
         run: &run,
         failed: None,
     };
-    let reply = scripts.eval(&task, &mut evaluation);
+    let reply = scripts.eval(&task, chance, &mut evaluation);
     scripts.take_reads_back(evaluation.read);
     match evaluation.failed {
         Some(error) => Err(Failure::Abort(error)),
@@ -151,6 +152,11 @@ impl Host for Evaluation<'_, '_> {
         if self.failed.is_some() {
             return Value::error(ABORTED);
         }
+        if self.keys.store.written() > self.keys.thresholds.entry_bytes_max {
+            // Whoever runs the script takes all of it back, and says so.
+            self.run.stop();
+            return Value::error(ABORTED);
+        }
         let spec = match check(&args) {
             Ok(spec) => spec,
             Err(_) => return Value::error(mistake(&args)),
@@ -159,8 +165,8 @@ impl Host for Evaluation<'_, '_> {
             return Value::error(NOT_ALLOWED);
         }
         if spec.name.starts_with("xread") && block::patience(spec.name, &args, self.keys.moment.stamp).is_some() {
-            let line = format!("ERR {} command is not allowed with BLOCK option from scripts", spec.name);
-            return Value::error(line);
+            let name = c_string(&args[0]);
+            return Value::error_with(&[b"ERR ", name, b" command is not allowed with BLOCK option from scripts"]);
         }
         if let Some(rights) = self.rights {
             if let Err(denied) = rights.check(spec, &args) {
@@ -221,6 +227,8 @@ impl Evaluation<'_, '_> {
                 let parts = [now / 1000, now % 1000 * 1000];
                 Value::Array(parts.map(|part| Value::bulk(part.to_string())).to_vec())
             }
+            ("asking" | "readonly" | "readwrite", []) => Value::OK,
+            ("cluster|keyslot", [_, key]) => Value::Integer(Slot::of(key).get().into()),
             _ if name.starts_with("command") => introspect::command(args),
             _ if name.starts_with("pubsub") => pubsub::pubsub(self.keys.audience, args),
             _ => Value::error(NOT_ALLOWED),

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::eval::{Evaluation, on_leader};
 use super::interpreter::Task;
 use super::libraries::{self, FLAGS, Library, NO_WRITES};
+use super::state::Called;
 use super::{functions, sha1};
 use crate::base::glob;
 use crate::command::args::{is, parse_integer};
@@ -59,6 +60,7 @@ fn call(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Va
     };
     let run = scripts.run.clone();
     run.set_rights(context.rights.cloned());
+    let (called, chance) = (Called::by(args, context.keys.moment.clock), context.keys.rng.next());
     let mut evaluation = Evaluation {
         keys: context.keys,
         db: context.db,
@@ -69,7 +71,7 @@ fn call(context: &mut Context<'_, '_>, args: &[Bytes], reads: bool) -> Result<Va
         run: &run,
         failed: None,
     };
-    let reply = scripts.fcall(&args[1], &task, &mut evaluation);
+    let reply = scripts.fcall(called, &task, chance, &mut evaluation);
     scripts.take_reads_back(evaluation.read);
     match evaluation.failed {
         Some(error) => Err(Failure::Abort(error)),
@@ -130,7 +132,7 @@ fn load(
     if old.is_some() && !replace {
         return Ok(Err(Value::error_with(&[b"ERR Library ", quote, &name, quote, b" already exists"])));
     }
-    let functions = match scripts.load(sha1::digest(code), body(code)) {
+    let functions = match scripts.load(sha1::digest(code), body(code), context.keys.rng.next()) {
         Ok(functions) => functions,
         Err(reply) => return Ok(Err(reply)),
     };
@@ -224,19 +226,32 @@ pub(crate) fn function_list(context: &mut Context<'_, '_>, args: &[Bytes]) -> Re
     Ok(Value::Array(list))
 }
 
-/// `FUNCTION STATS`: whoever can answer runs no function meanwhile.
+/// `FUNCTION STATS`, but for what runs, of which the service knows: whoever can answer here runs nothing meanwhile.
 pub(crate) fn function_stats(context: &mut Context<'_, '_>, _args: &[Bytes]) -> Result<Value> {
     let all = libraries::all(context.keys)?;
     let functions: usize = all.iter().map(|library| library.functions.len()).sum();
+    Ok(stats(None, (all.len(), functions)))
+}
+
+/// The reply of FUNCTION STATS: a function that runs and its milliseconds so far, the numbers of libraries and of
+/// functions in them.
+pub fn stats(running: Option<(&Called, u64)>, (libraries, functions): (usize, usize)) -> Value {
     let text = |text: &'static str| Value::bulk(text);
+    let running = running.map_or(Value::Null, |(called, millis)| {
+        Value::Map(vec![
+            (text("name"), Value::Bulk(called.name.clone())),
+            (text("command"), Value::Array(called.words.iter().cloned().map(Value::Bulk).collect())),
+            (text("duration_ms"), Value::Integer(millis as i64)),
+        ])
+    });
     let counts = vec![
-        (text("libraries_count"), Value::Integer(all.len() as i64)),
+        (text("libraries_count"), Value::Integer(libraries as i64)),
         (text("functions_count"), Value::Integer(functions as i64)),
     ];
-    Ok(Value::Map(vec![
-        (text("running_script"), Value::Null),
+    Value::Map(vec![
+        (text("running_script"), running),
         (text("engines"), Value::Map(vec![(text("LUA"), Value::Map(counts))])),
-    ]))
+    ])
 }
 
 /// `FUNCTION DUMP`

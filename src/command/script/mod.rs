@@ -40,7 +40,7 @@ use self::interpreter::{Host, Interpreter, Task};
 use self::libraries::Registered;
 use self::reads::Reads;
 use self::state::Run;
-pub use self::state::{Kind, Running};
+pub use self::state::{Called, Killed, Kind, Running};
 use crate::resp::Value;
 
 /// A machine's interpreter, made for the first script that it runs.
@@ -112,26 +112,33 @@ impl Scripts {
         self.running.takes(bytes, std::mem::replace(&mut self.bytes, bytes));
     }
 
-    fn eval(&mut self, task: &Task<'_>, host: &mut dyn Host) -> Value {
-        self.run(false, |interpreter| interpreter.eval(task, host)).unwrap_or_else(|reply| reply)
+    fn eval(&mut self, task: &Task<'_>, chance: u64, host: &mut dyn Host) -> Value {
+        self.run((false, None), chance, |interpreter| interpreter.eval(task, host)).unwrap_or_else(|reply| reply)
     }
 
     /// Calls a function of a library.
-    fn fcall(&mut self, name: &[u8], task: &Task<'_>, host: &mut dyn Host) -> Value {
-        self.run(true, |interpreter| interpreter.fcall(name, task, host)).unwrap_or_else(|reply| reply)
+    fn fcall(&mut self, called: Called, task: &Task<'_>, chance: u64, host: &mut dyn Host) -> Value {
+        let name = called.name.clone();
+        let called = (true, Some(called));
+        self.run(called, chance, |interpreter| interpreter.fcall(&name, task, host)).unwrap_or_else(|reply| reply)
     }
 
     /// What a library registers.
-    fn load(&mut self, digest: [u8; sha1::BYTES], source: &[u8]) -> Result<Vec<Registered>, Value> {
-        self.run(true, |interpreter| interpreter.load(digest, source))?
+    fn load(&mut self, digest: [u8; sha1::BYTES], source: &[u8], chance: u64) -> Result<Vec<Registered>, Value> {
+        self.run((true, None), chance, |interpreter| interpreter.load(digest, source))?
     }
 
-    /// Something that SCRIPT KILL or FUNCTION KILL may end.
-    fn run<T>(&mut self, function: bool, work: impl FnOnce(&mut Interpreter) -> T) -> Result<T, Value> {
+    /// Something that SCRIPT KILL, or, if it is one of functions, FUNCTION KILL may end.
+    fn run<T>(
+        &mut self,
+        (function, called): (bool, Option<Called>),
+        chance: u64,
+        work: impl FnOnce(&mut Interpreter) -> T,
+    ) -> Result<T, Value> {
         let (run, running) = (self.run.clone(), self.running.clone());
         let interpreter = self.interpreter()?;
-        run.begin(function);
-        running.add(&run);
+        run.begin(function, chance);
+        running.add(&run, called);
         let result = work(interpreter);
         let is_full = interpreter.is_full();
         running.remove(&run);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::random::Random;
+use crate::base::Millis;
 use crate::command::acl::Rights;
 use crate::resp::Value;
 
@@ -44,13 +45,13 @@ struct Fate {
 }
 
 impl Run {
-    /// Begins: nothing of the run before is left.
-    pub fn begin(&self, function: bool) {
+    /// Begins: nothing of the run before is left. `math.random` starts anywhere, as `chance` has it.
+    pub fn begin(&self, function: bool, chance: u64) {
         *self.fate.lock() = Fate { function, ..Fate::default() };
         self.killed.store(false, Relaxed);
         self.resp3.store(false, Relaxed);
         self.looks.store(0, Relaxed);
-        self.seed(Random::new(0));
+        self.seed(Random::from_state(chance));
         self.number.fetch_add(1, Relaxed);
         self.nested.store(0, Relaxed);
     }
@@ -160,21 +161,78 @@ impl Kind {
     }
 }
 
+/// A function that runs, as FUNCTION STATS names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its name, as it was called.
+    pub name: Bytes,
+    /// The call, as much of it as is told.
+    pub words: Vec<Bytes>,
+    /// When it began, by the wall clock of its node.
+    pub since: Millis,
+}
+
+/// Bytes of a call's words that are told; words beyond are left out.
+const TOLD_BYTES_MAX: usize = 64 << 10;
+
+impl Called {
+    /// The function that is called by these words.
+    pub fn by(args: &[Bytes], since: Millis) -> Called {
+        let mut left = TOLD_BYTES_MAX;
+        let fits = |word: &&Bytes| {
+            let fits = word.len() <= left;
+            left = left.saturating_sub(word.len() + size_of::<Bytes>());
+            fits
+        };
+        let words = args.iter().take_while(fits).cloned().collect();
+        Called { name: args.get(1).cloned().unwrap_or_default(), words, since }
+    }
+}
+
+/// What came of SCRIPT KILL or FUNCTION KILL, on one node or on several: what counts more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Killed {
+    /// Nothing runs.
+    Nothing,
+    /// What runs is for the other one of the two words.
+    Other,
+    /// What runs has written.
+    Wrote,
+    /// Something ends.
+    Done,
+}
+
+impl Killed {
+    /// The reply of FUNCTION KILL, or of SCRIPT KILL.
+    pub fn reply(self, function: bool) -> Value {
+        match self {
+            Killed::Done => Value::OK,
+            Killed::Wrote => Value::error(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ),
+            Killed::Other => Value::error(if function { Kind::Script } else { Kind::Function }.busy()),
+            Killed::Nothing => Value::error("NOTBUSY No scripts in execution right now."),
+        }
+    }
+}
+
 /// The scripts that run on a node now, at most one per machine, and what the interpreters take.
 #[derive(Debug, Default)]
 pub struct Running {
-    runs: Mutex<Vec<Arc<Run>>>,
+    /// The functions among them that were called are told of.
+    runs: Mutex<Vec<(Arc<Run>, Option<Called>)>>,
     /// Memory of all interpreters when each was used last.
     bytes: AtomicUsize,
 }
 
 impl Running {
-    pub(super) fn add(&self, run: &Arc<Run>) {
-        self.runs.lock().push(run.clone());
+    pub(super) fn add(&self, run: &Arc<Run>, called: Option<Called>) {
+        self.runs.lock().push((run.clone(), called));
     }
 
     pub(super) fn remove(&self, run: &Arc<Run>) {
-        self.runs.lock().retain(|other| !Arc::ptr_eq(other, run));
+        self.runs.lock().retain(|(other, _)| !Arc::ptr_eq(other, run));
     }
 
     /// An interpreter takes so many bytes now, after so many before.
@@ -190,35 +248,31 @@ impl Running {
     /// What runs, the one that began first.
     pub fn kind(&self) -> Option<Kind> {
         let runs = self.runs.lock();
-        let is_function = runs.first()?.fate.lock().function;
+        let is_function = runs.first()?.0.fate.lock().function;
         Some(if is_function { Kind::Function } else { Kind::Script })
     }
 
+    /// The function that runs, the one that began first.
+    pub fn called(&self) -> Option<Called> {
+        self.runs.lock().iter().find_map(|(_, called)| called.clone())
+    }
+
     /// SCRIPT KILL, or FUNCTION KILL: ends all scripts that have not written yet, and says what came of it.
-    pub fn kill(&self, function: bool) -> Value {
+    pub fn kill(&self, function: bool) -> Killed {
         let runs = self.runs.lock();
-        let (mut killed, mut others, mut wrote) = (false, false, false);
-        for run in runs.iter() {
+        let kill = |(run, _): &(Arc<Run>, Option<Called>)| {
             let mut fate = run.fate.lock();
             if fate.function != function {
-                others = true;
+                Killed::Other
             } else if fate.wrote {
-                wrote = true;
+                Killed::Wrote
             } else {
                 fate.killed = true;
                 run.stop();
-                killed = true;
+                Killed::Done
             }
-        }
-        match () {
-            () if killed => Value::OK,
-            () if wrote => Value::error(
-                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
-                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-            ),
-            () if others => Value::error(if function { Kind::Script } else { Kind::Function }.busy()),
-            () => Value::error("NOTBUSY No scripts in execution right now."),
-        }
+        };
+        runs.iter().map(kill).max().unwrap_or(Killed::Nothing)
     }
 }
 
@@ -229,19 +283,51 @@ mod tests {
     #[test]
     fn a_script_is_killed_before_it_writes_and_never_after() {
         let (running, run) = (Running::default(), Arc::new(Run::default()));
-        assert_eq!(running.kill(false), Value::error("NOTBUSY No scripts in execution right now."));
-        run.begin(false);
-        running.add(&run);
+        assert_eq!(running.kill(false), Killed::Nothing);
+        run.begin(false, 0);
+        running.add(&run, None);
         assert!(!run.looks());
         assert_eq!(running.kind(), Some(Kind::Script));
-        assert!(running.kill(true).is_error(), "it is no function");
-        assert_eq!(running.kill(false), Value::OK);
+        assert_eq!(running.kill(true), Killed::Other, "it is no function");
+        assert_eq!(running.kill(false), Killed::Done);
         assert!(run.looks() && !run.writes());
-        run.begin(false);
+        run.begin(false, 0);
         assert!(!run.looks() && run.writes());
-        assert!(running.kill(false).is_error());
+        assert_eq!(running.kill(false), Killed::Wrote);
         assert!(!run.looks());
         running.remove(&run);
-        assert!(running.kill(false).is_error());
+        assert_eq!(running.kill(false), Killed::Nothing);
+    }
+
+    #[test]
+    fn what_counts_most_is_answered() {
+        let running = Running::default();
+        let runs = [(true, false), (false, true), (false, false)].map(|(function, writes)| {
+            let run = Arc::new(Run::default());
+            run.begin(function, 0);
+            if writes {
+                run.writes();
+            }
+            run
+        });
+        for (run, killed) in runs.iter().zip([Killed::Other, Killed::Wrote, Killed::Done]) {
+            running.add(run, None);
+            assert_eq!(running.kill(false), killed);
+        }
+        assert!(Killed::Done.reply(true) == Value::OK && Killed::Nothing.reply(true).is_error());
+    }
+
+    #[test]
+    fn a_function_is_told_of_by_its_call_up_to_a_bound() {
+        let (running, run) = (Running::default(), Arc::new(Run::default()));
+        let words =
+            |text: &str| text.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect::<Vec<_>>();
+        running.add(&Arc::default(), None);
+        assert_eq!(running.called(), None);
+        running.add(&run, Some(Called::by(&words("FCALL f 0 a"), Millis(5))));
+        let called = running.called().expect("one that runs");
+        assert_eq!((&called.name[..], called.words, called.since), (&b"f"[..], words("FCALL f 0 a"), Millis(5)));
+        let long = format!("FCALL f 0 {} b", "v".repeat(TOLD_BYTES_MAX));
+        assert_eq!(Called::by(&words(&long), Millis(0)).words, words("FCALL f 0"));
     }
 }

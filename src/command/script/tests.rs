@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Running, Scripts};
+use super::{Killed, Running, Scripts};
 use crate::command::testing::Session;
 use crate::command::{Call, Error, execute_encoded};
 use crate::data::{Mode, Touched};
@@ -46,14 +46,44 @@ fn numbers_are_words_as_in_redis_7_2() {
 }
 
 #[test]
-fn chance_is_the_same_in_every_run() {
+fn chance_is_another_in_every_run_and_that_of_the_keyspace() {
     let numbers = "return {math.random(1000), math.random(1000), math.random(1000)}";
+    let mut drawn = Vec::new();
+    for _ in 0..2 {
+        let mut session = Session::new();
+        let mut draw = || eval(&mut session, numbers);
+        let first = [draw(), draw(), draw()];
+        assert!(first[0] != first[1] && first[1] != first[2], "{first:?}");
+        drawn.push(first);
+    }
+    assert_eq!(drawn[0], drawn[1], "the same keyspace, the same chance");
     check(&[
-        (numbers, "*3 :171 :750 :97"),
-        (numbers, "*3 :171 :750 :97"),
+        ("math.randomseed(0) return {math.random(1000), math.random(1000), math.random(1000)}", "*3 :171 :750 :97"),
         ("math.randomseed(5) return math.random(1000)", ":525"),
-        (numbers, "*3 :171 :750 :97"),
     ]);
+}
+
+#[test]
+fn words_of_a_session_that_do_not_depend_on_a_node() {
+    check(&[
+        ("return redis.call('asking')", "+OK"),
+        ("return redis.call('readonly')", "+OK"),
+        ("return redis.call('READWRITE')", "+OK"),
+        ("return redis.call('cluster', 'keyslot', 'foo')", ":12182"),
+        (
+            "return redis.pcall('xread', 'BLOCK', 0, 'STREAMS', 's', 0).err",
+            "$63 ERR xread command is not allowed with BLOCK option from scripts",
+        ),
+        (
+            "return redis.pcall('XReadGroup', 'GROUP', 'g', 'c', 'BLOCK', 0, 'STREAMS', 's', '>').err",
+            "$68 ERR XReadGroup command is not allowed with BLOCK option from scripts",
+        ),
+    ]);
+    for words in ["'info'", "'lastsave'", "'slowlog', 'len'", "'wait', 0, 0", "'waitaof', 0, 0, 0", "'client', 'id'"] {
+        let mut session = Session::new();
+        let reply = eval(&mut session, &format!("return redis.call({words})"));
+        assert_eq!(refusal(&reply), "-ERR This Redis command is not allowed from script", "{words}");
+    }
 }
 
 #[test]
@@ -375,7 +405,7 @@ fn kill(script: &'static str) -> (String, String) {
         reply
     });
     let answer = loop {
-        let answer = match running.kill(false) {
+        let answer = match running.kill(false).reply(false) {
             Value::Error(line) => String::from_utf8_lossy(&line).into_owned(),
             other => format!("{other:?}"),
         };
@@ -507,8 +537,8 @@ fn a_function_is_killed_by_its_own_word() {
         session.run(&["FUNCTION", "LOAD", LIBRARY]);
         session.run(&["FCALL", "loop", "0"])
     });
-    while running.kill(true) != Value::OK {
-        assert_ne!(running.kill(false), Value::OK);
+    while running.kill(true) != Killed::Done {
+        assert_ne!(running.kill(false), Killed::Done);
         std::thread::yield_now();
     }
     let reply = function.join().unwrap();

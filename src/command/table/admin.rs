@@ -47,7 +47,8 @@ pub(super) const ROWS: &[Spec] = &[
             Spec::new("acl|log", -2, "admin noscript loading stale", "")
                 .doc("server", "6.0.0", "O(N)", "Lists what was denied on this node lately, or forgets it.")
                 .arguments("operation?<count:integer reset/RESET>")
-                .history(&[("7.2.0", "Numbers and times of entries.")]),
+                .history(&[("7.2.0", "Numbers and times of entries.")])
+                .differs("what is denied within a script is told to the script and not listed"),
             Spec::new("acl|save", 2, "admin noscript loading stale", "")
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .doc("server", "6.0.0", "O(1)", "Would write users to a file; the cluster keeps them instead."),

@@ -3,7 +3,16 @@
 use crate::command::cluster;
 use crate::command::spec::Spec;
 
-const MANAGED: &str = "slots and members of the cluster are looked after by the nodes themselves";
+const SLOTS: &str = "slots belong to partitions, whose number `cluster.partitions` of the first start says; each partition \
+                     has its slots for good, so nothing has to be assigned";
+const NODES: &str = "the nodes are those of `--initial-cluster`, the same list at every node: start a node with that list, \
+                     and stop one by ending its process";
+const REPLICAS: &str = "each partition has its replicas on nodes that were chosen at the first start; CLUSTER FAILOVER or \
+                        FAILOVER TO changes who leads";
+const FACTS: &str = "what nodes know of the cluster goes through a log and is on their disks already; nothing has to be \
+                     written, numbered or reset by hand";
+/// Why a walk over the keys of a slot costs what it costs.
+const IN_SLOT: &str = "of the selected database; it walks over the keys of the slot";
 
 pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
     .doc("cluster", "3.0.0", "Depends on the subcommand.", "Looks after the cluster.")
@@ -11,15 +20,15 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
         Spec::new("cluster|addslots", -3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(N)", "Gives slots to a node.")
             .arguments("slot:integer*")
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|addslotsrange", -4, "admin stale no_async_loading", "")
             .doc("cluster", "7.0.0", "O(N)", "Gives ranges of slots to a node.")
             .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)")
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|bumpepoch", 2, "admin stale no_async_loading", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(1)", "Moves a node's configuration epoch on.")
-            .refused(MANAGED),
+            .refused(FACTS),
         Spec::new("cluster|count-failure-reports", 3, "admin stale", "")
             .tips(&["nondeterministic_output"])
             .doc("cluster", "3.0.0", "O(N)", "Counts reports that a node failed.")
@@ -27,17 +36,17 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             .differs("1 for a node that this one does not hear: there is no vote about it"),
         Spec::new("cluster|countkeysinslot", 3, "stale", "")
             .runs(cluster::count_keys_in_slot)
-            .doc("cluster", "3.0.0", "O(1)", "Counts the keys in a slot.")
+            .doc("cluster", "3.0.0", "O(N)", "Counts the keys in a slot.")
             .arguments("slot:integer")
-            .differs("of the selected database"),
+            .differs(IN_SLOT),
         Spec::new("cluster|delslots", -3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(N)", "Takes slots from a node.")
             .arguments("slot:integer*")
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|delslotsrange", -4, "admin stale no_async_loading", "")
             .doc("cluster", "7.0.0", "O(N)", "Takes ranges of slots from a node.")
             .arguments("start-slot_end-slot*(start-slot:integer end-slot:integer)")
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|failover", -2, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Makes a replica take over from its master.")
             .arguments("options?<force/FORCE takeover/TAKEOVER>")
@@ -47,11 +56,11 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             ),
         Spec::new("cluster|flushslots", 2, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Takes all slots from a node.")
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|forget", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Removes a node from the cluster.")
             .arguments("node-id:string")
-            .refused(MANAGED),
+            .refused(NODES),
         Spec::new("cluster|getkeysinslot", 4, "stale", "")
             .runs(cluster::get_keys_in_slot)
             .tips(&["nondeterministic_output"])
@@ -74,7 +83,7 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             .doc("cluster", "3.0.0", "O(1)", "Adds a node to the cluster.")
             .arguments("ip:string port:integer cluster_bus_port:integer?~4.0.0")
             .history(&[("4.0.0", "The bus port.")])
-            .refused(MANAGED),
+            .refused(NODES),
         Spec::new("cluster|myid", 2, "stale", "").doc("cluster", "3.0.0", "O(1)", "Returns the name of the node."),
         Spec::new("cluster|myshardid", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
             "cluster",
@@ -97,25 +106,25 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
         Spec::new("cluster|replicate", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Makes a node the replica of a master.")
             .arguments("node-id:string")
-            .refused(MANAGED),
+            .refused(REPLICAS),
         Spec::new("cluster|reset", -2, "admin noscript stale", "")
             .doc("cluster", "3.0.0", "O(N)", "Puts a node back to how it started.")
             .arguments("hard_soft?<hard/HARD soft/SOFT>")
-            .refused(MANAGED),
+            .refused(FACTS),
         Spec::new("cluster|saveconfig", 2, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Makes a node write its view of the cluster to disk.")
-            .refused(MANAGED),
+            .refused(FACTS),
         Spec::new("cluster|set-config-epoch", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Sets the configuration epoch of a new node.")
             .arguments("config-epoch:integer")
-            .refused(MANAGED),
+            .refused(FACTS),
         Spec::new("cluster|setslot", -4, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Gives a slot to a node, or marks it as moving.")
             .arguments(
                 "slot:integer subcommand<node-id:string/IMPORTING node-id:string/MIGRATING \
              node-id:string/NODE stable/STABLE>",
             )
-            .refused(MANAGED),
+            .refused(SLOTS),
         Spec::new("cluster|shards", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
             "cluster",
             "7.0.0",
@@ -134,4 +143,7 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             .history(&[("4.0.0", "Node ids."), ("7.0.0", "Metadata of the nodes' addresses.")])
             .deprecated("7.0.0", "`CLUSTER SHARDS`"),
     ])
-    .differs("answered outside of cluster mode too; a shard is a Raft group, its master the leader")];
+    .differs(
+        "answered outside of cluster mode too; a shard is a Raft group, its master the leader; `redis-cli --cluster` wants a \
+         server whose INFO says cluster_enabled:1 and goes on with no other",
+    )];

@@ -15,8 +15,7 @@ pub(super) const ROWS: &[Spec] = &[
         .subcommands(&[
             Spec::new("client|caching", 3, "noscript loading stale", "connection")
                 .doc("connection", "6.0.0", "O(1)", "Tells whether the next command's keys are tracked.")
-                .arguments("mode<yes/YES no/NO>")
-                .differs("nothing tells of changed keys yet, so only what promises no notice is accepted"),
+                .arguments("mode<yes/YES no/NO>"),
             Spec::new("client|getname", 2, "noscript loading stale", "connection").doc(
                 "connection",
                 "2.6.9",
@@ -115,7 +114,7 @@ pub(super) const ROWS: &[Spec] = &[
              bcast/BCAST? optin/OPTIN? optout/OPTOUT? noloop/NOLOOP?",
                 )
                 .differs(
-                    "of keys that a script reads, those that the call names are tracked; with NOLOOP a client goes on \
+                    "keys that a script reads are tracked whether or not the call names them; with NOLOOP a client goes on \
                  hearing of what others change after it",
                 ),
             Spec::new("client|trackinginfo", 2, "noscript loading stale", "connection").doc(

@@ -29,12 +29,13 @@ pub(super) const ROWS: &[Spec] = &[
         .parts(DEBUG_ON_KEYS)
         .differs(
             "OBJECT (without an address), DIGEST, DIGEST-VALUE, SLEEP (of the one connection), ERROR, \
-                 LOG, PROTOCOL, STRINGMATCH-LEN, and RELOAD and LOADAOF as a save; other words are refused \
-                 with the reason",
+                 LOG, POPULATE, PROTOCOL, STRINGMATCH-LEN, and RELOAD and LOADAOF as a save; SET-ACTIVE-EXPIRE, \
+                 QUICKLIST-PACKED-THRESHOLD, SET-DISABLE-DENY-SCRIPTS, PAUSE-CRON and REPLYBUFFER are accepted and \
+                 change nothing; other words are refused with the reason",
         ),
     Spec::new("monitor", 1, "admin noscript loading stale", "")
         .doc("server", "1.0.0", "O(1)", "Shows what the connections of this node ask for, as it comes.")
-        .differs("calls that a script makes are not shown, the script is; times are milliseconds"),
+        .differs("calls that a script makes are not shown, the script is"),
     Spec::new("memory", -2, "", "")
         .doc("server", "4.0.0", "Depends on the subcommand.", "Tells where the memory goes.")
         .subcommands(&[

@@ -13,12 +13,17 @@ const BY_PATTERN: KeySpec = KeySpec::unknown("RO access", "").notes("what `BY` a
 const STORED: KeySpec = KeySpec::unknown("OW update", "STORE").notes("behind `STORE`, wherever that stands");
 const SORT_COMPLEXITY: &str = "O(N+M*log(M)) for M of N elements, O(N) if they are not sorted";
 
+/// What differs of words that move or copy whole values.
+const WHOLE: &str = "the records of a value are written anew under its new key, so the cost grows with the value; one with \
+                     more than 384 MiB of records is refused";
+
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("copy", -3, "write denyoom", "keyspace")
         .runs(generic::copy)
         .keys(&[KeySpec::one("RO access", 1), KeySpec::one("OW update", 2)])
         .doc("generic", "6.2.0", "O(N)", "Copies a value to another key.")
-        .arguments("source:key@0 destination:key@1 destination-db:integer/DB? replace/REPLACE?"),
+        .arguments("source:key@0 destination:key@1 destination-db:integer/DB? replace/REPLACE?")
+        .differs(WHOLE),
     Spec::new("dbsize", 1, "readonly fast", "keyspace")
         .spreads(scan::dbsize, Merge::Sum)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
@@ -81,7 +86,8 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(generic::move_key)
         .keys(&[KeySpec::one("RW access update", 1)])
         .doc("generic", "1.0.0", "O(1)", "Moves a key to another database.")
-        .arguments("key:key@0 db:integer"),
+        .arguments("key:key@0 db:integer")
+        .differs(WHOLE),
     Spec::new("object", -2, "", "")
         .doc("generic", "2.2.3", "Depends on the subcommand.", "Tells how values are stored.")
         .subcommands(&[
@@ -90,7 +96,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .keys(&[KeySpec::one("RO", 2)])
                 .tips(&["nondeterministic_output"])
                 .doc("generic", "2.2.3", "O(1)", "Tells the encoding of the value at a key.")
-                .arguments("key:key@0"),
+                .arguments("key:key@0")
+        .differs("what Redis would say of such a value, by its sizes; the members of a listpack of more than 64 elements and 2 KiB have no order of insertion here"),
             Spec::new("object|freq", 3, "readonly", "keyspace")
                 .runs(object::freq)
                 .keys(&[KeySpec::one("RO", 2)])
@@ -152,18 +159,21 @@ pub(super) const ROWS: &[Spec] = &[
     Spec::new("randomkey", 1, "readonly", "keyspace")
         .spreads(scan::randomkey, Merge::Any)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
-        .doc("generic", "1.0.0", "O(1)", "Returns some key of the database."),
+        .doc("generic", "1.0.0", "O(1)", "Returns some key of the database.")
+        .differs("keys are not all equally likely: it takes the next one from a random place in a random slot, so one behind a wide gap comes more often"),
     Spec::new("rename", 3, "write", "keyspace")
         .runs(generic::rename)
         .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("OW update", 2)])
         .doc("generic", "1.0.0", "O(1)", "Gives a value another key, replacing what that one held.")
-        .arguments("key:key@0 newkey:key@1"),
+        .arguments("key:key@0 newkey:key@1")
+        .differs(WHOLE),
     Spec::new("renamenx", 3, "write fast", "keyspace")
         .runs(generic::renamenx)
         .keys(&[KeySpec::one("RW access delete", 1), KeySpec::one("OW insert", 2)])
         .doc("generic", "1.0.0", "O(1)", "Gives a value another key if that one does not exist.")
         .arguments("key:key@0 newkey:key@1")
-        .history(&[("3.2.0", "Renaming a key to itself is no error any more.")]),
+        .history(&[("3.2.0", "Renaming a key to itself is no error any more.")])
+        .differs(WHOLE),
     Spec::new("restore", -4, "write denyoom", "keyspace dangerous")
         .runs(dump::restore)
         .keys(&[KeySpec::one("OW update", 1)])

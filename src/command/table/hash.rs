@@ -131,7 +131,8 @@ pub(super) const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("hash", "6.2.0", "O(N)", "Returns random fields of a hash.")
-        .arguments("key:key@0 options?(count:integer withvalues/WITHVALUES?)"),
+        .arguments("key:key@0 options?(count:integer withvalues/WITHVALUES?)")
+        .differs("a count below -1048576 is refused: a reply cannot be that long"),
     Spec::new("hscan", -3, "readonly", "hash")
         .runs(hash::hscan)
         .keys(&[KeySpec::one("RO access", 1)])

@@ -8,8 +8,21 @@ const KEYS: KeySpec = KeySpec::counted("RW access update", 2);
 const READ_KEYS: KeySpec = KeySpec::counted("RO access", 2);
 const COST: &str = "Depends on the script.";
 
-const NO_BUSY: &str =
-    "while one runs for long, local reads go on; one that is not called at its leader's node must end in time";
+/// What differs of all that runs Lua.
+const LONG: &str = "other clients hear -BUSY once one has run for busy-reply-threshold, but for 2 s at most (half a second less \
+                    than `clients.request_deadline_ms`), and reads at the leader's node go on; the client of one that runs \
+                    beyond that deadline hears -UNKNOWNOUTCOME, and the script runs on, unless it was called at the \
+                    leader's node (CLUSTER SLOTS names it): keep scripts shorter, or call long ones there; `math.random` starts anew with each; `newproxy` is not \
+                    there; within one, words that depend on a node are refused, where Redis allows INFO, LASTSAVE, \
+                    MEMORY, SLOWLOG, WAIT and HELP";
+/// The same of EVAL, whose scripts are remembered.
+const EVAL: &str = "other clients hear -BUSY once one has run for busy-reply-threshold, but for 2 s at most (half a second less \
+                    than `clients.request_deadline_ms`), and reads at the leader's node go on; the client of one that runs \
+                    beyond that deadline hears -UNKNOWNOUTCOME, and the script runs on, unless it was called at the \
+                    leader's node (CLUSTER SLOTS names it): keep scripts shorter, or call long ones there; of scripts that only EVAL brought, EVALSHA finds the \
+                    last 500, and all that SCRIPT LOAD brought; `math.random` starts anew with each; `newproxy` is not \
+                    there; within one, words that depend on a node are refused, where Redis allows INFO, LASTSAVE, \
+                    MEMORY, SLOWLOG, WAIT and HELP";
 
 pub(super) const ROWS: &[Spec] = &[
     Spec::new("eval", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
@@ -17,37 +30,37 @@ pub(super) const ROWS: &[Spec] = &[
         .keys(&[KEYS.notes("the script decides what it does to them")])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script.")
         .arguments("script:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(EVAL),
     Spec::new("eval_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::eval_ro)
         .keys(&[READ_KEYS.notes("the script decides which it reads")])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads.")
         .arguments("script:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(EVAL),
     Spec::new("evalsha", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha)
         .keys(&[KEYS])
         .doc("scripting", "2.6.0", COST, "Runs a Lua script that is known by its digest.")
         .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(EVAL),
     Spec::new("evalsha_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(eval::evalsha_ro)
         .keys(&[READ_KEYS])
         .doc("scripting", "7.0.0", COST, "Runs a Lua script that only reads and is known by its digest.")
         .arguments("sha1:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(EVAL),
     Spec::new("fcall", -3, "noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(function::fcall)
         .keys(&[KEYS.notes("the function decides what it does to them")])
         .doc("scripting", "7.0.0", "Depends on the function.", "Calls a function of a library.")
         .arguments("function:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(LONG),
     Spec::new("fcall_ro", -3, "readonly noscript stale skip_monitor no_mandatory_keys", "scripting")
         .runs(function::fcall_ro)
         .keys(&[READ_KEYS.notes("the function decides which it reads")])
         .doc("scripting", "7.0.0", "Depends on the function.", "Calls a function of a library that only reads.")
         .arguments("function:string numkeys:integer key:key@0?* arg:string?*")
-        .differs(NO_BUSY),
+        .differs(LONG),
     Spec::new("function", -2, "", "")
         .doc("scripting", "7.0.0", "Depends on the subcommand.", "Looks after libraries of functions.")
         .subcommands(&[
@@ -75,8 +88,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("function|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run on this node and have not written.")
-                .differs("ends what runs on the node that is asked"),
+                .doc("scripting", "7.0.0", "O(1)", "Ends the functions that run and have not written.")
+                .differs("ends those of all nodes that answer within half a second; there may be one for each group"),
             Spec::new("function|list", -2, "noscript", "scripting")
                 .runs(function::function_list)
                 .tips(&["nondeterministic_output_order"])
@@ -96,7 +109,7 @@ pub(super) const ROWS: &[Spec] = &[
                 .runs(function::function_stats)
                 .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
                 .doc("scripting", "7.0.0", "O(1)", "Counts libraries and functions, and tells what runs.")
-                .differs("never names a function that runs"),
+                .differs("of several functions that run, on any node, it names the one that has run longest"),
         ]),
     Spec::new("script", -2, "", "")
         .doc("scripting", "2.6.0", "Depends on the subcommand.", "Looks after the scripts that are known.")
@@ -109,7 +122,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .spreads(eval::script_exists, Merge::Least)
                 .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
                 .doc("scripting", "2.6.0", "O(N)", "Tells which scripts are known.")
-                .arguments("sha1:string*"),
+                .arguments("sha1:string*")
+                .differs("with several partitions, a script that only EVAL brought is known where it ran: load it with SCRIPT LOAD"),
             Spec::new("script|flush", -2, "noscript", "scripting")
                 .spreads(eval::script_flush, Merge::AllOk)
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
@@ -124,8 +138,8 @@ pub(super) const ROWS: &[Spec] = &[
             ),
             Spec::new("script|kill", 2, "noscript allow_busy", "scripting")
                 .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
-                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run on this node and have not written.")
-                .differs("ends what runs on the node that is asked"),
+                .doc("scripting", "2.6.0", "O(1)", "Ends the scripts that run and have not written.")
+                .differs("ends those of all nodes that answer within half a second; there may be one for each group"),
             Spec::new("script|load", 3, "noscript stale", "scripting")
                 .spreads(eval::script_load, Merge::Same)
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])

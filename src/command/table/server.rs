@@ -8,7 +8,7 @@ pub(super) const ROWS: &[Spec] = &[
         .runs(lolwut::lolwut)
         .doc("server", "5.0.0", "O(1)", "Returns the version of Redis that replies are those of.")
         .arguments("version:integer/VERSION?")
-        .differs("the version without a drawing"),
+        .differs("without a drawing: programs ask for the version in its last line"),
     Spec::new("command", -1, "loading stale", "connection")
         .tips(&["nondeterministic_output_order"])
         .doc("server", "2.8.13", "O(N)", "Returns facts about all commands.")
@@ -85,7 +85,8 @@ pub(super) const ROWS: &[Spec] = &[
                 .history(&[("7.0.0", "Several settings.")])
                 .differs(
                     "for this node until it restarts, but notify-keyspace-events and requirepass for the cluster and \
-                 for good; parameters of what does not exist here take their present value only",
+                 for good; parameters of what does not exist here take their present value only; maxmemory is among \
+                 them, so nothing is ever refused with -OOM",
                 ),
         ]),
     Spec::new("info", -1, "loading stale", "dangerous")
@@ -164,5 +165,5 @@ pub(super) const ROWS: &[Spec] = &[
     Spec::new("time", 1, "loading stale fast", "")
         .tips(&["nondeterministic_output"])
         .doc("server", "2.6.0", "O(1)", "Returns the time of the server in seconds and microseconds.")
-        .differs("in whole milliseconds"),
+        .differs("of the node that is asked; within a script that of the leader, in whole milliseconds"),
 ];

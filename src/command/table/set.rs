@@ -76,7 +76,8 @@ pub(super) const ROWS: &[Spec] = &[
         .tips(&["nondeterministic_output"])
         .doc("set", "1.0.0", "O(N)", "Returns random members of a set.")
         .arguments("key:key@0 count:integer?~2.6.0")
-        .history(&[("2.6.0", "Added the optional `count` argument.")]),
+        .history(&[("2.6.0", "Added the optional `count` argument.")])
+        .differs("a count below -1048576 is refused: a reply cannot be that long"),
     Spec::new("srem", -3, "write fast", "set")
         .runs(set::srem)
         .keys(&[KeySpec::one("RW delete", 1)])

@@ -89,6 +89,10 @@ pub(super) const ROWS: &[Spec] = &[
         .arguments(
             "key1:key@0 key2:key@0 len/LEN? idx/IDX? len:integer/MINMATCHLEN? \
              withmatchlen/WITHMATCHLEN?",
+        )
+        .differs(
+            "what does not fit into proto-max-bulk-len (64 MiB by default, four bytes for each pair of bytes of the two \
+             strings) is refused as in Redis, whose default is eight times as much",
         ),
     Spec::new("mget", -2, "readonly fast", "string")
         .runs(string::mget)

@@ -126,7 +126,8 @@ pub(super) const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one("RO access", 1)])
         .tips(&["nondeterministic_output"])
         .doc("sorted-set", "6.2.0", "O(M*log(N))", "Returns random members of a sorted set.")
-        .arguments("key:key@0 options?(count:integer withscores/WITHSCORES?)"),
+        .arguments("key:key@0 options?(count:integer withscores/WITHSCORES?)")
+        .differs("a count below -1048576 is refused: a reply cannot be that long"),
     Spec::new("zrange", -4, "readonly", "sortedset")
         .runs(range::zrange)
         .keys(&[KeySpec::one("RO access", 1)])

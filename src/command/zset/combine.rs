@@ -8,6 +8,7 @@ use crate::base::{HashMap, double};
 use crate::command::args::{self, Options};
 use crate::command::context::Context;
 use crate::command::error::{Failure, Result};
+use crate::command::set::PART;
 use crate::data::set::Set;
 use crate::data::zset::{Scored, Zset, compare};
 use crate::data::{self, Class, Kind};
@@ -177,19 +178,26 @@ impl Request {
     fn intersection(&mut self, context: &Context<'_, '_>, limit: u64) -> Result<Vec<Scored>> {
         self.sort();
         let Some((first, others)) = self.sources.split_first() else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        'members: for (member, score) in first.members(context)? {
-            let mut total = not_nan(score * first.weight);
-            for other in others {
-                let Some(score) = other.score(context, &member)? else { continue 'members };
-                total = self.aggregate.of(total, score * other.weight);
+        let (mut found, mut cursor) = (Vec::new(), 0);
+        // A part at a time: who wants few shall not read all.
+        loop {
+            let (members, next) = first.part(context, cursor)?;
+            'members: for (member, score) in members {
+                let mut total = not_nan(score * first.weight);
+                for other in others {
+                    let Some(score) = other.score(context, &member)? else { continue 'members };
+                    total = self.aggregate.of(total, score * other.weight);
+                }
+                found.push((member, total));
+                if found.len() as u64 >= limit {
+                    return Ok(found);
+                }
             }
-            found.push((member, total));
-            if found.len() as u64 >= limit {
-                break;
+            cursor = next;
+            if cursor == 0 {
+                return Ok(found);
             }
         }
-        Ok(found)
     }
 
     /// The first set's members that no other one has.
@@ -232,6 +240,21 @@ impl Source {
             Found::Nothing => Vec::new(),
             Found::Set(set) => set.members(context.keys)?.into_iter().map(|member| (member, 1.0)).collect(),
             Found::Zset(zset) => zset.range(context.keys, 0, u64::MAX)?,
+        })
+    }
+
+    /// Some of the members, from where an earlier part ended (0: the first), and where this one does (0: the last).
+    fn part(&self, context: &Context<'_, '_>, cursor: u64) -> Result<(Vec<Scored>, u64)> {
+        Ok(match &self.found {
+            Found::Nothing => (Vec::new(), 0),
+            Found::Set(set) => {
+                let part = set.scan(context.keys, cursor, PART)?;
+                (part.members.into_iter().map(|member| (member, 1.0)).collect(), part.cursor)
+            }
+            Found::Zset(zset) => {
+                let part = zset.scan(context.keys, cursor, PART)?;
+                (part.members, part.cursor)
+            }
         })
     }
 

@@ -25,6 +25,8 @@ pub enum Ending {
 pub struct Change {
     hash: Hash,
     fields: Fields,
+    /// A Redis would keep it in one piece, whatever form it has here.
+    compact: bool,
     /// Something is not as the head says.
     changed: bool,
     /// A deadline came, moved or went.
@@ -44,7 +46,8 @@ impl Hash {
             Form::Small(_) => Fields::Small(self.small_fields(keys)?),
             Form::Spread(numbers) => Fields::Spread(*numbers),
         };
-        Ok(Change { hash: self, fields, changed: false, retimed: false })
+        let compact = self.head.as_ref().is_none_or(|head| !head.spread || head.compact);
+        Ok(Change { hash: self, fields, compact, changed: false, retimed: false })
     }
 
     /// Deletes dead fields, of a spread hash at most `limit`, and returns how many and the head that is left, if any.
@@ -116,6 +119,7 @@ impl Change {
     /// Sets a field and says whether it is new. A deadline that has passed is not for here: it is a removal.
     pub fn put(&mut self, keys: &mut Keyspace<'_>, name: Bytes, value: Bytes, ending: Ending) -> Result<bool> {
         if name.len().max(value.len()) > keys.thresholds.hash_value_bytes_max {
+            self.compact = false;
             self.spread(keys);
         }
         self.changed = true;
@@ -137,6 +141,7 @@ impl Change {
                 let record = self.hash.record(&name);
                 let is_stored = keys.store.get(&record)?.is_some();
                 numbers.fields += u64::from(!is_stored);
+                self.compact &= numbers.fields <= keys.thresholds.hash_entries_max as u64;
                 let before = self.stored_end(keys, &name)?;
                 let is_new = !is_stored || !keys.is_alive(before)?;
                 let after = match ending {
@@ -196,9 +201,14 @@ impl Change {
 
     /// Writes the head, or removes the key with the last living field; returns the head that is there now. Nothing is
     /// written where nothing was changed.
-    pub fn save(self, keys: &mut Keyspace<'_>) -> Result<Option<Head>> {
+    pub fn save(mut self, keys: &mut Keyspace<'_>) -> Result<Option<Head>> {
         if !self.changed {
             return Ok(self.hash.head);
+        }
+        if let Fields::Small(fields) = &self.fields
+            && !keys.thresholds.is_one_record(fields.len(), || field::weight(fields))
+        {
+            self.spread(keys);
         }
         let before = self.hash.head.as_ref();
         let ends = self.ends(keys)?;
@@ -213,7 +223,7 @@ impl Change {
             return Ok(None);
         }
         let head = match &self.fields {
-            Fields::Spread(numbers) => Hash::head_of(*numbers, ends),
+            Fields::Spread(numbers) => Hash::head_of(*numbers, self.compact, ends),
             Fields::Small(fields) => {
                 Head { fields: ends, ..Head::new(Kind::Hash, field::encode(fields, ends.is_some())) }
             }
@@ -233,6 +243,7 @@ impl Change {
         if let Fields::Small(fields) = &mut self.fields {
             fields.push(field);
             if fields.len() > keys.thresholds.hash_entries_max {
+                self.compact = false;
                 self.spread(keys);
             }
         }

@@ -34,9 +34,14 @@ pub struct Entry<'a> {
     pub end: Option<Millis>,
 }
 
+/// About the bytes of packed fields without their deadlines.
+pub fn weight(fields: &[Field]) -> usize {
+    fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum()
+}
+
 /// Packs fields; whether deadlines are among them says [`ends`].
 pub fn encode(fields: &[Field], with_deadlines: bool) -> Bytes {
-    let bytes = fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum::<usize>();
+    let bytes = weight(fields);
     let mut out = BytesMut::with_capacity(if with_deadlines { bytes + 6 * fields.len() } else { bytes });
     for field in fields {
         packed::put_word(&mut out, &field.name);

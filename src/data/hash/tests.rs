@@ -79,6 +79,36 @@ fn the_form_changes_at_the_thresholds_and_never_back() {
 }
 
 #[test]
+fn what_outgrows_a_record_is_one_piece_until_it_outgrows_that_too() {
+    let mut world = World::new(1);
+    let told = |world: &mut World| {
+        let head = world.keys(|keys| keys.lookup(0, b"h")).unwrap().unwrap();
+        (head.spread, head.is_one_piece())
+    };
+    set(&mut world, numbered(200));
+    assert_eq!(told(&mut world), (false, true), "short fields are one record");
+    set(&mut world, numbered(500));
+    assert_eq!(told(&mut world), (true, true));
+    set(&mut world, numbered(512));
+    assert_eq!(told(&mut world), (true, true));
+    world.audit();
+    set(&mut world, [pair("f512", "")]);
+    assert_eq!(told(&mut world), (true, false));
+    world.keys(|keys| {
+        let names: Vec<Bytes> = numbered(500).map(|(name, _)| name).collect();
+        Hash::find(keys, 0, &key()).unwrap().unwrap().remove(keys, &names).unwrap();
+    });
+    set(&mut world, [pair("f1", "")]);
+    assert_eq!(told(&mut world), (true, false), "it never turns back");
+    world.audit();
+    let mut world = World::new(1);
+    set(&mut world, numbered(400));
+    set(&mut world, [pair("f1", &"v".repeat(65))]);
+    assert_eq!(told(&mut world), (true, false), "a long value");
+    world.audit();
+}
+
+#[test]
 fn a_scan_reports_every_field_once() {
     let mut world = World::new(1);
     set(&mut world, numbered(1000));

@@ -46,11 +46,14 @@ fn golden_payloads() {
 
 #[test]
 fn a_sorted_set_is_what_a_model_is() {
-    for (seed, entries_max) in [(1, 0), (2, 3), (3, 8), (4, 1_000)] {
+    for (seed, entries_max, record_bytes) in [(1, 0, 0), (2, 3, 0), (3, 8, 0), (4, 1_000, usize::MAX), (5, 1_000, 200)]
+    {
         let (mut world, mut rng) = (World::new(1), Rng::new(seed));
         let mut model = BTreeMap::<Bytes, f64>::new();
         world.thresholds.zset_entries_max = entries_max;
-        world.thresholds.node_entries_max = entries_max.max(4);
+        world.thresholds.record_entries_max = 4;
+        world.thresholds.record_bytes_max = record_bytes;
+        world.thresholds.node_entries_max = entries_max.clamp(4, 16);
         for step in 0..3_000 {
             let zset = find(&mut world);
             let member = Bytes::from(format!("m{}", rng.below(if step % 1_000 < 700 { 300 } else { 5 })));
@@ -115,17 +118,50 @@ fn many_words_make_a_large_sorted_set_even_of_one_member() {
     world.keys(|keys| add(keys, zset, &Bytes::from("a"), 1.0));
     let mut zset = find(&mut world);
     world.keys(|keys| {
-        zset.expect(keys, 65, 1).unwrap();
+        zset.expect(keys, 129, 1).unwrap();
         zset.save(keys);
     });
     world.audit();
     assert_eq!(world.store.len(), 3);
     let mut empty = Zset::new(0, &Bytes::from("none"));
     world.keys(|keys| {
-        empty.expect(keys, 65, 1).unwrap();
+        empty.expect(keys, 129, 1).unwrap();
         empty.save(keys);
     });
     assert_eq!(world.store.len(), 3);
+}
+
+#[test]
+fn what_outgrows_a_record_is_one_piece_until_it_outgrows_that_too() {
+    let mut world = World::new(1);
+    let head = |world: &mut World| world.keys(|keys| keys.lookup(0, b"z")).unwrap().unwrap();
+    let fill = |world: &mut World, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let zset = find(world);
+            world.keys(|keys| add(keys, zset, &Bytes::from(format!("{number:040}")), number as f64));
+        }
+    };
+    fill(&mut world, 0..64);
+    assert!(!head(&mut world).spread);
+    fill(&mut world, 64..128);
+    assert!(head(&mut world).spread && head(&mut world).is_one_piece());
+    let zset = find(&mut world);
+    world.keys(|keys| add(keys, zset, &Bytes::from(format!("{:040}", 5)), 700.0));
+    assert!(head(&mut world).is_one_piece(), "it has as many members as before");
+    fill(&mut world, 128..129);
+    assert!(!head(&mut world).is_one_piece());
+    let mut zset = find(&mut world);
+    world.keys(|keys| {
+        zset.remove_ranks(keys, 0, 100).unwrap();
+        zset.save(keys);
+    });
+    fill(&mut world, 200..210);
+    assert!(!head(&mut world).is_one_piece(), "it never turns back");
+    // Short members are one record, however many a Redis keeps in one piece.
+    let short = (0..128).map(|number| (Bytes::from(number.to_string()), 0.0)).collect();
+    world.keys(|keys| Zset::replace(keys, 0, &key(), short).unwrap());
+    assert!(!head(&mut world).spread);
+    world.audit();
 }
 
 #[test]
@@ -142,6 +178,32 @@ fn a_large_sorted_set_changes_little_per_member() {
     // A head, the member, and a node per level.
     assert!(written / 1_000 < 3_000, "{} bytes per member", written / 1_000);
     world.audit();
+}
+
+#[test]
+fn a_million_members_are_ranked_by_few_reads_and_deleted_by_few_writes() {
+    let mut world = World::new(1);
+    let member = |number: u64| Bytes::from(format!("member:{number}"));
+    let members = (0..1_000_000).map(|number| (member(number * 7_919 % 1_000_000), number as f64)).collect();
+    world.keys(|keys| Zset::replace(keys, 0, &key(), members).unwrap());
+    let rank = world.costs(|keys| {
+        let zset = Zset::find(keys, 0, &key()).unwrap().unwrap();
+        let score = zset.score(keys, &member(7_919 * 500_000 % 1_000_000)).unwrap().unwrap();
+        assert_eq!(zset.rank(keys, &member(7_919 * 500_000 % 1_000_000), score).unwrap(), 500_000);
+    });
+    // The head, the member, and a node per level.
+    assert!(rank.reads <= 12 && rank.writes == 0, "{rank:?}");
+    let range = world.costs(|keys| {
+        let zset = Zset::find(keys, 0, &key()).unwrap().unwrap();
+        assert_eq!(zset.range(keys, 700_000, 700_010).unwrap().len(), 10);
+    });
+    assert!(range.reads <= 16, "{range:?}");
+    let delete = world.costs(|keys| {
+        let head = keys.lookup(0, &key()).unwrap().unwrap();
+        keys.remove(0, &key(), &head);
+    });
+    assert!(delete.reads <= 2 && delete.writes <= 2, "{delete:?}");
+    assert_eq!(world.store.len(), 0);
 }
 
 #[test]

@@ -79,3 +79,39 @@ fn a_failing_read_of_the_engine_is_final_and_leaves_nothing() {
     assert!(world.machine.turn(world.now, &mut world.out).is_err());
     assert_eq!(world.told(), []);
 }
+
+fn too_large() -> UnitReply {
+    UnitReply::Call(format!("-ERR {}\r\n", crate::data::TOO_LARGE).into())
+}
+
+#[test]
+fn a_command_that_changes_more_than_an_entry_holds_is_refused_and_leaves_nothing() {
+    let mut world = World::leader();
+    world.machine.settings.thresholds.entry_bytes_max = 2_000;
+    world.machine.settings.thresholds.hash_entries_max = 0;
+    let long = "v".repeat(1_200);
+    assert_eq!(world.run(call(&format!("SET k {long}"))), reply("+OK\r\n"));
+    for part in 0..3 {
+        let fields: Vec<String> = (0..40).map(|n| format!("field-{part}-{n} {n}")).collect();
+        assert_eq!(world.run(call(&format!("HSET h {}", fields.join(" ")))), reply(":40\r\n"));
+    }
+    world.run(call("SET other 1"));
+    // What it would write, what it would write under another name, and what it would write and answer.
+    for line in ["COPY h h2", "RENAME h other", "MOVE h 3", &format!("SET k {long} GET")] {
+        assert_eq!(world.run(call(line)), [too_large()], "{line:.20}");
+    }
+    let script = "for i = 1, 1000 do redis.call('set', 's' .. i, string.rep('x', 100)) end";
+    let eval = ["EVAL", script, "0"].iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+    assert_eq!(world.run(vec![Unit::Call(Call::new(0, Protocol::Resp2, eval))]), [too_large()]);
+    assert_eq!(world.run(call("DBSIZE")), reply(":3\r\n"));
+    assert_eq!(world.run(call("MGET other s1")), reply("*2\r\n$1\r\n1\r\n$-1\r\n"));
+    assert_eq!(world.run(call("HLEN h")), reply(":120\r\n"));
+    assert_eq!(world.value("k").map(|value| value.len()), Some(1_200));
+    // In a block, what fits stays.
+    let calls = vec![words(&format!("SET a {long}")), words(&format!("SET b {long}")), words("SET c 1")];
+    let UnitReply::Call(refused) = too_large() else { panic!("a call's") };
+    let replies = Some(vec![Bytes::from_static(b"+OK\r\n"), refused, "+OK\r\n".into()]);
+    assert_eq!(world.run(vec![Unit::Atomic { watches: Vec::new(), calls }]), [UnitReply::Atomic(replies)]);
+    assert_eq!(world.run(call("EXISTS a b c")), reply(":2\r\n"));
+    assert_eq!(world.run(call("DBSIZE")), reply(":5\r\n"));
+}

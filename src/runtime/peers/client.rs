@@ -17,6 +17,7 @@ use super::wire::{self, pb};
 use super::{ADDRESS, Inbound, Peer, Peers, clock};
 use crate::base::{Nanos, NodeId, Rng, limits};
 use crate::host::Envelope;
+use crate::service::node::{AboutScripts, ScriptsTold};
 use crate::service::pubsub::{Interests, Telling};
 
 /// First pause after a lost stream; it doubles up to the last, each with half of it left to chance.
@@ -36,6 +37,8 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 const PULSE: Duration = Duration::from_millis(500);
 /// Between two frames that tell who listens to what.
 const INTERESTS_PAUSE: Duration = Duration::from_millis(10);
+/// A peer that does not tell of its scripts within this time is left out.
+const SCRIPTS_PATIENCE: Duration = Duration::from_millis(500);
 /// HTTP/2 windows: one full frame target per stream must never wait for a round trip.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
@@ -146,6 +149,19 @@ pub(super) async fn send_snapshot(
     match tokio::time::timeout(SNAPSHOT_TIME_MAX, call).await {
         Ok(answer) => answer.map(|_| ()),
         Err(_) => Err(Status::deadline_exceeded("the snapshot took too long")),
+    }
+}
+
+/// Asks one peer about the scripts that run there, on a connection of its own: those that are there may be full.
+pub(super) async fn ask_about_scripts(peers: &Peers, peer: &Peer, about: AboutScripts) -> Result<ScriptsTold, Status> {
+    let ask = async {
+        let mut client = dial(&peer.address()).await?;
+        let told = client.scripts(peers.request(peer, wire::scripts_to_wire(about))).await?.into_inner();
+        wire::scripts_told_from_wire(told).map_err(|why| Status::internal(why.to_string()))
+    };
+    match tokio::time::timeout(SCRIPTS_PATIENCE, ask).await {
+        Ok(told) => told,
+        Err(_) => Err(Status::deadline_exceeded("no answer about scripts in time")),
     }
 }
 

@@ -30,8 +30,10 @@ use wire::{Batch, FORMAT, pb};
 use super::metrics::Metrics;
 use super::{clock, threads};
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
+use crate::command::script::Running;
 use crate::host::Envelope;
 use crate::service::forward::Answer;
+use crate::service::node::{AboutScripts, ScriptsTold};
 use crate::service::pubsub::Hub;
 use crate::store::snapshot::{FileSpool, Receiver};
 
@@ -54,6 +56,8 @@ pub struct Identity {
 pub trait Inbound: Send + Sync + 'static {
     /// Who listens to what: here, to be told to others, and there, as they tell.
     fn hub(&self) -> &Arc<Hub>;
+    /// The scripts that run here.
+    fn running(&self) -> &Arc<Running>;
     /// Raft messages of one node.
     fn raft(&self, envelopes: Vec<Envelope>);
     /// Batches that a node forwards; each is answered once into `answers`, which may be closed by then.
@@ -172,6 +176,27 @@ impl Peers {
                 false
             }
         }
+    }
+
+    /// Asks every peer about the scripts that run there: the answers of those that give one soon.
+    pub async fn ask_about_scripts(self: Arc<Self>, about: AboutScripts) -> Vec<ScriptsTold> {
+        let mut asking = tokio::task::JoinSet::new();
+        for peer in self.peers.values().cloned() {
+            let peers = self.clone();
+            asking.spawn(async move { (peer.id, client::ask_about_scripts(&peers, &peer, about).await) });
+        }
+        let mut told = Vec::new();
+        while let Some(answer) = asking.join_next().await {
+            match answer {
+                Ok((_, Ok(answer))) => told.push(answer),
+                Ok((peer, Err(why))) => {
+                    tracing::debug!(%peer, why = why.message(), "no answer about scripts");
+                }
+                // The runtime ends.
+                Err(_) => break,
+            }
+        }
+        told
     }
 
     /// The nodes, by id.

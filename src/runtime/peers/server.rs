@@ -11,8 +11,9 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::wire::{self, pb};
-use super::{Inbound, Outbox, Peers};
+use super::{Inbound, Outbox, Peers, clock};
 use crate::base::{NodeId, limits};
+use crate::service::node::ScriptsTold;
 
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -104,6 +105,15 @@ impl pb::peer_server::Peer for Service {
         let both = batches.merge(answers.map(Some));
         let until_end = both.take_while(Option::is_some).filter_map(|frame| frame);
         Ok(Response::new(Box::pin(until_end)))
+    }
+
+    async fn scripts(&self, request: Request<pb::ScriptsAsked>) -> Result<Response<pb::ScriptsTold>, Status> {
+        let from = self.admit(&request)?;
+        let about =
+            wire::scripts_from_wire(request.get_ref()).map_err(|why| Status::invalid_argument(why.to_string()))?;
+        let told = ScriptsTold::by(self.inbound.running(), about, clock::wall());
+        tracing::debug!(%from, ?about, killed = ?told.killed, "asked about scripts");
+        Ok(Response::new(wire::scripts_told_to_wire(told)))
     }
 
     async fn snapshot(&self, request: Request<Streaming<pb::SnapshotFrame>>) -> Result<Response<pb::Nothing>, Status> {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::base::{GroupId, PeerId, SessionId};
+use crate::base::{GroupId, Millis, PeerId, SessionId};
+use crate::command::script::{Called, Killed};
 use crate::machine::{Origin, Refusal, Submission};
 
 /// What arrived at a node.
@@ -23,11 +24,16 @@ struct Recorder {
     seen: UnboundedSender<Seen>,
     directory: tempfile::TempDir,
     hub: Arc<Hub>,
+    running: Arc<Running>,
 }
 
 impl Inbound for Recorder {
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    fn running(&self) -> &Arc<Running> {
+        &self.running
     }
 
     fn raft(&self, envelopes: Vec<Envelope>) {
@@ -75,7 +81,8 @@ impl Node {
         let peers = Arc::new(Peers::new(identity, address, members, Arc::new(Metrics::new())));
         let (sender, seen) = unbounded_channel();
         let directory = tempfile::tempdir().expect("a directory");
-        let inbound: Arc<dyn Inbound> = Arc::new(Recorder { seen: sender, directory, hub: Arc::default() });
+        let inbound: Arc<dyn Inbound> =
+            Arc::new(Recorder { seen: sender, directory, hub: Arc::default(), running: Arc::default() });
         tokio::spawn(serve(peers.clone(), inbound.clone(), listener, pending()));
         peers.connect(&inbound, &mut Rng::new(id));
         Node { peers, seen }
@@ -148,7 +155,28 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
         assert!(!one.peers.forward(NodeId(3), batch(78)), "there is no such node");
         let Seen::Answers(answers) = one.next().await else { panic!("answers come next") };
         assert_eq!(answers, [(GroupId(1), Ticket(77), Answer::Refused(Refusal::NotLeader))]);
+
+        let nothing = ScriptsTold { killed: Killed::Nothing, called: None };
+        for about in
+            [AboutScripts::Look, AboutScripts::Kill { functions: false }, AboutScripts::Kill { functions: true }]
+        {
+            assert_eq!(one.peers.clone().ask_about_scripts(about).await, [nothing.clone()]);
+        }
     });
+}
+
+#[test]
+fn what_is_told_of_scripts_crosses_the_wire() {
+    let called = Called { name: "f".into(), words: vec!["FCALL".into(), "f".into(), "0".into()], since: Millis(7) };
+    for killed in [Killed::Nothing, Killed::Other, Killed::Wrote, Killed::Done] {
+        let told = ScriptsTold { killed, called: Some((called.clone(), 40)) };
+        assert_eq!(wire::scripts_told_from_wire(wire::scripts_told_to_wire(told.clone())), Ok(told));
+    }
+    for about in [AboutScripts::Look, AboutScripts::Kill { functions: false }, AboutScripts::Kill { functions: true }] {
+        assert_eq!(wire::scripts_from_wire(&wire::scripts_to_wire(about)), Ok(about));
+    }
+    assert!(wire::scripts_from_wire(&pb::ScriptsAsked { about: 9 }).is_err());
+    assert!(wire::scripts_told_from_wire(pb::ScriptsTold { killed: 9, called: None }).is_err());
 }
 
 #[test]

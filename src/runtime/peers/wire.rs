@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 
-use crate::base::{ClusterId, GroupId, NodeId, PeerId, SessionId, Ticket};
+use crate::base::{ClusterId, GroupId, Millis, NodeId, PeerId, SessionId, Ticket};
 use crate::command::batch::Unit;
-use crate::command::script;
+use crate::command::script::{self, Called, Killed};
 use crate::command::wire::{decode_replies, decode_units, encode_replies, encode_units};
 use crate::host::Envelope;
 use crate::machine::{Origin, Refusal, Submission};
 use crate::service::forward::Answer;
+use crate::service::node::{AboutScripts, ScriptsTold};
 use crate::service::pubsub::{Interest, Interests, Kind};
 
 /// Types and services generated from `proto/peer.proto`.
@@ -179,6 +180,59 @@ pub fn interests_from_wire(told: pb::Interests) -> Result<Interests, Malformed> 
     };
     let interests = told.interests.into_iter().map(interest).collect::<Result<_, _>>()?;
     Ok(Interests { is_beginning: told.is_beginning, interests })
+}
+
+/// For the wire.
+pub fn scripts_to_wire(about: AboutScripts) -> pb::ScriptsAsked {
+    let about = match about {
+        AboutScripts::Look => pb::AboutScripts::Look,
+        AboutScripts::Kill { functions: false } => pb::AboutScripts::KillScripts,
+        AboutScripts::Kill { functions: true } => pb::AboutScripts::KillFunctions,
+    };
+    pb::ScriptsAsked { about: about.into() }
+}
+
+/// From the wire.
+pub fn scripts_from_wire(asked: &pb::ScriptsAsked) -> Result<AboutScripts, Malformed> {
+    match pb::AboutScripts::try_from(asked.about) {
+        Ok(pb::AboutScripts::Look) => Ok(AboutScripts::Look),
+        Ok(pb::AboutScripts::KillScripts) => Ok(AboutScripts::Kill { functions: false }),
+        Ok(pb::AboutScripts::KillFunctions) => Ok(AboutScripts::Kill { functions: true }),
+        Ok(pb::AboutScripts::Unspecified) | Err(_) => Err(Malformed("an unknown question about scripts")),
+    }
+}
+
+/// For the wire.
+pub fn scripts_told_to_wire(told: ScriptsTold) -> pb::ScriptsTold {
+    let killed = match told.killed {
+        Killed::Nothing => pb::Killed::Nothing,
+        Killed::Other => pb::Killed::Other,
+        Killed::Wrote => pb::Killed::Wrote,
+        Killed::Done => pb::Killed::Done,
+    };
+    let called = told.called.map(|(called, millis)| pb::Called {
+        name: called.name,
+        words: called.words,
+        since_millis: called.since.0,
+        millis,
+    });
+    pb::ScriptsTold { killed: killed.into(), called }
+}
+
+/// From the wire.
+pub fn scripts_told_from_wire(told: pb::ScriptsTold) -> Result<ScriptsTold, Malformed> {
+    let killed = match pb::Killed::try_from(told.killed) {
+        Ok(pb::Killed::Nothing) => Killed::Nothing,
+        Ok(pb::Killed::Other) => Killed::Other,
+        Ok(pb::Killed::Wrote) => Killed::Wrote,
+        Ok(pb::Killed::Done) => Killed::Done,
+        Err(_) => return Err(Malformed("an unknown fate of scripts")),
+    };
+    let called = told.called.map(|called| {
+        let since = Millis(called.since_millis);
+        (Called { name: called.name, words: called.words, since }, called.millis)
+    });
+    Ok(ScriptsTold { killed, called })
 }
 
 /// What an encoded answer costs in a queue.
