@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         let spec = SPECS[usize::from(first) % SPECS.len()];
         let mut args: Vec<Bytes> = spec.name.split('|').map(|word| Bytes::from_static(word.as_bytes())).collect();
         args.extend(words(rest));
-        node.protocol(if (n + data.len()) % 2 == 0 { 2 } else { 3 });
+        node.protocol(if (n + data.len()).is_multiple_of(2) { 2 } else { 3 });
         node.call(&args);
     }
     node.audit();
