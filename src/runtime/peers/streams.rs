@@ -160,7 +160,7 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
         for about in
             [AboutScripts::Look, AboutScripts::Kill { functions: false }, AboutScripts::Kill { functions: true }]
         {
-            assert_eq!(one.peers.clone().ask_about_scripts(about).await, [nothing.clone()]);
+            assert_eq!(one.peers.clone().ask_about_scripts(about).await, std::slice::from_ref(&nothing));
         }
     });
 }
