@@ -171,12 +171,19 @@ pub(crate) fn function_delete(context: &mut Context<'_, '_>, args: &[Bytes]) -> 
     Ok(Value::OK)
 }
 
+/// The answer to a subcommand with words that no form of it has.
+fn wrong_words(args: &[Bytes]) -> Value {
+    let line = b"ERR unknown subcommand or wrong number of arguments for '";
+    Value::error_with(&[line, &args[1], b"'. Try FUNCTION HELP."])
+}
+
 /// `FUNCTION FLUSH [ASYNC|SYNC]`
 pub(crate) fn function_flush(context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<Value> {
     match &args[2..] {
         [] => {}
         [word] if is(word, "async") || is(word, "sync") => {}
-        _ => return Err(Failure::line("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        [_] => return Err(Failure::line("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        _ => return Ok(wrong_words(args)),
     }
     on_leader(context)?;
     libraries::flush(context.keys);
@@ -272,10 +279,7 @@ pub(crate) fn function_restore(context: &mut Context<'_, '_>, args: &[Bytes]) ->
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
             ));
         }
-        _ => {
-            let line = b"ERR unknown subcommand or wrong number of arguments for '";
-            return Ok(Value::error_with(&[line, &args[1], b"'. Try FUNCTION HELP."]));
-        }
+        _ => return Ok(wrong_words(args)),
     };
     let codes = match rdb::load_functions(&args[2]) {
         Ok(codes) => codes,
