@@ -96,13 +96,13 @@ impl Group {
             manner: Manner::default(),
         };
         command::execute_encoded(&mut keys, Some(&mut self.scripts), call, &mut out).ok()?;
-        self.hub.deliver(Nanos(now * 1_000_000), &said.publications);
+        self.hub.deliver(Nanos(now.saturating_mul(1_000_000)), &said.publications);
         self.sequence += 1;
         let changes = touched.iter().map(|touched| match touched {
             Touched::Key(_, key) => Changed::Key { key: key.clone(), author: call.author },
             Touched::Database(_) => Changed::Everything,
         });
-        self.trackers.changed(Nanos(now * 1_000_000), &changes.collect::<Vec<_>>());
+        self.trackers.changed(Nanos(now.saturating_mul(1_000_000)), &changes.collect::<Vec<_>>());
         for touched in touched {
             match touched {
                 Touched::Key(db, key) => self.changed.insert((db, key), self.sequence),
@@ -325,11 +325,12 @@ impl Node for TableNode {
     }
 
     fn monotonic(&self) -> Nanos {
-        Nanos(self.clock.load(Relaxed) * 1_000_000)
+        Nanos(self.clock.load(Relaxed).saturating_mul(1_000_000))
     }
 
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.clock.fetch_add(time.as_millis() as u64, Relaxed);
+        // Rounded up: who sleeps always wakes later than it lay down.
+        self.clock.fetch_add(time.as_nanos().div_ceil(1_000_000) as u64, Relaxed);
         Box::pin(std::future::ready(()))
     }
 
