@@ -154,7 +154,7 @@ stage_lines() {
   awk -F'\t' -v titles="one=${title[one]};three=${title[three]}" "$statistics"'
     $1 ~ /^SET/ && $3 ~ /:micros$/ { split($3, part, ":"); add($1 SUBSEP $2 SUBSEP part[2], $4 + 0); note($1 SUBSEP $2) }
     function of(name) { return (at SUBSEP name) in count ? median(at SUBSEP name) : 0 }
-    function put(name, size) { printf "%s\t%s\t%.1f\n", bar, name, size > 0 ? size : 0 }
+    function put(name, size) { printf "%s\t%s\t%.1f\n", bar, name, (size > 0 ? size : 0) }
     END {
       k = split(titles, pair, ";"); for (i = 1; i <= k; i++) { split(pair[i], name, "="); named[name[1]] = name[2] }
       for (r = 1; r <= rows; r++) {
