@@ -6,9 +6,6 @@ if [ ! -x "$flames/inferno-flamegraph" ]; then
   say "building inferno, which draws flame graphs"
   cargo install --quiet --locked --root "$target/tools" inferno
 fi
-pictures=docs/bench
-[ -z "$smoke" ] || pictures=$data/bench
-mkdir -p "$pictures"
 start_three
 first=$((base + 200))
 leader=$((${address[three]##*:} - $(resp_port "$first" 1)))
@@ -16,7 +13,7 @@ follower=$((${address[follower]##*:} - $(resp_port "$first" 1)))
 table=
 
 # The threads of one kind are one tower, whatever their number.
-merge='s/^machine-[0-9]+;/machine;/; s/^rocksdb[^;]*;/rocksdb;/; s/^tokio-[^;]*;/io;/'
+merge='s/^machine-[0-9]+;/machine;/; s/^rocksdb[^;]*;/rocksdb;/'
 
 # flame FILE NODE TITLE ADDRESS TEST: draws what a node (0, 1 or 2) does while redis-benchmark asks at an address.
 flame() {

@@ -2,9 +2,6 @@
 
 count=${rounds:-3}
 keys=$(scaled 100000)
-pictures=docs/bench
-[ -z "$smoke" ] || pictures=$data/bench
-mkdir -p "$pictures"
 told=$data/told
 : >"$told"
 

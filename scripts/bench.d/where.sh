@@ -165,9 +165,6 @@ stage_lines() {
       }
     }' "$results"
 }
-pictures=docs/bench
-[ -z "$smoke" ] || pictures=$data/bench
-mkdir -p "$pictures"
 stage_lines | "$holdfast" bench bars --title 'A SET through the stages of the leader' --unit 'microseconds per batch' \
   --output "$pictures/stages.svg" || die "stages.svg could not be drawn"
 
