@@ -160,8 +160,8 @@ stage_lines() {
       for (r = 1; r <= rows; r++) {
         at = order[r]; split(at, part, SUBSEP); split(part[1], asked, " [|] ")
         bar = named[part[2]] ", pipeline " asked[2]
-        put("parse", of("parse")); put("queue", of("queue")); put("evaluate", of("evaluate")); put("log", of("log"))
-        put("rest of replicate", of("replicate") - of("log")); put("apply", of("apply")); put("publish", of("publish")); put("reply", of("reply"))
+        put("parse", of("parse")); put("queue", of("queue")); put("evaluate", of("evaluate")); put("log", of("log")); put("fsync", of("fsync"))
+        put("rest of replicate", of("replicate") - of("log") - of("fsync")); put("apply", of("apply")); put("publish", of("publish")); put("reply", of("reply"))
       }
     }' "$results"
 }
@@ -201,6 +201,6 @@ Stages of the leader, microseconds per batch, and what a batch holds (requests; 
 replicate and apply):
 
 $(where_table stage:parse:micros=parse stage:queue:micros=queue stage:queue:size=requests stage:evaluate:micros=evaluate stage:evaluate:size=bytes \
-  stage:log:micros=log stage:log:size=bytes stage:replicate:micros=replicate stage:replicate:size=entries stage:apply:micros=apply \
+  stage:log:micros=log stage:log:size=bytes stage:fsync:micros=fsync stage:replicate:micros=replicate stage:replicate:size=entries stage:apply:micros=apply \
   stage:apply:size=entries stage:publish:micros=publish stage:publish:size=answers stage:reply:micros=reply)
 EOT

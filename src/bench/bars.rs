@@ -1,8 +1,6 @@
 //! Stacked bars as a picture (SVG): of what a whole is made up.
 
-use std::fmt::Write as _;
-
-use super::plot::{COLORS, short, text};
+use super::svg::{COLORS, Picture, short, text};
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 190.0;
@@ -57,18 +55,9 @@ impl Bars {
         let longest = self.bars.iter().map(Bar::size).fold(1e-9, f64::max);
         let scale = (WIDTH - LEFT - RIGHT) / longest;
         let height = TOP + DISTANCE * self.bars.len() as f64 + 12.0;
-        let mut svg = String::new();
-        let mut line = |text: String| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(svg, "{text}");
-        };
-        line(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-             font-family=\"sans-serif\" font-size=\"12\">"
-        ));
-        line(format!("<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>"));
         let title = format!("{} ({})", self.title, self.unit);
-        line(text(12.0, 22.0, "start", "#000000", &title).replace("<text", "<text font-size=\"14\""));
+        let mut picture = Picture::new(WIDTH, height, 12.0, &title);
+        let mut line = |element: String| picture.push(&element);
         let room = (WIDTH - 24.0) / self.parts.len() as f64;
         for (n, part) in self.parts.iter().enumerate() {
             let x = 12.0 + room * n as f64;
@@ -89,8 +78,7 @@ impl Bars {
             }
             line(text(x + 6.0, top + 15.0, "start", "#555555", &short(bar.size().round())));
         }
-        line("</svg>".to_owned());
-        svg
+        picture.finish()
     }
 }
 

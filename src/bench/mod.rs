@@ -11,7 +11,7 @@
 //! - `client`: one connection; [`replies`]: where answers end; `drive`: the loop of one thread; `ticks`: its clock.
 //! - [`histogram`], [`report`]: what came out.
 //! - [`idle`]: connections that only exist; [`etcd`]: the same loop against etcd; [`plot`]: curves as pictures; [`bars`]: stacked
-//!   bars.
+//!   bars; `svg`: what both are drawn with.
 
 pub mod bars;
 mod client;
@@ -24,6 +24,7 @@ pub mod keys;
 pub mod plot;
 pub mod replies;
 pub mod report;
+mod svg;
 #[cfg(test)]
 mod tests;
 mod ticks;

@@ -5,15 +5,14 @@
 
 use std::fmt::Write as _;
 
+use super::svg::{COLORS, Picture, short, text};
+
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 170.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 50.0;
-/// Told apart also by who sees colors differently (Okabe and Ito).
-pub(super) const COLORS: [&str; 8] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
 /// Exponents of growth that differ by less are the same.
 const BEND: f64 = 0.25;
 
@@ -68,17 +67,8 @@ impl Chart {
     /// The picture.
     pub fn draw(&self) -> String {
         let frame = Frame::around(self);
-        let mut svg = String::new();
-        let mut line = |text: String| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(svg, "{text}");
-        };
-        line(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-             font-family=\"sans-serif\" font-size=\"12\">"
-        ));
-        line(format!("<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>"));
-        line(text(LEFT, 22.0, "start", "#000000", &self.title).replace("<text", "<text font-size=\"14\""));
+        let mut picture = Picture::new(WIDTH, HEIGHT, LEFT, &self.title);
+        let mut line = |element: String| picture.push(&element);
         line(text(LEFT, TOP - 10.0, "start", "#555555", &self.y));
         line(text(WIDTH - RIGHT, HEIGHT - 10.0, "end", "#555555", &self.x));
         for y in frame.y_marks() {
@@ -102,8 +92,7 @@ impl Chart {
             line(format!("<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>", y - 10.0));
             line(text(x + 18.0, y, "start", "#000000", &series.name));
         }
-        line("</svg>".to_owned());
-        svg
+        picture.finish()
     }
 
     /// Where the curves bend, one sentence per curve.
@@ -179,21 +168,6 @@ impl Frame {
         marks.dedup();
         marks
     }
-}
-
-/// A number with thousands and millions as letters.
-pub(super) fn short(number: f64) -> String {
-    match number {
-        n if n >= 1e6 => format!("{}M", (n / 1e4).round() / 100.0),
-        n if n >= 1e3 => format!("{}k", (n / 10.0).round() / 100.0),
-        n => format!("{}", (n * 100.0).round() / 100.0),
-    }
-}
-
-/// An element of text; `anchor` is start, middle or end.
-pub(super) fn text(x: f64, y: f64, anchor: &str, color: &str, what: &str) -> String {
-    let what = what.replace('&', "&amp;").replace('<', "&lt;");
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{color}\">{what}</text>")
 }
 
 #[cfg(test)]

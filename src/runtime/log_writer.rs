@@ -33,13 +33,14 @@ pub fn spawn(
             let records = writes.iter().flat_map(|write| &write.records);
             let bytes: u64 = records.map(|record| record.data.len() as u64).sum();
             let started = clock::boottime();
-            if let Err(why) = log.append(&writes) {
-                die(&why);
-            }
-            let took = clock::boottime().since(started);
-            latency.note(latency::FSYNC, took, clock::wall());
-            metrics.log_write_seconds.observe(took.as_secs_f64());
-            metrics.stages.note(Stage::Log, took, bytes as usize);
+            log.write(&writes).unwrap_or_else(|why| die(&why));
+            let written = clock::boottime();
+            log.sync().unwrap_or_else(|why| die(&why));
+            let synced = clock::boottime();
+            latency.note(latency::FSYNC, synced.since(started), clock::wall());
+            metrics.log_write_seconds.observe(synced.since(started).as_secs_f64());
+            metrics.stages.note(Stage::Log, written.since(started), bytes as usize);
+            metrics.stages.note(Stage::Fsync, synced.since(written), bytes as usize);
             metrics.log_write_groups.observe(writes.len() as f64);
             writes.clear();
             done(last, bytes);

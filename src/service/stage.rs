@@ -9,8 +9,10 @@ pub enum Stage {
     Queue,
     /// They become one entry or a few; size: bytes of the entries.
     Evaluate,
-    /// The log is written and synced; size: bytes of the entries.
+    /// The log is written; size: bytes of the entries.
     Log,
+    /// And synced; size: the same.
+    Fsync,
     /// From where an entry has its place in the log to where it is committed, fsyncs included; size: entries that are
     /// committed together. Leaders only.
     Replicate,
@@ -24,11 +26,12 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 9] = [
         Stage::Parse,
         Stage::Queue,
         Stage::Evaluate,
         Stage::Log,
+        Stage::Fsync,
         Stage::Replicate,
         Stage::Apply,
         Stage::Publish,
@@ -42,6 +45,7 @@ impl Stage {
             Stage::Queue => "queue",
             Stage::Evaluate => "evaluate",
             Stage::Log => "log",
+            Stage::Fsync => "fsync",
             Stage::Replicate => "replicate",
             Stage::Apply => "apply",
             Stage::Publish => "publish",

@@ -570,7 +570,7 @@ impl Node {
             let fault = if shared.rng.chance(1, 3) { fault.but_done() } else { fault };
             self.log.fail_next(operation, fault);
         }
-        if let Err(why) = self.log.stage(&writes) {
+        if let Err(why) = self.log.write(&writes) {
             return self.abort(shared, &why);
         }
         if self.effect(shared) {

@@ -135,9 +135,18 @@ impl LogState {
 
 /// The log database of a node.
 pub trait Log: Send + Sync {
-    /// Makes all of `writes` durable with one synchronous write. After an error nothing may be written again:
-    /// the caller stops the process (rule 5).
-    fn append(&self, writes: &[LogWrite]) -> Result<()>;
+    /// Writes without sync: readable at once, durable when [`Log::sync`] returns, which must be before the next write
+    /// begins. After an error nothing may be written again: the caller stops the process (rule 5).
+    fn write(&self, writes: &[LogWrite]) -> Result<()>;
+
+    /// Makes what was written durable. An error ends the log, as one of [`Log::write`] does.
+    fn sync(&self) -> Result<()>;
+
+    /// Both: all of `writes` are durable, by one sync.
+    fn append(&self, writes: &[LogWrite]) -> Result<()> {
+        self.write(writes)?;
+        self.sync()
+    }
 
     /// Entries `low..high` of a group, in order, stopping after `bytes_max` bytes but never before one entry.
     /// Fewer are returned only for that reason; asking for what is not stored is an error.

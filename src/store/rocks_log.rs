@@ -1,4 +1,4 @@
-//! The Raft log in RocksDB: one synced write per [`Log::append`], whatever number of groups it carries.
+//! The Raft log in RocksDB: one write and one sync per [`Log::append`], whatever number of groups it carries.
 //!
 //! ```text
 //! key      group u64 | 0            state of the group's log
@@ -10,8 +10,9 @@
 //! Invariants: the numbers in `states` are those on disk, because both change with the same write; after a failed
 //! write nothing is written any more (rule 5). Opening cuts a torn tail and refuses any other damage (rule 6): the
 //! tail is cut by [`super::rocks_wal`], and RocksDB then opens in the mode that accepts no damage at all. Its
-//! point-in-time mode would drop everything behind a bad sector without a word. WAL files are not recycled, as
-//! RocksDB allows that only in modes that take the first unreadable record for the end.
+//! point-in-time mode would drop everything behind a bad sector without a word. That one record at most can be torn is
+//! because each write is synced before the next: [`Log::write`] refuses another one before that. WAL files are not
+//! recycled, as RocksDB allows that only in modes that take the first unreadable record for the end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,7 +50,6 @@ impl Default for LogOptions {
 /// The log database of a node in RocksDB.
 pub struct RocksLog {
     db: DB,
-    synced: WriteOptions,
     inner: Mutex<Inner>,
     torn_bytes: u64,
     /// Given up last, after the database is closed.
@@ -58,6 +58,8 @@ pub struct RocksLog {
 
 struct Inner {
     states: BTreeMap<GroupId, LogState>,
+    /// What was written last waits for its sync.
+    unsynced: bool,
     failed: Option<Error>,
 }
 
@@ -67,10 +69,8 @@ impl RocksLog {
         let claim = claim(directory, "log")?;
         let torn_bytes = rocks_wal::cut_torn_tail(directory)?;
         let db = DB::open(&database_options(options), directory).map_err(|why| refused(directory, why))?;
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        let inner = Inner { states: read_states(&db)?, failed: None };
-        Ok(RocksLog { db, synced, inner: Mutex::new(inner), torn_bytes, _claim: claim })
+        let inner = Inner { states: read_states(&db)?, unsynced: false, failed: None };
+        Ok(RocksLog { db, inner: Mutex::new(inner), torn_bytes, _claim: claim })
     }
 
     /// Bytes of a half-written last record that opening cut off.
@@ -80,6 +80,22 @@ impl RocksLog {
 }
 
 impl Inner {
+    /// An error if one came before.
+    fn check(&self) -> Result<()> {
+        match &self.failed {
+            Some(first) => Err(Error::Io(format!("the log failed before and takes no more writes: {first}").into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps the first error.
+    fn fence(&mut self, result: Result<()>) -> Result<()> {
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+        }
+        result
+    }
+
     /// Puts one group's part into the batch and moves its numbers.
     fn stage(&mut self, write: &LogWrite, batch: &mut WriteBatch) {
         let group = write.group;
@@ -117,20 +133,28 @@ impl Inner {
 }
 
 impl Log for RocksLog {
-    fn append(&self, writes: &[LogWrite]) -> Result<()> {
+    fn write(&self, writes: &[LogWrite]) -> Result<()> {
         let mut inner = self.inner.lock();
-        if let Some(first) = &inner.failed {
-            return Err(Error::Io(format!("the log failed before and takes no more writes: {first}").into()));
+        inner.check()?;
+        if inner.unsynced {
+            return Err(Error::Io("the log takes no write before the last one is synced".into()));
         }
         let mut batch = WriteBatch::default();
         for write in writes {
             inner.stage(write, &mut batch);
         }
-        let result = self.db.write_opt(batch, &self.synced).map_err(error);
-        if let Err(error) = &result {
-            inner.failed = Some(error.clone());
-        }
-        result
+        inner.unsynced = true;
+        let result = self.db.write_opt(batch, &WriteOptions::default()).map_err(error);
+        inner.fence(result)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.inner.lock().check()?;
+        // Whoever reads entries does not wait for the disk.
+        let result = self.db.flush_wal(true).map_err(error);
+        let mut inner = self.inner.lock();
+        inner.unsynced = false;
+        inner.fence(result)
     }
 
     fn records(&self, group: GroupId, low: LogIndex, high: LogIndex, bytes_max: u64) -> Result<Vec<LogRecord>> {

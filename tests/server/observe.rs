@@ -81,7 +81,7 @@ fn metrics_are_those_of_prometheus_and_all_that_is_promised() {
             let of = |name: &str| series(&format!("holdfast_group_{name}{{group=\"{group}\"}}"));
             assert!(of("term") >= 1.0 && of("commit") >= 0.0 && of("apply_lag") >= 0.0 && of("leads") <= 1.0);
         }
-        for stage in ["parse", "queue", "evaluate", "log", "replicate", "apply", "publish", "reply"] {
+        for stage in ["parse", "queue", "evaluate", "log", "fsync", "replicate", "apply", "publish", "reply"] {
             let count = |what: &str| series(&format!("holdfast_stage_{what}_count{{stage=\"{stage}\"}}"));
             assert_eq!(count("seconds"), count("size"), "{stage}");
             // Whoever leads has evaluated; every node has parsed, written its log and applied.

@@ -47,32 +47,6 @@ impl MemoryLog {
         MemoryLog::default()
     }
 
-    /// Writes without sync: readable at once, lost by a crash unless [`MemoryLog::sync`] follows. One call is one
-    /// batch of which a crash leaves all or nothing.
-    pub fn stage(&self, writes: &[LogWrite]) -> Result<()> {
-        let mut inner = self.inner.lock();
-        inner.check_fence()?;
-        let result = self.faults.around(Operation::Write, || {
-            for write in writes {
-                apply(&mut inner.current, write);
-            }
-            inner.unsynced.push_back(writes.to_vec());
-            Ok(())
-        });
-        inner.fence(result)
-    }
-
-    /// Makes everything staged durable.
-    pub fn sync(&self) -> Result<()> {
-        let mut inner = self.inner.lock();
-        inner.check_fence()?;
-        let result = self.faults.around(Operation::Sync, || {
-            inner.harden(usize::MAX);
-            Ok(())
-        });
-        inner.fence(result)
-    }
-
     /// Loses power: a prefix of the unsynced writes is left, chosen by `rng`; the next one may have been torn, which
     /// opening finds and cuts. The log is open again afterwards, as after a restart.
     pub fn crash(&self, rng: &mut Rng) {
@@ -197,9 +171,28 @@ fn apply(groups: &mut Groups, write: &LogWrite) {
 }
 
 impl Log for MemoryLog {
-    fn append(&self, writes: &[LogWrite]) -> Result<()> {
-        self.stage(writes)?;
-        self.sync()
+    /// One call is one batch, of which a crash before the sync leaves all or nothing. Several may wait for one sync.
+    fn write(&self, writes: &[LogWrite]) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.check_fence()?;
+        let result = self.faults.around(Operation::Write, || {
+            for write in writes {
+                apply(&mut inner.current, write);
+            }
+            inner.unsynced.push_back(writes.to_vec());
+            Ok(())
+        });
+        inner.fence(result)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.check_fence()?;
+        let result = self.faults.around(Operation::Sync, || {
+            inner.harden(usize::MAX);
+            Ok(())
+        });
+        inner.fence(result)
     }
 
     fn records(&self, group: GroupId, low: LogIndex, high: LogIndex, bytes_max: u64) -> Result<Vec<LogRecord>> {

@@ -141,8 +141,8 @@ fn rule_06_a_torn_tail_is_cut_and_damage_before_it_is_an_error() {
     for seed in 0..50 {
         let log = MemoryLog::new();
         log.append(&[grow(GROUP, 1, 1..=2)]).unwrap();
-        log.stage(&[grow(GROUP, 1, 3..=4)]).unwrap();
-        log.stage(&[grow(GROUP, 1, 5..=5)]).unwrap();
+        log.write(&[grow(GROUP, 1, 3..=4)]).unwrap();
+        log.write(&[grow(GROUP, 1, 5..=5)]).unwrap();
         assert_eq!((state(&log).last, log.unsynced_writes()), (LogIndex(5), 2));
         log.crash(&mut Rng::new(seed));
         lengths.insert(state(&log).last.get());

@@ -252,6 +252,18 @@ fn written(writes: u64, entry_bytes: usize) -> (tempfile::TempDir, Vec<u64>) {
 }
 
 #[test]
+fn rule_06_a_write_waits_for_the_sync_of_the_one_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open_log(directory.path());
+    log.write(&[grow(GROUP, 1, 1..=1)]).unwrap();
+    assert!(log.write(&[grow(GROUP, 1, 2..=2)]).unwrap_err().to_string().contains("before the last one is synced"));
+    assert_eq!(state(&log).last, LogIndex(1));
+    log.sync().unwrap();
+    log.append(&[grow(GROUP, 1, 2..=2)]).unwrap();
+    assert_eq!(state(&log).last, LogIndex(2));
+}
+
+#[test]
 fn rule_06_a_torn_tail_is_cut() {
     // Entries within one block, over block boundaries, and longer than blocks.
     for entry_bytes in [100, 5_000, 32_760, 100_000] {
