@@ -1,7 +1,7 @@
 //! Banks: money moves between accounts, and nothing is made or lost.
 //!
 //! First the plain promise, which anybody can check by adding up: every read of all balances shows the total that the
-//! bank opened with. Then linearizability of the whole bank by search, which also finds stale reads and transfers that
+//! bank opened with, and every account. Then linearizability of the whole bank by search, which also finds stale reads and transfers that
 //! counted twice without changing the total.
 
 use super::history::{Action, History, Operation, Outcome};
@@ -12,6 +12,7 @@ use super::{Budget, Unusable};
 use crate::base::HashSet;
 
 const TOTAL: &str = "the total";
+const ACCOUNTS: &str = "the accounts";
 
 /// Whether the file tells all about a bank: opened once, before everything else, and only its accounts are used.
 pub fn usable(history: &History, operations: &[usize]) -> Result<(), Unusable> {
@@ -40,10 +41,8 @@ pub fn usable(history: &History, operations: &[usize]) -> Result<(), Unusable> {
             Action::Transfer { from, to, .. } if !is_known(from) || !is_known(to) => {
                 return complain(operation, "a transfer names an account that \"open\" did not");
             }
-            Action::Balances { reply: Some(reply), .. }
-                if reply.len() != accounts.len() || !reply.iter().all(|(name, _)| is_known(name)) =>
-            {
-                return complain(operation, "balances must show exactly the accounts that \"open\" named");
+            Action::Balances { reply: Some(reply), .. } if !reply.iter().all(|(name, _)| is_known(name)) => {
+                return complain(operation, "balances show an account that \"open\" did not name");
             }
             _ => {}
         }
@@ -58,12 +57,31 @@ fn accounts(open: &Operation) -> &[(String, i64)] {
     }
 }
 
+/// The read of all balances that ended first among those that lack an account, and that account.
+fn first_loss<'a>(
+    history: &'a History,
+    operations: &[usize],
+    accounts: &'a [(String, i64)],
+) -> Option<(&'a Operation, &'a str)> {
+    let losses = operations.iter().map(|&source| &history.operations[source]).filter_map(|operation| {
+        let Action::Balances { reply: Some(reply), .. } = &operation.action else { return None };
+        let is_lost = |account: &str| !reply.iter().any(|(name, _)| name == account);
+        let lost = accounts.iter().map(|(account, _)| account.as_str()).find(|account| is_lost(account))?;
+        (operation.outcome == Outcome::Ok).then_some((operation, lost))
+    });
+    losses.min_by_key(|(operation, _)| operation.end)
+}
+
 /// Judges a bank.
 pub fn judge(history: &History, operations: &[usize], budget: &mut Budget) -> Verdict {
     let is_open = |source: &&usize| matches!(history.operations[**source].action, Action::Open { .. });
     let Some(&opened) = operations.iter().find(is_open) else { return Verdict::Valid };
     let open = &history.operations[opened];
     let accounts = accounts(open);
+    if let Some((read, lost)) = first_loss(history, operations, accounts) {
+        let story = vec![format!("The bank opened with account {lost:?}; a read of all balances did not find it.")];
+        return Verdict::Violated(vec![Violation::new(ACCOUNTS, story, &[open, read])]);
+    }
     let total: i128 = accounts.iter().map(|(_, balance)| i128::from(*balance)).sum();
     let wrong: Vec<(&Operation, i128)> = operations
         .iter()

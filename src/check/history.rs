@@ -66,7 +66,7 @@ pub enum Action {
     Open { bank: String, accounts: Vec<(String, i64)> },
     /// An amount from one account to another; the balances of both afterwards.
     Transfer { bank: String, from: String, to: String, amount: i64, reply: Option<(i64, i64)> },
-    /// All balances at one moment.
+    /// All balances at one moment; an account that was not there is left out.
     Balances { bank: String, reply: Option<Vec<(String, i64)>> },
 }
 

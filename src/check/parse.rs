@@ -115,11 +115,11 @@ fn action(fields: &Fields, reply: Option<&Value>) -> Result<Action, String> {
             });
             Ok(Action::SetRead { key: key()?, reply })
         }
-        "open" => Ok(Action::Open { bank: key()?, accounts: balances(op, arg)? }),
+        "open" => Ok(Action::Open { bank: key()?, accounts: balances(op, arg, false)? }),
         "transfer" => transfer(key()?, arg, reply),
         "balances" => {
             none(op, arg)?;
-            let reply = reply.map(|reply| balances("the reply of balances", reply)).transpose()?;
+            let reply = reply.map(|reply| balances("the reply of balances", reply, true)).transpose()?;
             Ok(Action::Balances { bank: key()?, reply })
         }
         _ => Ok(Action::Registers(Form::Single, vec![command(op, key()?, arg, reply)?])),
@@ -330,12 +330,15 @@ fn transfer(bank: String, arg: &Value, reply: Option<&Value>) -> Result<Action, 
     Ok(Action::Transfer { bank, from: from.to_owned(), to: to.to_owned(), amount, reply })
 }
 
-/// Accounts and balances, sorted by account.
-fn balances(what: &str, value: &Value) -> Result<Vec<(String, i64)>, String> {
+/// Accounts and balances, sorted by account. One whose balance is null is not there, where that `may_be`.
+fn balances(what: &str, value: &Value, may_be: bool) -> Result<Vec<(String, i64)>, String> {
     let expected = || format!("{what} must be an object of accounts and balances, it is {value}");
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     let mut balances = Vec::new();
     for (account, balance) in value.as_object().filter(|accounts| !accounts.is_empty()).ok_or_else(expected)? {
+        if may_be && balance.is_null() {
+            continue;
+        }
         balances.push((account.clone(), number(balance).ok_or_else(expected)?));
     }
     balances.sort_unstable();
@@ -410,6 +413,14 @@ mod tests {
         format!(
             r#"{{"client":1,"op":"{op}","key":"k","arg":{arg},"start":1,"end":2,"outcome":"ok","reply":{reply},"node":3}}"#
         )
+    }
+
+    #[test]
+    fn an_account_that_is_not_there_is_left_out_of_a_read() {
+        let read = one(&operation("balances", "null", r#"{"a":"5","b":null,"c":7}"#));
+        let reply = Some(vec![("a".to_owned(), 5), ("c".to_owned(), 7)]);
+        assert_eq!(read, Ok(Action::Balances { bank: "k".into(), reply }));
+        refused(&operation("open", r#"{"a":5,"b":null}"#, r#""OK""#), "accounts and balances");
     }
 
     #[test]

@@ -216,6 +216,22 @@ fn money_made_is_found() {
 }
 
 #[test]
+fn a_lost_account_is_found() {
+    let make = |seed| opened(seed, RUN.unknown_permille);
+    found(make, |operations, rng| {
+        let read = |operation: &Operation| match &operation.action {
+            Action::Balances { reply: Some(_), .. } => Some(()),
+            _ => None,
+        };
+        let Some((at, ())) = some(operations, rng, read) else { return false };
+        if let Action::Balances { reply: Some(reply), .. } = &mut operations[at].action {
+            reply.pop();
+        }
+        true
+    });
+}
+
+#[test]
 fn a_stale_view_of_a_bank_is_found() {
     // All outcomes are known, so in the end there is one state only.
     found(
