@@ -21,6 +21,7 @@ for ((round = 1; round <= count; round++)); do
   for pipeline in 1 16; do
     for test in ${tests//,/ }; do
       [[ $pipeline = 1 || $test =~ ^(set|get|incr)$ ]] || continue
+      follow_leader
       for contestant in "${contestants[@]}"; do
         figure "$contestant" $pipeline $((requests * (pipeline == 1 ? 1 : 4))) "$test"
       done

@@ -15,6 +15,7 @@ tables=$data/tables
 each() {
   local row=$1 who
   shift
+  follow_leader
   for who in "${asked[@]}"; do
     [ "$who" != etcd ] || [[ " $* " =~ ' --commands '(set|get)' ' && ! " $* " =~ ' --pipeline ' ]] || continue
     record "$row" "$who" --seconds "$seconds" "$@"
