@@ -25,7 +25,7 @@ EOT
   chmod +x "$work/node"
   "$chaos" run --holdfast "$work/node" --seconds "$seconds" "$@" >"$work/report" 2>&1 || code=$?
   if [ $code = 1 ] && grep -qE '^[1-9][0-9]* violations' "$work/report"; then
-    say "$bug: found: $(grep -m 1 -E '^judge: violation|^holdfast: node .* stops at once|^judge: ' "$work/report")"
+    say "$bug: found: $(grep -m 1 -E '^judge: |^holdfast: node .* stops at once' "$work/report")"
   else
     say "$bug: MISSED (exit code $code)"
     tail -n 20 "$work/report"

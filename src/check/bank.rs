@@ -1,8 +1,8 @@
 //! Banks: money moves between accounts, and nothing is made or lost.
 //!
 //! First the plain promise, which anybody can check by adding up: every read of all balances shows the total that the
-//! bank opened with, and every account. Then linearizability of the whole bank by search, which also finds stale reads and transfers that
-//! counted twice without changing the total.
+//! bank opened with, and every account. Then linearizability of the whole bank by search, which also finds stale reads
+//! and transfers that counted twice without changing the total.
 
 use super::history::{Action, History, Operation, Outcome};
 use super::linear::explain;
