@@ -3,6 +3,8 @@
 
 #[path = "group/chance.rs"]
 mod chance;
+#[path = "group/leadership.rs"]
+mod leadership;
 #[path = "group/rules.rs"]
 mod rules;
 #[path = "group/scenarios.rs"]

@@ -9,7 +9,7 @@ use raft::eraftpb::{Message, MessageType};
 use super::header::Header;
 use super::lease::{self, Lease, Vote};
 use super::timeout::election_ticks;
-use super::{Event, Group, Role};
+use super::{Change, ChangeKind, Event, Group, Loss, Role};
 use crate::base::{LogIndex, Nanos, Term};
 
 /// How much further a lease must reach before the machine is told again: it is told often enough to never run out,
@@ -54,7 +54,7 @@ impl Group {
         let term = self.node.raft.term;
         let leading = self.node.raft.state == StateRole::Leader;
         if self.leadership.leading && (!leading || term != self.leadership.term) {
-            self.lost_leadership();
+            self.lost_leadership(now);
         }
         if term != self.leadership.term {
             self.leadership.term = term;
@@ -82,9 +82,18 @@ impl Group {
             self.lease.give_up();
         }
         self.counters.times_elected += 1;
+        self.note(now, self.node.raft.term, ChangeKind::Won);
     }
 
-    fn lost_leadership(&mut self) {
+    fn lost_leadership(&mut self, now: Nanos) {
+        let (term, led) = (self.node.raft.term, self.leadership.term);
+        let why = match self.unsynced(now) {
+            _ if term != led && self.transfer.is_some() => Loss::HandedOver,
+            _ if term != led => Loss::Overtaken { by: Term(term) },
+            unsynced if unsynced > self.config.unsynced_max => Loss::Disk,
+            _ => Loss::Silence,
+        };
+        self.note(now, led, ChangeKind::Lost(why));
         self.leadership.leading = false;
         if let Some(start) = self.leadership.lease_start.take() {
             self.promise.led(self.leadership.term, start);
@@ -93,6 +102,17 @@ impl Group {
         self.transfer = None;
         self.reads.refuse_all(&mut self.out.events);
         self.forget_snapshots();
+    }
+
+    /// How long the oldest write that is not durable yet waits for the disk.
+    pub(super) fn unsynced(&self, now: Nanos) -> std::time::Duration {
+        self.waiting.front().map(|front| now.since(front.since)).unwrap_or_default()
+    }
+
+    /// Tells people what became of leadership.
+    pub(super) fn note(&mut self, now: Nanos, term: u64, kind: ChangeKind) {
+        let unsynced = self.unsynced(now);
+        self.out.changes.push(Change { term: Term(term), unsynced, kind });
     }
 
     /// Gives up leadership without a successor (rule 10). The crate keeps term and vote: this replica cannot vote for

@@ -18,7 +18,8 @@ use crate::machine::{self, Proposal};
 use crate::store::LogWrite;
 
 pub use crate::group::{
-    Config, Fault as FaultKind, PeerStatus, Start as GroupStart, StartError, Status as GroupStatus,
+    Change, ChangeKind, Config, Fault as FaultKind, Loss, PeerStatus, Start as GroupStart, StartError,
+    Status as GroupStatus,
 };
 pub use worker::{Counters, Host};
 
@@ -93,19 +94,21 @@ pub struct Effects {
     pub machine: Vec<(GroupId, machine::Input)>,
     /// Snapshot work.
     pub snapshots: Vec<SnapshotEffect>,
-    /// Leadership that moves on purpose.
+    /// Leadership that moves.
     pub moves: Vec<Move>,
     /// What must never happen. Log each; stop the process where [`Fault::is_fatal`] says so.
     pub faults: Vec<Fault>,
 }
 
-/// Where the handing over of a group's leadership stands, for people and clients: nothing rests on it.
+/// Where the leadership of a group goes, for people and clients: nothing rests on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     /// This node, which leads the group, began it.
     Begins(GroupId),
     /// Somebody is known to lead the group again, which may be this node.
     Ended(GroupId),
+    /// This node wants to lead, does, or does not any more, on purpose or not.
+    Changed(GroupId, Change),
 }
 
 /// A broken promise of disk, peer or program, found before it could spread.

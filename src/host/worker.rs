@@ -142,6 +142,7 @@ impl Host {
             effects.machine.extend(out.events.into_iter().map(|event| (id, to_machine(event))));
             effects.snapshots.extend(out.snapshots.into_iter().map(|task| address.snapshot(task)));
             effects.faults.extend(out.faults.into_iter().map(|kind| Fault { group: id, kind }));
+            effects.moves.extend(out.changes.into_iter().map(|change| Move::Changed(id, change)));
             let view = to_view(id, member.group.view(now));
             if member.published != Some(view) {
                 member.published = Some(view);

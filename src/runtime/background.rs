@@ -139,6 +139,10 @@ fn send(core: Arc<Core>, envelope: Envelope, snapshot: u64, view: Option<Snapsho
 
 /// Runs a job on a thread of its own. There are few, and each may wait for a disk for long.
 fn run(job: impl FnOnce() + Send + 'static) {
+    let job = || {
+        threads::work_in_batches();
+        job();
+    };
     if let Err(why) = threads::spawn("snapshot", job) {
         tracing::error!(%why, "no thread for a snapshot");
     }
@@ -147,6 +151,7 @@ fn run(job: impl FnOnce() + Send + 'static) {
 /// Starts the thread that flushes the state by its unflushed bytes, by un-cuttable log bytes or time.
 pub fn spawn_flusher(core: Arc<Core>) -> std::io::Result<JoinHandle<()>> {
     threads::spawn("flush", move || {
+        threads::work_in_batches();
         let mut last = clock::boottime();
         while core.stop.wait(FLUSH_CHECK) {
             let bytes = core.log_bytes.load(Ordering::Relaxed);

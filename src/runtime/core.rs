@@ -20,7 +20,7 @@ use super::queue::Queue;
 use super::stop::Stop;
 use super::telemetry::{self, Sampler};
 use super::views::Cell;
-use super::{clock, worker};
+use super::{clock, leadership, worker};
 use crate::base::{GroupId, LogIndex, Millis, NodeId, SlotRange, Ticket};
 use crate::cluster::{FollowerInfo, Map};
 use crate::command::script::Running;
@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Tells clients who want to hear it that leadership of groups with keys moves.
+    /// Tells people what became of leadership, and clients who want to hear it that leadership of groups with keys moves.
     pub fn tell_moves(&self, moves: &[Move]) {
         let has_keys = |group: &GroupId| self.local.get(group).is_some_and(|group| group.slots.is_some());
         let (mut begin, mut ended) = (Vec::new(), Vec::new());
@@ -160,7 +160,11 @@ impl Core {
             match told {
                 Move::Begins(group) if has_keys(group) => begin.push(*group),
                 Move::Ended(group) if has_keys(group) => ended.push(*group),
-                _ => {}
+                Move::Begins(_) | Move::Ended(_) => {}
+                Move::Changed(group, change) => {
+                    self.metrics.leadership(change.kind);
+                    leadership::tell(*group, change);
+                }
             }
         }
         let (wall, now) = (clock::wall(), clock::boottime());

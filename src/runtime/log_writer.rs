@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::metrics::Metrics;
 use super::queue::Queue;
-use super::{clock, threads};
+use super::{clock, leadership, threads};
 use crate::host::Persist;
 use crate::service::Stage;
 use crate::service::latency::{self, Latency};
@@ -37,6 +37,7 @@ pub fn spawn(
             let written = clock::boottime();
             log.sync().unwrap_or_else(|why| die(&why));
             let synced = clock::boottime();
+            leadership::tell_slow_write(written.since(started), synced.since(written));
             latency.note(latency::FSYNC, synced.since(started), clock::wall());
             metrics.log_write_seconds.observe(synced.since(started).as_secs_f64());
             metrics.stages.note(Stage::Log, written.since(started), bytes as usize);

@@ -222,7 +222,10 @@ pub fn spawn(core: &Arc<Core>, machines: BTreeMap<GroupId, Machine>) -> std::io:
             for_here: Vec::new(),
             for_peers: Vec::new(),
         };
-        threads::spawn(format!("machine-{index}"), move || thread.run())
+        threads::spawn(format!("machine-{index}"), move || {
+            threads::work_in_batches();
+            thread.run();
+        })
     });
     spawned.collect()
 }

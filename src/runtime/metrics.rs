@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::stages::Stages;
+use crate::host::{ChangeKind, Loss};
 use crate::service::node;
 use crate::store::{Figures, Stalls};
 
@@ -52,6 +53,7 @@ pub struct Metrics {
     pub machine_turns: Counter,
     /// Log lines that nobody took in time.
     pub log_lines_dropped: Counter,
+    leadership: Family<Leadership, Counter>,
     group_term: Family<Group, Gauge<u64, AtomicU64>>,
     group_commit: Family<Group, Gauge<u64, AtomicU64>>,
     group_apply_lag: Family<Group, Gauge<u64, AtomicU64>>,
@@ -87,6 +89,11 @@ struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Group {
     group: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Leadership {
+    change: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -162,6 +169,7 @@ impl Metrics {
             worker_turns: Counter::default(),
             machine_turns: Counter::default(),
             log_lines_dropped: Counter::default(),
+            leadership: Family::default(),
             group_term: Family::default(),
             group_commit: Family::default(),
             group_apply_lag: Family::default(),
@@ -200,6 +208,7 @@ impl Metrics {
         registry.register("worker_turns", "Turns of the raft worker", self.worker_turns.clone());
         registry.register("machine_turns", "Turns of the machines", self.machine_turns.clone());
         registry.register("log_lines_dropped", "Log lines nobody took in time", self.log_lines_dropped.clone());
+        registry.register("leadership", "Elections and losses of leadership here", self.leadership.clone());
         registry.register("group_term", "Current term", self.group_term.clone());
         registry.register("group_commit", "Committed index", self.group_commit.clone());
         registry.register("group_apply_lag", "Committed but not applied", self.group_apply_lag.clone());
@@ -254,6 +263,19 @@ impl Metrics {
         // Formatting into a string cannot fail.
         let _ = text::encode(&mut out, &self.registry);
         out
+    }
+
+    /// Counts what became of a group's leadership here: `campaigns`, `won`, and why it was lost.
+    pub fn leadership(&self, kind: ChangeKind) {
+        let change = match kind {
+            ChangeKind::Campaigns { .. } => "campaigns",
+            ChangeKind::Won => "won",
+            ChangeKind::Lost(Loss::HandedOver) => "handed_over",
+            ChangeKind::Lost(Loss::Overtaken { .. }) => "overtaken",
+            ChangeKind::Lost(Loss::Disk) => "disk",
+            ChangeKind::Lost(Loss::Silence) => "silence",
+        };
+        self.leadership.get_or_create(&Leadership { change }).inc();
     }
 
     /// Counts a read that took the long way.

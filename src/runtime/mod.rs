@@ -18,6 +18,7 @@ pub mod core;
 pub mod directory;
 mod facts;
 pub mod forwarding;
+mod leadership;
 pub mod log_writer;
 pub mod machines;
 pub mod membership;

@@ -51,6 +51,18 @@ pub fn processor(of_thread: bool) -> Processor {
     Processor { system: seconds(usage.ru_stime), user: seconds(usage.ru_utime) }
 }
 
+/// Asks the system to schedule the calling thread in batches (`SCHED_BATCH`, sched(7)): when it is woken it waits for its turn
+/// instead of interrupting whoever runs, often the one that woke it. A policy that the process was started with stays.
+pub fn work_in_batches() -> io::Result<()> {
+    // SAFETY: all zeros is a valid parameter, the call reads just that, and 0 is the calling thread.
+    let refused = unsafe {
+        let parameters: libc::sched_param = std::mem::zeroed();
+        libc::sched_getscheduler(0) == libc::SCHED_OTHER
+            && libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameters) != 0
+    };
+    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Makes room for so many clients: raises this process's limit of open files as far as it may. Returns how many
 /// clients fit in the end, which is what was asked for unless the system's own limit is too low.
 pub fn reserve_files(clients: usize) -> io::Result<usize> {
@@ -89,6 +101,18 @@ mod tests {
         assert_eq!((line(text, "VmRSS"), line(text, "VmHWM"), line(text, "Vm")), (10 << 10, 20 << 10, 0));
         let memory = memory();
         assert!(memory.resident > 0 && memory.peak >= memory.resident / 2 && memory.system > memory.resident);
+    }
+
+    #[test]
+    fn a_thread_works_in_batches_and_others_do_not() {
+        // SAFETY: the call reads nothing of ours.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        let before = policy();
+        let worked = std::thread::spawn(move || {
+            work_in_batches().unwrap();
+            policy()
+        });
+        assert_eq!((worked.join().unwrap(), policy()), (libc::SCHED_BATCH, before));
     }
 
     #[test]

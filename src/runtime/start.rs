@@ -64,6 +64,7 @@ pub(super) fn start_on(
         .worker_threads(or(config.threads.io, cores))
         .max_blocking_threads(or(config.threads.blocking, 16 * cores))
         .thread_name("io")
+        .on_thread_start(threads::work_in_batches)
         .enable_all()
         .build()?;
     let entered = runtime.enter();

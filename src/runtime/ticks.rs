@@ -25,6 +25,11 @@ impl Ticks {
         self.due.since(now)
     }
 
+    /// For how long a tick has been due.
+    pub fn late(&self, now: Nanos) -> Duration {
+        now.since(self.due)
+    }
+
     /// Whether a tick is due, which then counts as done. The next one is due an interval after `now`, not after
     /// when this one was due.
     pub fn take(&mut self, now: Nanos) -> bool {
@@ -52,6 +57,7 @@ mod tests {
         assert!(!ticks.take(at(9)));
         assert!(ticks.take(at(10)));
         // The thread stood still for the length of 24 ticks.
+        assert_eq!((ticks.late(at(19)), ticks.late(at(255))), (Duration::ZERO, Duration::from_millis(235)));
         assert!(ticks.take(at(255)));
         for ms in 255..265 {
             assert!(!ticks.take(at(ms)), "a second tick at {ms} ms");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::ticks::Ticks;
-use super::{clock, threads};
+use super::{clock, leadership, threads};
 use crate::base::{GroupId, LogIndex, Nanos};
 use crate::host::{Effects, Envelope, Fault, Host, Input, Move, Persist, SnapshotEffect, View};
 use crate::machine;
@@ -94,6 +94,7 @@ impl Worker {
                     Event::Stop => return,
                 }
             }
+            leadership::tell_late_tick(ticks.late(now));
             if ticks.take(now) {
                 self.host.handle(now, Input::Tick);
                 if now.since(self.told) >= STATUS_INTERVAL {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use holdfast::base::{GroupId, LogIndex, Nanos, NodeId, PeerId, Rng, Term};
 use holdfast::host::meta::{Facts, Node as MetaNode};
 use holdfast::host::{
-    Config, Effects, Envelope, Fault, GroupStatus, Host, Input, Persist, RECEIVED_SNAPSHOTS, SnapshotEffect,
-    StartError, View,
+    Change, Config, Effects, Envelope, Fault, GroupStatus, Host, Input, Move, Persist, RECEIVED_SNAPSHOTS,
+    SnapshotEffect, StartError, View,
 };
 use holdfast::machine::{self, Committed, Proposal, Role};
 use holdfast::store::memory::MemoryLog;
@@ -62,6 +62,8 @@ pub struct Node {
     pub disk: VecDeque<Persist>,
     pub disk_stalled: bool,
     pub faults: Vec<Fault>,
+    /// What became of leadership of [`GROUP`].
+    pub changes: Vec<Change>,
     pub dropped_snapshots: Vec<u64>,
     next_received: u64,
     /// This node's clock runs ahead by this much per mille of the world's time.
@@ -117,6 +119,7 @@ impl World {
                 disk: VecDeque::new(),
                 disk_stalled: false,
                 faults: Vec::new(),
+                changes: Vec::new(),
                 dropped_snapshots: Vec::new(),
                 next_received: RECEIVED_SNAPSHOTS,
                 clock_per_mille: 0,
@@ -375,7 +378,13 @@ impl World {
         for effect in effects.snapshots {
             self.snapshot(id, effect);
         }
-        self.node(id.get()).faults.extend(effects.faults);
+        let changes = effects.moves.iter().filter_map(|told| match told {
+            Move::Changed(GROUP, change) => Some(*change),
+            _ => None,
+        });
+        let node = self.node(id.get());
+        node.changes.extend(changes);
+        node.faults.extend(effects.faults);
     }
 
     fn machine_input(&mut self, id: NodeId, group: GroupId, input: machine::Input) {
