@@ -126,7 +126,7 @@ impl Node {
     fn set(&mut self, ticket: u64, key: &str, value: Bytes) {
         let args = vec![Bytes::from_static(b"SET"), Bytes::copy_from_slice(key.as_bytes()), value];
         let units = vec![Unit::Call(Call::new(0, Protocol::Resp2, args))];
-        let submission = Submission { ticket: Ticket(ticket), origin: None, units };
+        let submission = Submission { ticket: Ticket(ticket), origin: None, units: Arc::new(units) };
         let now = Now { wall: Millis(1), mono: self.now };
         let mut out = Vec::new();
         let machine = self.machines.get_mut(&GROUP).expect("a machine");

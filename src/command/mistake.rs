@@ -29,6 +29,7 @@ pub fn mistake(args: &[Bytes]) -> Option<Value> {
         usage: &Usage::default(),
         audience: &Nobody,
         manner: Default::default(),
+        named: Bytes::new(),
     };
     let reply = execute(&mut keyspace, &call).ok()?;
     // That a key or a script is missing is the keyspace's fault.

@@ -49,7 +49,7 @@ mod testing;
 pub mod wire;
 mod zset;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 pub use batch::Call;
 pub use context::Context;
@@ -144,12 +144,31 @@ pub fn execute_encoded(
     out: &mut BytesMut,
 ) -> Result<(), Error> {
     let reply = execute_with(keys, scripts, call)?;
-    if payload_bytes(&reply) > OUTPUT_BUFFER_BYTES_MAX && check(&call.args).is_ok_and(|spec| !spec.may_write()) {
+    put(&reply, call, out);
+    Ok(())
+}
+
+/// [`execute_encoded`] with a reply of its own, which shares the memory of `scratch` or that of the program.
+pub fn execute_reply(
+    keys: &mut Keyspace<'_>,
+    scripts: Option<&mut Scripts>,
+    call: &Call,
+    scratch: &mut BytesMut,
+) -> Result<Bytes, Error> {
+    let reply = execute_with(keys, scripts, call)?;
+    if let Some(encoded) = reply.encoded(call.protocol) {
+        return Ok(Bytes::from_static(encoded));
+    }
+    put(&reply, call, scratch);
+    Ok(scratch.split().freeze())
+}
+
+fn put(reply: &Value, call: &Call, out: &mut BytesMut) {
+    if payload_bytes(reply) > OUTPUT_BUFFER_BYTES_MAX && check(&call.args).is_ok_and(|spec| !spec.may_write()) {
         Value::error("ERR reply exceeds the output buffer limit").encode(call.protocol, out);
     } else {
         reply.encode(call.protocol, out);
     }
-    Ok(())
 }
 
 /// Bytes of strings in a reply.

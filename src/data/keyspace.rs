@@ -11,10 +11,16 @@ use crate::base::{Millis, Mutant};
 use crate::store::keys;
 
 impl Keyspace<'_> {
+    /// The head record of a key: the one that the last lookup left behind, or another one.
+    fn head_record(&mut self, db: u8, key: &[u8]) -> Bytes {
+        let named = std::mem::take(&mut self.named);
+        if keys::is_head_of(&named, db, key) { named } else { keys::head(db, key) }
+    }
+
     /// The living value of a key. On the leader a dead one is deleted on the way, by this entry, and so are dead fields
     /// of a hash ([`Keyspace::end_fields`]); a local read may answer [`Error::NeedsLog`] ([`Keyspace::is_alive`]).
     pub fn lookup(&mut self, db: u8, key: &[u8]) -> Result<Option<Head>> {
-        let record = keys::head(db, key);
+        let record = self.head_record(db, key);
         let mut found = None;
         if let Some(value) = self.store.get(&record)? {
             let head = Head::decode(&value)?;
@@ -30,6 +36,7 @@ impl Keyspace<'_> {
             self.tell_miss(db, key)?;
         }
         self.usage.looked_up(&record, found.is_some(), self.manner, self.moment.clock);
+        self.named = record;
         Ok(found)
     }
 
@@ -47,7 +54,7 @@ impl Keyspace<'_> {
     /// this is an update of the head, and the elements are the caller's. (To replace one spread value by another,
     /// remove the key first.)
     pub fn set(&mut self, db: u8, key: &Bytes, before: Option<&Head>, head: Head) {
-        let record = keys::head(db, key);
+        let record = self.head_record(db, key);
         match before {
             None => self.counts.keys[usize::from(db)] += 1,
             Some(before) if before.spread && !(head.spread && head.kind == before.kind) => {
@@ -67,7 +74,7 @@ impl Keyspace<'_> {
 
     /// Removes a key. `before` is what [`Keyspace::lookup`] found.
     pub fn remove(&mut self, db: u8, key: &Bytes, before: &Head) {
-        let record = keys::head(db, key);
+        let record = self.head_record(db, key);
         if before.spread {
             self.remove_elements(db, key);
         }

@@ -214,6 +214,8 @@ pub struct Keyspace<'a> {
     pub audience: &'a dyn Audience,
     /// How the command at hand leaves it; set by who runs the command.
     pub manner: Manner,
+    /// The head record of the last lookup, for the change that mostly follows.
+    pub named: Bytes,
 }
 
 /// Why a command on the keyspace failed.

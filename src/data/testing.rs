@@ -77,6 +77,7 @@ impl World {
             usage: &self.usage,
             audience: &Nobody,
             manner: Manner::default(),
+            named: Bytes::new(),
         })
     }
 

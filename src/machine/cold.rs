@@ -66,7 +66,7 @@ impl Machine {
             return records;
         }
         let is_cold = |record: &Bytes| self.engine.peek_in_memory(record) == Err(Error::WouldBlock);
-        let units = self.waiting.iter().flat_map(|waiting| &waiting.submission.units);
+        let units = self.waiting.iter().flat_map(|waiting| waiting.submission.units.iter());
         records.extend(units.flat_map(heads).filter(is_cold).take(RECORDS_MAX));
         self.cold.looks.set(if records.is_empty() { self.cold.looks.get() - 1 } else { LOOKS });
         records.sort_unstable();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn submit(machine: &mut Machine, units: Vec<Unit>) {
-        let submission = Submission { ticket: Ticket(1), origin: None, units };
+        let submission = Submission { ticket: Ticket(1), origin: None, units: Arc::new(units) };
         machine.handle(now(), Input::Submit(submission), &mut Vec::new()).unwrap();
     }
 

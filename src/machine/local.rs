@@ -128,6 +128,7 @@ pub fn read_local(
         usage,
         audience: &Nobody,
         manner: Manner::default(),
+        named: Bytes::new(),
     };
     let result = match command::execute_encoded(&mut keyspace, None, call, out) {
         // A command that is marked as a read wrote: its reply is not true.

@@ -185,8 +185,8 @@ pub struct Submission {
     /// Set for forwarded batches with a command that may write. Without it a batch may run as often as it is
     /// submitted, and nothing is remembered of it.
     pub origin: Option<Origin>,
-    /// What to do, in order.
-    pub units: Vec<Unit>,
+    /// What to do, in order. Shared with whoever may have to submit it again.
+    pub units: Arc<Vec<Unit>>,
 }
 
 /// Why a submission did not run. All are definite: nothing of it is in any log and nothing ever will be.

@@ -57,6 +57,7 @@ impl Machine {
             usage: &self.settings.usage,
             audience: &*self.settings.audience,
             manner: Manner::default(),
+            named: Bytes::new(),
         };
         act(&mut Stage {
             keyspace,
@@ -82,8 +83,8 @@ impl Stage<'_> {
             return Ok(self.scratch.split().freeze());
         }
         let reply = self.bounded(call, |stage| {
-            command::execute_encoded(&mut stage.keyspace, Some(stage.scripts), call, stage.scratch).map_err(stopped)?;
-            Ok(Some(stage.scratch.split().freeze()))
+            let scripts = Some(&mut *stage.scripts);
+            command::execute_reply(&mut stage.keyspace, scripts, call, stage.scratch).map(Some).map_err(stopped)
         })?;
         Ok(reply.unwrap_or_default())
     }

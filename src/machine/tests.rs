@@ -120,7 +120,7 @@ impl World {
     fn submit_from(&mut self, origin: Option<Origin>, units: Vec<Unit>) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.handle(Input::Submit(Submission { ticket, origin, units }));
+        self.handle(Input::Submit(Submission { ticket, origin, units: Arc::new(units) }));
         ticket
     }
 

@@ -8,6 +8,18 @@ use bytes::{BufMut, BytesMut};
 use super::{Protocol, Value};
 
 impl Value {
+    /// The whole reply where it is one of the few that most commands give, so that nothing has to be made.
+    pub fn encoded(&self, protocol: Protocol) -> Option<&'static [u8]> {
+        match self {
+            Value::Simple(line) if line == "OK" => Some(b"+OK\r\n"),
+            Value::Integer(0) => Some(b":0\r\n"),
+            Value::Integer(1) => Some(b":1\r\n"),
+            Value::Null if protocol == Protocol::Resp3 => Some(b"_\r\n"),
+            Value::Null => Some(b"$-1\r\n"),
+            _ => None,
+        }
+    }
+
     /// Appends the reply in the given protocol.
     pub fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
         let resp3 = protocol == Protocol::Resp3;
@@ -131,6 +143,7 @@ mod tests {
         let text = |protocol| {
             let mut out = BytesMut::new();
             value.encode(protocol, &mut out);
+            assert!(value.encoded(protocol).is_none_or(|known| known == out), "{value:?} is known as something else");
             String::from_utf8_lossy(&out).into_owned()
         };
         (text(Protocol::Resp2), text(Protocol::Resp3))

@@ -53,7 +53,7 @@ pub enum Event {
         /// Set for forwarded batches.
         origin: Option<Origin>,
         /// What to do.
-        units: Vec<Unit>,
+        units: Arc<Vec<Unit>>,
         /// Who waits.
         reply_to: ReplyTo,
     },
@@ -140,7 +140,7 @@ impl Machines {
         &self,
         group: GroupId,
         origin: Option<Origin>,
-        units: Vec<Unit>,
+        units: Arc<Vec<Unit>>,
         reply_to: ReplyTo,
         since: Nanos,
     ) -> Result<(), Refusal> {

@@ -24,6 +24,7 @@ mod tests;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::frame::{Frame, Item, Place, only_reads, weight};
@@ -125,6 +126,7 @@ impl Forwarder {
         }
         self.bytes += bytes;
         let only_reads = units.iter().all(only_reads);
+        let units = Arc::new(units);
         let item = Item { client, units, deadline: now + self.bounds.deadline, bytes, only_reads };
         self.lane(group).waiting.push_back(item);
     }

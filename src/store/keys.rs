@@ -126,10 +126,33 @@ pub struct Element<'a> {
 
 /// The record of a key: a small value itself, or the head of a large one.
 pub fn head(db: u8, key: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(7 + key.len());
-    put_key_position(&mut out, db, key);
-    out.put_slice(key);
-    out.freeze()
+    let mut out = Vec::with_capacity(7 + key.len());
+    out.extend_from_slice(&key_position(db, key));
+    out.extend_from_slice(key);
+    out.into()
+}
+
+/// Whether a record is the head of a key.
+pub fn is_head(record: &[u8]) -> bool {
+    match record.first_chunk::<7>() {
+        Some(&[high, low, space, ..]) => space & ELEMENT_BIT == 0 && [high, low] != GROUP_MARK.to_be_bytes(),
+        None => false,
+    }
+}
+
+/// Whether a record is the head of this key.
+pub fn is_head_of(record: &[u8], db: u8, key: &[u8]) -> bool {
+    record.get(2) == Some(&db) && record.get(7..) == Some(key)
+}
+
+/// Whether there may be head records from `start` to before `end`: not among the elements of one database in one slot.
+pub fn may_hold_heads(start: &[u8], end: &[u8]) -> bool {
+    match (start.first_chunk::<3>(), end.first_chunk::<3>()) {
+        (Some(&[high, low, space]), Some(last)) if [high, low, space] == *last => {
+            space & ELEMENT_BIT == 0 && [high, low] != GROUP_MARK.to_be_bytes()
+        }
+        _ => true,
+    }
 }
 
 /// A number that spreads head records evenly: the key's checksum, told apart by database. 0 for other records.
@@ -472,14 +495,13 @@ fn prefix_range(prefix: Bytes) -> Range {
     (prefix, end)
 }
 
-fn put_key_position(out: &mut BytesMut, space: u8, key: &[u8]) {
-    out.put_u16(Slot::of(key).get());
-    out.put_u8(space);
-    out.put_u32(crc32fast::hash(key));
+fn key_position(space: u8, key: &[u8]) -> [u8; 7] {
+    let ([high, low], [a, b, c, d]) = (Slot::of(key).get().to_be_bytes(), crc32fast::hash(key).to_be_bytes());
+    [high, low, space, a, b, c, d]
 }
 
 fn put_elements_prefix(out: &mut BytesMut, db: u8, key: &[u8]) {
-    put_key_position(out, ELEMENT_BIT | db, key);
+    out.put_slice(&key_position(ELEMENT_BIT | db, key));
     // A key is a bulk string, and `limits` bounds those far below 4 GiB (asserted above).
     out.put_u32(key.len() as u32);
     out.put_slice(key);
@@ -550,6 +572,31 @@ mod tests {
         let (start, end) = elements(3, b"foo");
         assert_eq!(&start[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03foo");
         assert_eq!(&end[..], b"\x2f\x96\x83\x8c\x73\x65\x21\0\0\0\x03fop");
+    }
+
+    #[test]
+    fn heads_are_known_and_so_are_ranges_without_any() {
+        let names = [&b""[..], b"a", b"foo", b"{foo}bar"];
+        let groups = [applied(GroupId(0)), applied(GroupId(7)), counts(GroupId(u64::MAX))];
+        let of_key = |key| [head(0, key), head(15, key), element(3, key, ElementKind::Field, b"f")];
+        let records: Vec<Bytes> = names.into_iter().flat_map(of_key).chain(groups).collect();
+        let is_parsed = |record: &Bytes| parse_head(record).is_some();
+        for record in &records {
+            assert_eq!(is_head(record), is_parsed(record), "{record:?}");
+        }
+        assert!(is_head_of(&head(3, b"foo"), 3, b"foo"));
+        assert!(!is_head_of(&head(3, b"foo"), 2, b"foo") && !is_head_of(&head(3, b"foo"), 3, b"fo"));
+        for start in &records {
+            for end in records.iter().filter(|end| *end > start) {
+                let holds = records.iter().any(|record| (start..end).contains(&record) && is_parsed(record));
+                assert!(may_hold_heads(start, end) || !holds, "{start:?}..{end:?}");
+            }
+        }
+        for (start, end) in [elements(3, b"foo"), elements_of(3, b"foo", ElementKind::Field), group(GroupId(7))] {
+            assert!(!may_hold_heads(&start, &end), "{start:?}..{end:?}");
+        }
+        let (start, end) = heads(Slot::of(b"foo"), 3);
+        assert!(may_hold_heads(&start, &end));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Cluster {
             units.push(Unit::Call(Call::new(0, Protocol::Resp2, args)));
         }
         self.ticket += 1;
-        let submission = Submission { ticket: Ticket(self.ticket), origin: None, units };
+        let submission = Submission { ticket: Ticket(self.ticket), origin: None, units: Arc::new(units) };
         let leader = self.leader.expect("started");
         self.tell(leader, machine::Input::Submit(submission));
         self.reply.clear();

@@ -94,6 +94,7 @@ impl Group {
             usage: &self.usage,
             audience: &*self.hub,
             manner: Manner::default(),
+            named: bytes::Bytes::new(),
         };
         command::execute_encoded(&mut keys, Some(&mut self.scripts), call, &mut out).ok()?;
         self.hub.deliver(Nanos(now.saturating_mul(1_000_000)), &said.publications);

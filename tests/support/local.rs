@@ -92,6 +92,7 @@ impl<E: Engine> Local<E> {
             usage: &self.usage,
             audience: &Nobody,
             manner: Manner::default(),
+            named: bytes::Bytes::new(),
         };
         let mut out = BytesMut::new();
         command::execute_encoded(&mut keyspace, Some(&mut self.scripts), call, &mut out)
@@ -132,6 +133,7 @@ impl<E: Engine> Local<E> {
             usage: &self.usage,
             audience: &Nobody,
             manner: Manner::default(),
+            named: bytes::Bytes::new(),
         };
         let mut out = BytesMut::new();
         match command::execute_encoded(&mut keyspace, None, call, &mut out) {

@@ -148,7 +148,7 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
 
         let origin = Some(Origin { session: SessionId(5), number: 1, acknowledged_below: 1 });
         let batch = |ticket| {
-            let submission = Submission { ticket: Ticket(ticket), origin, units: Vec::new() };
+            let submission = Submission { ticket: Ticket(ticket), origin, units: Arc::default() };
             Batch { group: GroupId(1), submission, trace: String::new() }
         };
         assert!(one.peers.forward(NodeId(2), batch(77)));

@@ -1,6 +1,8 @@
 //! The peer protocol's messages and the types they stand for. What does not decode is an error of the peer, never a
 //! panic here: the port can be reached by anybody on its network.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::base::{ClusterId, GroupId, Millis, NodeId, PeerId, SessionId, Ticket};
@@ -93,7 +95,7 @@ pub fn batch_from_wire(batch: pb::Batch) -> Result<Batch, Malformed> {
         acknowledged_below: batch.acknowledged_below,
     });
     let units = decode_units(&batch.units).map_err(|_| Malformed("units do not decode"))?;
-    let submission = Submission { ticket: Ticket(batch.ticket), origin, units };
+    let submission = Submission { ticket: Ticket(batch.ticket), origin, units: Arc::new(units) };
     Ok(Batch { group: GroupId(batch.group), submission, trace: batch.trace })
 }
 
@@ -265,7 +267,7 @@ mod tests {
         let args = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k")];
         let units = vec![Unit::Call(Call::new(3, Protocol::Resp3, args))];
         let origin = Some(Origin { session: SessionId(9), number: 4, acknowledged_below: 2 });
-        let submission = Submission { ticket: Ticket(7), origin, units };
+        let submission = Submission { ticket: Ticket(7), origin, units: Arc::new(units) };
         Batch { group: GroupId(2), submission, trace: String::new() }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: its units never change once it was sent; a client that was answered leaves only its place.
 
+use std::sync::Arc;
+
 use super::{Outcome, Output};
 use crate::base::{Mutant, Nanos, NodeId, Ticket};
 use crate::command;
@@ -18,7 +20,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Item {
     pub client: Ticket,
-    pub units: Vec<Unit>,
+    pub units: Arc<Vec<Unit>>,
     pub deadline: Nanos,
     pub bytes: usize,
     pub only_reads: bool,
@@ -29,7 +31,7 @@ pub struct Item {
 pub struct Frame {
     /// In order. `None`: answered already, its units stay because the frame's content must not change.
     pub clients: Vec<(Option<Ticket>, Nanos, usize)>,
-    pub units: Vec<Unit>,
+    pub units: Arc<Vec<Unit>>,
     pub bytes: usize,
     /// The attempt under way.
     pub attempt: Option<(Ticket, Place)>,

@@ -3,11 +3,12 @@
 //! Invariant: a number is given once, or again when its only attempt certainly is in no log.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::frame::{Frame, Item, Place, weight};
 use super::waits::Waits;
 use super::{Answer, Bounds, Outcome, Output};
-use crate::base::{GroupId, Mutant, Nanos, NodeId, SessionId, Ticket};
+use crate::base::{GroupId, HashMap, Mutant, Nanos, NodeId, SessionId, Ticket};
 use crate::command::batch::Unit;
 use crate::machine::{Origin, Refusal, Submission};
 
@@ -20,7 +21,7 @@ pub struct Lane {
     pub backoff_until: Nanos,
     pub waiting: VecDeque<Item>,
     /// Under way at this node's own machine, by attempt.
-    pub local: BTreeMap<Ticket, Item>,
+    pub local: HashMap<Ticket, Item>,
     /// Numbered ones under way or in doubt, by number.
     pub frames: BTreeMap<u64, Frame>,
     /// Frames of reads under way, by attempt.
@@ -50,7 +51,7 @@ impl Lane {
             leader: None,
             backoff_until: Nanos(0),
             waiting: VecDeque::new(),
-            local: BTreeMap::new(),
+            local: HashMap::default(),
             frames: BTreeMap::new(),
             reads: BTreeMap::new(),
             waits: Waits::new(waits),
@@ -182,14 +183,17 @@ impl Lane {
 
     /// Puts submissions back in front of the queue; gives the bytes of those that were answered meanwhile.
     fn requeue(&mut self, frame: Frame) -> usize {
-        let mut units = frame.units;
+        let mut units = Arc::unwrap_or_clone(frame.units);
         let mut freed = 0;
         for (client, deadline, count) in frame.clients.into_iter().rev() {
             let units = units.split_off(units.len() - count);
             let bytes = units.iter().map(weight).sum();
             let only_reads = frame.only_reads;
             match client {
-                Some(client) => self.waiting.push_front(Item { client, units, deadline, bytes, only_reads }),
+                Some(client) => {
+                    let units = Arc::new(units);
+                    self.waiting.push_front(Item { client, units, deadline, bytes, only_reads });
+                }
                 None => freed += bytes,
             }
         }
@@ -226,16 +230,14 @@ impl Lane {
             }
             !due
         });
-        self.local.retain(|_, item| {
-            let due = item.deadline <= now;
-            if due {
-                let denied = item.only_reads || Mutant::OwnDoubtIsDenied.is_in();
-                let outcome = if denied { Outcome::Down } else { Outcome::Unknown };
-                out.push(Output::Done(item.client, outcome));
-                freed += item.bytes;
-            }
-            !due
-        });
+        let mut due: Vec<_> = self.local.extract_if(|_, item| item.deadline <= now).collect();
+        due.sort_unstable_by_key(|(attempt, _)| *attempt);
+        for (_, item) in due {
+            let denied = item.only_reads || Mutant::OwnDoubtIsDenied.is_in();
+            let outcome = if denied { Outcome::Down } else { Outcome::Unknown };
+            out.push(Output::Done(item.client, outcome));
+            freed += item.bytes;
+        }
         // Every numbered frame is under way or in doubt: one that is neither was dissolved.
         let doubt = if Mutant::ForwarderDeniesDoubt.is_in() { Outcome::Down } else { Outcome::Unknown };
         self.frames.retain(|_, frame| frame.expire(now, &doubt, &mut freed, out));
@@ -267,7 +269,7 @@ impl Lane {
             return;
         }
         let acknowledged_below = self.frames.keys().next().copied().unwrap_or(self.next_number);
-        let send = |ticket, number, session, units: &Vec<Unit>| {
+        let send = |ticket, number, session, units: &Arc<Vec<Unit>>| {
             let origin = Some(Origin { session, number, acknowledged_below });
             let submission = Submission { ticket, origin, units: units.clone() };
             match place {
@@ -321,18 +323,20 @@ impl Lane {
     /// A frame of what waits, in order, of one kind.
     fn gather(&mut self, only_reads: bool, bounds: &Bounds) -> Option<Frame> {
         let mut frame =
-            Frame { clients: Vec::new(), units: Vec::new(), bytes: 0, attempt: None, doubt: false, only_reads };
+            Frame { clients: Vec::new(), units: Arc::default(), bytes: 0, attempt: None, doubt: false, only_reads };
+        let mut units = Vec::new();
         for _ in 0..self.waiting.len() {
             let Some(item) = self.waiting.pop_front() else { break };
-            let is_full = frame.bytes >= bounds.frame_bytes_max || frame.units.len() >= bounds.frame_units_max;
+            let is_full = frame.bytes >= bounds.frame_bytes_max || units.len() >= bounds.frame_units_max;
             if item.only_reads != only_reads || is_full {
                 self.waiting.push_back(item);
                 continue;
             }
             frame.clients.push((Some(item.client), item.deadline, item.units.len()));
             frame.bytes += item.bytes;
-            frame.units.extend(item.units);
+            units.extend(Arc::unwrap_or_clone(item.units));
         }
+        frame.units = Arc::new(units);
         Some(frame).filter(|frame| !frame.clients.is_empty())
     }
 }

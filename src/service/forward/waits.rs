@@ -9,6 +9,7 @@
 //! Invariant: a number is one command of one client; once it is not open any more it never is again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::frame::{Place, call_weight};
@@ -190,7 +191,7 @@ impl Waits {
                 Some(_) => Unit::Call(call),
                 None => Unit::Block { call, remembered: wait.doubt || place != Place::Here },
             };
-            out.push(send(Submission { ticket, origin: Some(origin), units: vec![unit] }));
+            out.push(send(Submission { ticket, origin: Some(origin), units: Arc::new(vec![unit]) }));
         }
         let mut hurried = Vec::new();
         for number in &self.hurried {
@@ -203,7 +204,7 @@ impl Waits {
         }
         if !hurried.is_empty() {
             let units = vec![Unit::Hurry { session: self.session, numbers: hurried }];
-            out.push(send(Submission { ticket: ticket(), origin: None, units }));
+            out.push(send(Submission { ticket: ticket(), origin: None, units: Arc::new(units) }));
         }
         let is_wanted = !self.open.is_empty() || self.unreleased;
         if is_wanted && self.beat.is_none() && self.next_beat <= now {
@@ -213,7 +214,7 @@ impl Waits {
             self.unreleased = false;
             let open = self.open.keys().copied().collect();
             let units = vec![Unit::StillBlocked { session: self.session, below: self.below, open }];
-            out.push(send(Submission { ticket, origin: None, units }));
+            out.push(send(Submission { ticket, origin: None, units: Arc::new(units) }));
         }
     }
 }

@@ -205,6 +205,7 @@ impl Shadow {
             usage: &self.usage,
             audience: &Nobody,
             manner: Manner::default(),
+            named: Bytes::new(),
         })
     }
 

@@ -132,7 +132,7 @@ fn whose_time_is_over_is_answered_in_time() {
     bench.0.leader(GROUP, Some(NodeId(3)));
     let wanted = attempts(&bench.flush(302));
     let [(_, looks), ..] = &wanted[..] else { panic!("{wanted:?}") };
-    assert_eq!((looks.origin, &looks.units), (first.origin, &vec![Unit::Call(blpop())]), "it only looks");
+    assert_eq!((looks.origin, &looks.units), (first.origin, &Arc::new(vec![Unit::Call(blpop())])), "it only looks");
     assert!(bench.tick(2_600).contains(&Output::Done(Ticket(10), Outcome::Unknown)));
 
     let mut bench = Bench::led_by(2);
