@@ -21,6 +21,8 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
@@ -41,7 +43,10 @@ type Visit<'a> = dyn FnMut(Bytes) -> ControlFlow<()> + 'a;
 /// What is above the first entry and not above the second: as short as it can be.
 pub type Separator = fn(&[u8], &[u8]) -> Bytes;
 
-/// A tree at a key.
+/// Nodes that a tree remembers at most: those of a few ways from the root to a leaf.
+const KNOWN_MAX: usize = 64;
+
+/// A tree at a key. As long as it lives nothing else changes its records.
 #[derive(Clone, Debug)]
 pub struct Tree {
     db: u8,
@@ -49,6 +54,9 @@ pub struct Tree {
     separator: Separator,
     sizes: Sizes,
     facts: Facts,
+    /// Nodes on the ways that were gone, with their records as they are stored: a change mostly goes the way of the search
+    /// before it, and a member that moves goes a second one that begins like the first.
+    known: RefCell<BTreeMap<u64, (Bytes, Node)>>,
 }
 
 /// What the head keeps.
@@ -64,7 +72,7 @@ impl Tree {
     /// An empty tree at a key, with so many entries to a node. What it writes stands below the key's elements.
     pub fn new(db: u8, key: &Bytes, separator: Separator, entries_max: usize) -> Tree {
         let sizes = Sizes { entries_max: entries_max.max(2), bytes_max: NODE_BYTES_MAX };
-        Tree { db, key: key.clone(), separator, sizes, facts: Facts::default() }
+        Tree { db, key: key.clone(), separator, sizes, facts: Facts::default(), known: RefCell::default() }
     }
 
     /// The tree that the head tells of; what the head says beyond it stays in `payload`.
@@ -116,13 +124,20 @@ impl Tree {
         }
         let (mut id, mut rank) = (self.facts.root, 0);
         for _ in 0..LEVELS_MAX {
-            match self.load(store, id)?.1 {
-                Node::Leaf(entries) => return Ok(rank + entries.partition_point(|entry| is_before(entry)) as u64),
+            let below = self.look(store, id, |node| match node {
+                Node::Leaf(entries) => {
+                    rank += entries.partition_point(|entry| is_before(entry)) as u64;
+                    None
+                }
                 Node::Inner(children) => {
                     let at = children.get(1..).unwrap_or_default().partition_point(|child| is_before(&child.separator));
                     rank += children[..at].iter().map(|child| child.count).sum::<u64>();
-                    id = children[at].id;
+                    Some(children[at].id)
                 }
+            })?;
+            match below {
+                Some(child) => id = child,
+                None => return Ok(rank),
             }
         }
         Err(damaged())
@@ -251,7 +266,7 @@ impl Tree {
         is_before: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Vec<Child>> {
         let levels = levels.checked_sub(1).ok_or_else(damaged)?;
-        let (record, mut children) = match self.load(&*store, node.id)? {
+        let (record, mut children) = match self.take(&*store, node.id)? {
             (record, Node::Inner(children)) => (record, children),
             (record, Node::Leaf(mut entries)) => {
                 if to > entries.len() as u64 {
@@ -313,8 +328,8 @@ impl Tree {
 
     /// Two neighbours as one, if there is room to spare in it.
     fn merge(&mut self, store: &mut dyn Write, left: &Child, right: &Child) -> Result<Option<Child>> {
-        let (record, mut node) = self.load(&*store, left.id)?;
-        let (_, mut other) = self.load(&*store, right.id)?;
+        let (record, mut node) = self.take(&*store, left.id)?;
+        let (_, mut other) = self.take(&*store, right.id)?;
         match (&mut node, &mut other) {
             (Node::Leaf(entries), Node::Leaf(others)) => entries.append(others),
             (Node::Inner(children), Node::Inner(others)) => {
@@ -327,7 +342,7 @@ impl Tree {
         if !self.sizes.has_room(&node) {
             return Ok(None);
         }
-        store.delete(self.record(right.id));
+        self.delete(store, right.id);
         Ok(self.write(store, Some((left, record)), node, Fill::Left).pop())
     }
 
@@ -345,7 +360,7 @@ impl Tree {
                 }
             }
         }
-        store.delete(self.record(id));
+        self.delete(store, id);
         Ok(())
     }
 
@@ -353,13 +368,13 @@ impl Tree {
     fn lower(&self, store: &mut dyn Write, root: u64) -> Result<u64> {
         let mut id = root;
         for _ in 0..LEVELS_MAX {
-            match self.load(&*store, id)?.1 {
-                Node::Inner(children) if children.len() == 1 => {
-                    store.delete(self.record(id));
-                    id = children[0].id;
-                }
-                _ => return Ok(id),
-            }
+            let only = self.look(&*store, id, |node| match node {
+                Node::Inner(children) if children.len() == 1 => Some(children[0].id),
+                _ => None,
+            })?;
+            let Some(only) = only else { return Ok(id) };
+            self.delete(store, id);
+            id = only;
         }
         Err(damaged())
     }
@@ -381,14 +396,20 @@ impl Tree {
             };
             let record = part.encode();
             if heritage.is_none_or(|(_, old)| *old != record) {
-                store.put(self.record(id), record);
+                store.put(self.record(id), record.clone());
             }
             written.push(Child { id, count: part.count(), separator, is_small: self.sizes.is_small(&part) });
+            self.remember(id, record, part);
         }
         if let Some((child, _)) = before.filter(|_| written.is_empty()) {
-            store.delete(self.record(child.id));
+            self.delete(store, child.id);
         }
         written
+    }
+
+    fn delete(&self, store: &mut dyn Write, id: u64) {
+        self.known.borrow_mut().remove(&id);
+        store.delete(self.record(id));
     }
 
     fn next_id(&mut self) -> u64 {
@@ -401,6 +422,31 @@ impl Tree {
         let record = store.get(&self.record(id))?.ok_or_else(damaged)?;
         let node = Node::decode(&record)?;
         Ok((record, node))
+    }
+
+    /// What `see` says of a node, which is then known.
+    fn look<T>(&self, store: &(impl Read + ?Sized), id: u64, see: impl FnOnce(&Node) -> T) -> Result<T> {
+        if let Some((_, node)) = self.known.borrow().get(&id) {
+            return Ok(see(node));
+        }
+        let (record, node) = self.load(store, id)?;
+        let seen = see(&node);
+        self.remember(id, record, node);
+        Ok(seen)
+    }
+
+    /// A node that will be written, and known, anew.
+    fn take(&self, store: &(impl Read + ?Sized), id: u64) -> Result<(Bytes, Node)> {
+        let known = self.known.borrow_mut().remove(&id);
+        known.map_or_else(|| self.load(store, id), Ok)
+    }
+
+    fn remember(&self, id: u64, record: Bytes, node: Node) {
+        let mut known = self.known.borrow_mut();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(id, (record, node));
     }
 
     fn record(&self, id: u64) -> Bytes {

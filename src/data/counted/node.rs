@@ -198,7 +198,10 @@ fn divide<T>(
     node: impl Fn(Vec<T>) -> Node,
 ) -> Vec<Node> {
     let bytes: usize = items.iter().map(&weight).sum();
-    let parts = bytes.div_ceil(sizes.bytes_max).max(items.len().div_ceil(sizes.entries_max)).max(1);
+    let parts = bytes.div_ceil(sizes.bytes_max).max(items.len().div_ceil(sizes.entries_max));
+    if parts <= 1 {
+        return if items.is_empty() { Vec::new() } else { vec![node(items)] };
+    }
     let (entries_max, bytes_max) = match fill {
         Fill::Even => (items.len().div_ceil(parts), bytes.div_ceil(parts)),
         Fill::Left | Fill::Right => (sizes.entries_max, sizes.bytes_max),
