@@ -2,7 +2,9 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-target=${CARGO_TARGET_DIR:-$PWD/target}
+# Said to cargo too, whose own settings may name another folder.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+target=$CARGO_TARGET_DIR
 holdfast=$target/release/holdfast
 chaos=$target/release/holdfast-chaos
 
