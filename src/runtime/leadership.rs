@@ -6,7 +6,7 @@ use crate::base::GroupId;
 use crate::host::{Change, ChangeKind, Loss};
 
 /// Half of the shortest election timeout. A disk or a scheduler that makes a node wait so long may cost leadership soon.
-pub const WORRYING: Duration = Duration::from_millis(200);
+const WORRYING: Duration = Duration::from_millis(200);
 
 /// Tells what became of leadership here. What nobody asked for is a warning.
 pub fn tell(group: GroupId, change: &Change) {
