@@ -17,7 +17,9 @@
 //! Invariants: a child's count is the number of entries below it; all leaves have one depth; no node is empty; ids are
 //! below the next id, and no node record is outside the tree. The audit of `data` checks them.
 
+mod audit;
 mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ use std::ops::ControlFlow;
 use bytes::{Bytes, BytesMut};
 
 use self::node::{Child, Fill, Node, Sizes};
+use self::record::View;
 use super::{Error, Result, packed};
 use crate::store::keys::{self, ElementKind};
 use crate::store::{self, Order, Read, Write};
@@ -54,9 +57,9 @@ pub struct Tree {
     separator: Separator,
     sizes: Sizes,
     facts: Facts,
-    /// Nodes on the ways that were gone, with their records as they are stored: a change mostly goes the way of the search
-    /// before it, and a member that moves goes a second one that begins like the first.
-    known: RefCell<BTreeMap<u64, (Bytes, Node)>>,
+    /// Records of nodes on the ways that were gone, as they are stored: a change mostly goes the way of the search before
+    /// it, and a member that moves goes a second one that begins like the first.
+    known: RefCell<BTreeMap<u64, Bytes>>,
 }
 
 /// What the head keeps.
@@ -124,20 +127,13 @@ impl Tree {
         }
         let (mut id, mut rank) = (self.facts.root, 0);
         for _ in 0..LEVELS_MAX {
-            let below = self.look(store, id, |node| match node {
-                Node::Leaf(entries) => {
-                    rank += entries.partition_point(|entry| is_before(entry)) as u64;
-                    None
+            let record = self.look(store, id)?;
+            match record::view(&record)? {
+                View::Leaf(entries) => return Ok(rank + record::partition(entries, is_before)?),
+                View::Inner(children) => {
+                    let (child, before) = children.partition(is_before)?;
+                    (id, rank) = (child, rank + before);
                 }
-                Node::Inner(children) => {
-                    let at = children.get(1..).unwrap_or_default().partition_point(|child| is_before(&child.separator));
-                    rank += children[..at].iter().map(|child| child.count).sum::<u64>();
-                    Some(children[at].id)
-                }
-            })?;
-            match below {
-                Some(child) => id = child,
-                None => return Ok(rank),
             }
         }
         Err(damaged())
@@ -155,6 +151,9 @@ impl Tree {
         is_before: &dyn Fn(&[u8]) -> bool,
     ) -> Result<()> {
         assert!(from <= to && to <= self.facts.count, "ranks {from}..{to} of {} entries", self.facts.count);
+        if to - from <= 1 && new.len() <= 1 && self.patch(store, (from, to), new.first(), is_before)? {
+            return Ok(());
+        }
         let (removed, added) = (to - from, new.len() as u64);
         self.facts.bytes += new.iter().map(|entry| entry.len() as u64).sum::<u64>();
         let mut top = if self.facts.count == 0 {
@@ -197,31 +196,6 @@ impl Tree {
         Err(damaged())
     }
 
-    /// What is wrong with the records of a tree, and all of its entries.
-    pub fn audit(&self, store: &dyn Read) -> Result<(Vec<String>, Vec<Bytes>)> {
-        let mut found = (Vec::new(), Vec::new());
-        let mut nodes = 0;
-        if self.facts.count > 0 {
-            let root = Child { id: self.facts.root, count: self.facts.count, ..Child::default() };
-            self.audit_below(store, (&root, LEVELS_MAX), &mut nodes, &mut found)?;
-        }
-        let (wrong, entries) = &mut found;
-        let bytes: u64 = entries.iter().map(|entry| entry.len() as u64).sum();
-        if bytes != self.facts.bytes {
-            wrong.push(format!("a tree counts {} bytes, there are {bytes}", self.facts.bytes));
-        }
-        let (start, end) = keys::elements_of(self.db, &self.key, ElementKind::Node);
-        let mut records = 0;
-        store.scan(&start, &end, Order::Forward, &mut |_, _| {
-            records += 1;
-            ControlFlow::Continue(())
-        })?;
-        if records != nodes {
-            wrong.push(format!("a tree has {nodes} nodes and {records} records of nodes"));
-        }
-        Ok(found)
-    }
-
     fn visit_below(
         &self,
         store: &dyn Read,
@@ -256,6 +230,50 @@ impl Tree {
         }
     }
 
+    /// A splice of one entry that neither divides nor joins nodes: the records on the way to it are copied with a few other
+    /// bytes. False, and nothing is changed, if it is not one of these.
+    fn patch(
+        &mut self,
+        store: &mut dyn Write,
+        (from, to): (u64, u64),
+        new: Option<&Bytes>,
+        is_before: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<bool> {
+        if self.facts.count == 0 {
+            return Ok(false);
+        }
+        let (removed, added) = (to - from, u64::from(new.is_some()));
+        let (mut id, mut start) = (self.facts.root, 0);
+        let mut way = Vec::new();
+        for _ in 0..LEVELS_MAX {
+            let record = self.look(&*store, id)?;
+            let range = (from - start, to - start);
+            if let View::Inner(children) = record::view(&record)? {
+                let (child, before) = children.touched(range, is_before)?;
+                let (next, count_at, count) = (child.id, child.count_at, child.count);
+                way.push((id, record, count_at, count));
+                (id, start) = (next, start + before);
+                continue;
+            }
+            let new = new.map(|new| &new[..]);
+            let Some(edited) = record::edit(&record, range, new, self.sizes, way.is_empty())? else { return Ok(false) };
+            let bytes = self.facts.bytes.checked_sub(edited.removed_bytes).ok_or_else(damaged)?;
+            self.facts.bytes = bytes + new.map_or(0, |new| new.len() as u64);
+            if edited.record != record {
+                self.put(store, id, edited.record);
+            }
+            if added != removed {
+                for (id, record, count_at, count) in way {
+                    let count = (count + added).checked_sub(removed).ok_or_else(damaged)?;
+                    self.put(store, id, record::recount(&record, count_at, count));
+                }
+                self.facts.count = self.facts.count + added - removed;
+            }
+            return Ok(true);
+        }
+        Err(damaged())
+    }
+
     /// What takes the place of a node: nothing, itself, or several.
     fn splice_below(
         &mut self,
@@ -266,7 +284,7 @@ impl Tree {
         is_before: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Vec<Child>> {
         let levels = levels.checked_sub(1).ok_or_else(damaged)?;
-        let (record, mut children) = match self.take(&*store, node.id)? {
+        let (record, mut children) = match self.load(&*store, node.id)? {
             (record, Node::Inner(children)) => (record, children),
             (record, Node::Leaf(mut entries)) => {
                 if to > entries.len() as u64 {
@@ -328,8 +346,8 @@ impl Tree {
 
     /// Two neighbours as one, if there is room to spare in it.
     fn merge(&mut self, store: &mut dyn Write, left: &Child, right: &Child) -> Result<Option<Child>> {
-        let (record, mut node) = self.take(&*store, left.id)?;
-        let (_, mut other) = self.take(&*store, right.id)?;
+        let (record, mut node) = self.load(&*store, left.id)?;
+        let (_, mut other) = self.load(&*store, right.id)?;
         match (&mut node, &mut other) {
             (Node::Leaf(entries), Node::Leaf(others)) => entries.append(others),
             (Node::Inner(children), Node::Inner(others)) => {
@@ -368,11 +386,10 @@ impl Tree {
     fn lower(&self, store: &mut dyn Write, root: u64) -> Result<u64> {
         let mut id = root;
         for _ in 0..LEVELS_MAX {
-            let only = self.look(&*store, id, |node| match node {
-                Node::Inner(children) if children.len() == 1 => Some(children[0].id),
-                _ => None,
-            })?;
-            let Some(only) = only else { return Ok(id) };
+            let record = self.look(&*store, id)?;
+            let View::Inner(mut children) = record::view(&record)? else { return Ok(id) };
+            let (Some(only), None) = (children.next().transpose()?, children.next()) else { return Ok(id) };
+            let only = only.id;
             self.delete(store, id);
             id = only;
         }
@@ -396,10 +413,9 @@ impl Tree {
             };
             let record = part.encode();
             if heritage.is_none_or(|(_, old)| *old != record) {
-                store.put(self.record(id), record.clone());
+                self.put(store, id, record);
             }
             written.push(Child { id, count: part.count(), separator, is_small: self.sizes.is_small(&part) });
-            self.remember(id, record, part);
         }
         if let Some((child, _)) = before.filter(|_| written.is_empty()) {
             self.delete(store, child.id);
@@ -419,70 +435,41 @@ impl Tree {
 
     /// A node with its record's value.
     fn load(&self, store: &(impl Read + ?Sized), id: u64) -> Result<(Bytes, Node)> {
-        let record = store.get(&self.record(id))?.ok_or_else(damaged)?;
+        let known = self.known.borrow().get(&id).cloned();
+        let record = known.map_or_else(|| self.fetch(store, id), Ok)?;
         let node = Node::decode(&record)?;
         Ok((record, node))
     }
 
-    /// What `see` says of a node, which is then known.
-    fn look<T>(&self, store: &(impl Read + ?Sized), id: u64, see: impl FnOnce(&Node) -> T) -> Result<T> {
-        if let Some((_, node)) = self.known.borrow().get(&id) {
-            return Ok(see(node));
+    /// A node's record, which is known from then on.
+    fn look(&self, store: &(impl Read + ?Sized), id: u64) -> Result<Bytes> {
+        if let Some(record) = self.known.borrow().get(&id) {
+            return Ok(record.clone());
         }
-        let (record, node) = self.load(store, id)?;
-        let seen = see(&node);
-        self.remember(id, record, node);
-        Ok(seen)
+        let record = self.fetch(store, id)?;
+        self.remember(id, record.clone());
+        Ok(record)
     }
 
-    /// A node that will be written, and known, anew.
-    fn take(&self, store: &(impl Read + ?Sized), id: u64) -> Result<(Bytes, Node)> {
-        let known = self.known.borrow_mut().remove(&id);
-        known.map_or_else(|| self.load(store, id), Ok)
+    fn fetch(&self, store: &(impl Read + ?Sized), id: u64) -> Result<Bytes> {
+        store.get(&self.record(id))?.ok_or_else(damaged)
     }
 
-    fn remember(&self, id: u64, record: Bytes, node: Node) {
+    fn put(&self, store: &mut dyn Write, id: u64, record: Bytes) {
+        self.remember(id, record.clone());
+        store.put(self.record(id), record);
+    }
+
+    fn remember(&self, id: u64, record: Bytes) {
         let mut known = self.known.borrow_mut();
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.insert(id, (record, node));
+        known.insert(id, record);
     }
 
     fn record(&self, id: u64) -> Bytes {
         keys::element(self.db, &self.key, ElementKind::Node, &id.to_be_bytes())
-    }
-
-    fn audit_below(
-        &self,
-        store: &dyn Read,
-        (at, levels): (&Child, usize),
-        nodes: &mut u64,
-        found: &mut (Vec<String>, Vec<Bytes>),
-    ) -> Result<usize> {
-        let levels = levels.checked_sub(1).ok_or_else(damaged)?;
-        let node = self.load(store, at.id)?.1;
-        *nodes += 1;
-        if node.count() != at.count || node.count() == 0 || at.id >= self.facts.next {
-            found.0.push(format!("node {} should have {} entries and has {}", at.id, at.count, node.count()));
-        }
-        match node {
-            Node::Leaf(entries) => {
-                found.1.extend(entries);
-                Ok(0)
-            }
-            Node::Inner(children) => {
-                let mut heights = Vec::new();
-                for child in &children {
-                    heights.push(self.audit_below(store, (child, levels), nodes, found)?);
-                }
-                heights.dedup();
-                if heights.len() != 1 {
-                    found.0.push(format!("below node {} there are heights {heights:?}", at.id));
-                }
-                Ok(1 + heights.first().copied().unwrap_or(0))
-            }
-        }
     }
 }
 

@@ -10,10 +10,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Separator, damaged};
 use crate::data::{Result, packed};
 
-const LEAF: u8 = 0;
-const INNER: u8 = 1;
+/// First byte of a leaf's record.
+pub const LEAF: u8 = 0;
+/// First byte of an inner node's record.
+pub const INNER: u8 = 1;
 /// Bytes of an inner node's child beside its separator, roughly.
-const CHILD_BYTES: usize = 8;
+pub const CHILD_BYTES: usize = 8;
 
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +134,12 @@ impl Node {
 impl Sizes {
     /// Whether a node is so small that it should be joined with another one.
     pub fn is_small(self, node: &Node) -> bool {
-        node.len() * 4 <= self.entries_max && node.weight() * 4 <= self.bytes_max
+        self.are_small(node.len(), node.weight())
+    }
+
+    /// Likewise, for a node with so many entries or children of so many bytes.
+    pub fn are_small(self, entries: usize, bytes: usize) -> bool {
+        entries * 4 <= self.entries_max && bytes * 4 <= self.bytes_max
     }
 
     /// Whether a node is not full: one that two were joined to, and that will not be divided at once.
