@@ -79,5 +79,12 @@ for i in 1 2 3; do
   say "node $i: memory $early MB in the second quarter, $late MB in the last, $most MB at most"
   ((late * 10 <= early * 11)) || { failed=1; echo "the memory of node $i grows" >&2; }
 done
-[ -z "$failed" ] || die "not steady"
+if [ -n "$failed" ]; then
+  # Why leadership moved, and what was slow before it.
+  for i in 1 2 3; do
+    echo "--- node $i" >&2
+    grep -E ' (WARN|ERROR) |runtime::leadership' "$data/node$i.log" | tail -n 25 >&2 || :
+  done
+  die "not steady"
+fi
 say "$total commands acknowledged in $((SECONDS - begun)) s, no election, no error, counters exact, memory flat"

@@ -6,6 +6,8 @@
     reason = "real processes are polled on the real clock, each wait with a deadline"
 )]
 
+#[path = "cluster/join.rs"]
+mod join;
 #[path = "cluster/membership.rs"]
 mod membership;
 #[path = "cluster/moves.rs"]

@@ -45,7 +45,7 @@ impl Node {
         let logs = log.load().expect("the log is whole");
         let node = MetaNode::new(NODE, "127.0.0.1:1");
         let facts = Facts::initial(vec![node], 1, 1, "test");
-        let mut starts = facts.starts(NODE);
+        let mut starts = facts.starts(NODE, &facts);
         let mut machines = BTreeMap::new();
         for start in &mut starts {
             let content = meta::content((start.group == GROUP).then_some(SlotRange::ALL));
@@ -302,7 +302,7 @@ fn rule_20_a_power_cut_at_any_step_of_an_installation_leaves_the_old_state_or_th
             assert_eq!(state.as_ref(), expected.map(|(state, _)| state), "step {step}, start {start}");
             assert!(contents(&engine) == *expected.map_or(&Vec::new(), |(_, keys)| keys), "step {step}, start {start}");
             let State { applied, term, hash, conf_state, .. } = state.unwrap_or_default();
-            let mut starts = facts.starts(NODE);
+            let mut starts = facts.starts(NODE, &facts);
             starts.retain(|start| start.group == GROUP);
             (starts[0].applied, starts[0].hash, starts[0].conf_state) = ((applied, term), hash, conf_state);
             starts[0].log = log.load().expect("the log is whole").into_iter().find(|log| log.group == GROUP);

@@ -5,6 +5,8 @@
 mod chance;
 #[path = "group/leadership.rs"]
 mod leadership;
+#[path = "group/membership.rs"]
+mod membership;
 #[path = "group/rules.rs"]
 mod rules;
 #[path = "group/scenarios.rs"]

@@ -34,6 +34,9 @@ pub struct Flags {
     /// Where health, status and metrics are served
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
+    /// Where other nodes are told to find this one, if not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise_peer: Option<String>,
     /// Where clients are told to find this node, if not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     advertise_resp: Option<String>,
@@ -43,6 +46,9 @@ pub struct Flags {
     /// Ids and peer addresses of the first nodes, the same on each: 1=host:port,2=host:port,3=host:port
     #[arg(long, value_name = "LIST")]
     initial_cluster: Option<String>,
+    /// Peer addresses of members of a cluster that this node is to join: host:port,host:port
+    #[arg(long, value_name = "LIST")]
+    join: Option<String>,
     /// Raft groups that share the slots, read at the first start only
     #[arg(long, value_name = "P")]
     partitions: Option<u16>,
@@ -61,9 +67,11 @@ impl Flags {
             ("listen.resp", self.resp),
             ("listen.peer", self.peer),
             ("listen.http", self.http),
+            ("advertise.peer", self.advertise_peer),
             ("advertise.resp", self.advertise_resp),
             ("advertise.http", self.advertise_http),
             ("cluster.initial", self.initial_cluster),
+            ("cluster.join", self.join),
             ("cluster.partitions", self.partitions.map(|count| count.to_string())),
         ];
         Ok(Sources {
@@ -92,10 +100,12 @@ fn node_config(settings: &Settings) -> runtime::Result<runtime::Config> {
     let mut config = runtime::Config::new(NodeId(settings.node_id), &settings.data_dir);
     config.cluster_name.clone_from(&settings.cluster_token);
     config.initial_cluster = settings.initial_cluster.iter().map(|(id, at)| (NodeId(*id), at.clone())).collect();
+    config.join.clone_from(&settings.join);
     config.partitions = settings.partitions;
     config.resp = resolve("listen.resp", &settings.resp)?;
     config.http = resolve("listen.http", &settings.http)?;
     config.peer = Some(resolve("listen.peer", &settings.peer)?);
+    config.advertise_peer = Some(settings.advertise_peer.clone()).filter(|address| !address.is_empty());
     config.advertise_resp = Some(settings.advertise_resp.clone()).filter(|address| !address.is_empty());
     config.advertise_http = Some(settings.advertise_http.clone()).filter(|address| !address.is_empty());
     config.clients_max = settings.clients_max;
@@ -185,6 +195,7 @@ mod tests {
             Kind::Address | Kind::MaybeAddress => "127.0.0.1:7".into(),
             Kind::Choice(words) => words.iter().find(|word| **word != row.default).expect("two words").to_string(),
             Kind::Cluster => "1=127.0.0.1:7,2=127.0.0.1:8".into(),
+            Kind::Addresses => "127.0.0.1:7,127.0.0.1:8".into(),
         }
     }
 

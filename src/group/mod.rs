@@ -61,6 +61,7 @@ use cut::Cutting;
 use guard::Verdict;
 use leadership::Leadership;
 use lease::{Lease, Promise, Span, Vote};
+use membership::Wanted;
 use reads::Reads;
 use snapshot::Install;
 use storage::Store;
@@ -142,7 +143,10 @@ pub struct Group {
     config: Config,
     seed: u64,
     node: RawNode<Store>,
+    /// Where replicas are, former ones among them.
     peers: BTreeMap<PeerId, NodeId>,
+    /// What the membership is to become.
+    wanted: Wanted,
     /// Membership at birth, and as applied.
     birth: ConfState,
     membership: ConfState,
@@ -206,18 +210,21 @@ impl Group {
             max_committed_size_per_ready: config.unapplied_bytes_max,
             ..raft::Config::default()
         };
+        let alone = membership.voters == [start.peer.get()] && membership.voters_outgoing.is_empty();
+        // What is committed and not applied may be that others joined: then this replica may have answered one of them.
+        let alone = alone && !start::may_change(&log, group, start.applied.0, checked.hard_state.commit);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let store = Store::new(group, log, checked.origin);
         let node = RawNode::new(&raft_config, store, &logger)
             .map_err(|error| StartError::Config { group, reason: error.to_string() })?;
-        let alone = membership.voters == [start.peer.get()] && membership.voters_outgoing.is_empty();
         let forgets = Mutant::RestartForgetsTheLease.is_in();
         let mut created = Group {
             id: group,
             config: config.clone(),
             seed,
             node,
-            peers: start.peers,
+            wanted: Wanted::new(&start.peers, &start.former),
+            peers: start.peers.into_iter().chain(start.former).collect(),
             birth: start::initial_conf_state(&start.voters),
             membership,
             hard_state: checked.hard_state,

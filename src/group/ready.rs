@@ -128,7 +128,9 @@ impl Group {
         let committed = ready.take_committed_entries();
         let immediate = ready.take_messages();
         let held = ready.take_persisted_messages();
-        let must_sync = ready.must_sync();
+        // Who restarts must not take part as a member of before: that a change is committed is known after a crash.
+        let reconfigures = committed.iter().any(|entry| entry.get_entry_type() != EntryType::EntryNormal);
+        let must_sync = ready.must_sync() || reconfigures;
         let ready_number = ready.number();
         let idle = !changed && snapshot.is_none() && entries.is_empty() && committed.is_empty();
         let progress = !(idle && immediate.is_empty() && held.is_empty());
@@ -211,14 +213,7 @@ impl Group {
                 change.merge_from_bytes(&entry.data).ok().map(|()| change)
             }
         };
-        // A change that does not fit the membership is refused by every replica alike and changes nothing.
-        let applied = change.and_then(|change| self.node.apply_conf_change(&change).ok());
-        let conf_state = applied.and_then(|membership| {
-            let encoded = membership.write_to_bytes().ok();
-            self.membership = membership;
-            self.forget_election_slot();
-            encoded.map(Into::into)
-        });
+        let conf_state = change.and_then(|change| self.apply_change(&change));
         Committed { index, term, data: bytes::Bytes::new(), conf_state }
     }
 

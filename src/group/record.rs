@@ -19,6 +19,11 @@ pub(super) fn is_payload(data: &[u8]) -> bool {
     data.first().is_some_and(|&first| first != MEMBERSHIP)
 }
 
+/// Whether a stored entry changes the membership.
+pub(super) fn is_membership(record: &LogRecord) -> bool {
+    record.data.first() == Some(&MEMBERSHIP)
+}
+
 /// What to store of an entry.
 pub(super) fn store(entry: &Entry) -> store::Result<LogRecord> {
     let data = if entry.get_entry_type() == EntryType::EntryNormal {
@@ -33,7 +38,7 @@ pub(super) fn store(entry: &Entry) -> store::Result<LogRecord> {
 
 /// The entry that was stored.
 pub(super) fn restore(record: LogRecord) -> store::Result<Entry> {
-    if record.data.first() == Some(&MEMBERSHIP) {
+    if is_membership(&record) {
         return Entry::parse_from_carllerche_bytes(&record.data.slice(1..)).map_err(|error| {
             store::Error::Corrupt(format!("membership entry {} does not decode: {error}", record.index).into())
         });

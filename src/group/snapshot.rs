@@ -52,6 +52,17 @@ impl Outgoing {
         Some(content)
     }
 
+    /// Forgets the peers that `keep` does not name; returns views that nobody needs any more.
+    pub fn retain(&mut self, keep: impl Fn(u64) -> bool) -> Vec<u64> {
+        let gone = self.requests.extract_if(.., |peer, _| !keep(*peer));
+        let views = gone.filter_map(|(_, request)| match request {
+            Request::Taken { snapshot, .. } => Some(snapshot),
+            // What is asked for or under way is somebody else's, who drops it.
+            _ => None,
+        });
+        views.collect()
+    }
+
     /// The log must not be cut above this while followers continue from their snapshots.
     pub fn lowest_index(&self) -> Option<u64> {
         let indexes = self.requests.values().filter_map(|request| match request {
@@ -97,7 +108,11 @@ impl Group {
             self.out.snapshots.push(SnapshotTask::Drop { snapshot });
             return;
         };
-        if !leading || index.get() < before_first {
+        // A replica takes no snapshot in which it has no part: its change may be committed and not in the state yet.
+        let takes_part = [&membership.voters, &membership.voters_outgoing, &membership.learners]
+            .into_iter()
+            .any(|peers| peers.contains(&peer));
+        if !leading || index.get() < before_first || !takes_part {
             outgoing.requests.remove(&peer);
             drop(outgoing);
             self.out.snapshots.push(SnapshotTask::Drop { snapshot });

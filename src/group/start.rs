@@ -11,6 +11,7 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{self, ConfState};
 
+use super::record;
 use super::snapshot::is_sound;
 use super::storage::Origin;
 use super::terms::Terms;
@@ -26,6 +27,8 @@ pub struct Start {
     pub peer: PeerId,
     /// All replicas and where they are, this one included.
     pub peers: BTreeMap<PeerId, NodeId>,
+    /// Replicas that are to be none any more, and where they were; this one may be among them.
+    pub former: BTreeMap<PeerId, NodeId>,
     /// Voters at the birth of the group: the membership of a state that has no record of a change.
     pub voters: Vec<PeerId>,
     /// Membership epoch, for envelopes.
@@ -117,6 +120,9 @@ pub enum StartError {
     },
 }
 
+/// Bytes of a log that are read to look for something.
+const SOME_BYTES: u64 = 4 << 20;
+
 /// A checked start.
 pub(super) struct Checked {
     pub origin: Origin,
@@ -185,6 +191,17 @@ pub(super) fn check(start: &Start, log: &Arc<dyn Log>, tail_bytes_kept: u64) -> 
         tail_bytes_kept,
     };
     Ok(Checked { origin, hard_state, repair })
+}
+
+/// Whether a change of the membership may be committed and not in the state: so a log of some length is taken to hold one.
+pub(super) fn may_change(log: &Arc<dyn Log>, group: GroupId, applied: LogIndex, commit: LogIndex) -> bool {
+    let (low, high) = (LogIndex(applied.get() + 1), LogIndex(commit.get() + 1));
+    if low >= high {
+        return false;
+    }
+    let Ok(records) = log.records(group, low, high, SOME_BYTES) else { return true };
+    let all = records.last().is_some_and(|last| last.index == commit);
+    !all || records.iter().any(record::is_membership)
 }
 
 fn conf_state(start: &Start) -> Result<ConfState, StartError> {

@@ -64,6 +64,12 @@ pub struct Status {
     pub applied: LogIndex,
     /// Whether leadership is being handed over.
     pub transferring: bool,
+    /// Replicas that count in quorums.
+    pub voters: Vec<PeerId>,
+    /// Replicas that do not: they are catching up.
+    pub learners: Vec<PeerId>,
+    /// The facts want no other membership.
+    pub is_as_wanted: bool,
     /// All other replicas, on the leader only.
     pub peers: Vec<PeerStatus>,
     /// Counts.
@@ -98,6 +104,7 @@ impl Group {
             })
             .collect();
         peers.sort_unstable_by_key(|peer| peer.peer);
+        let ids = |ids: &[u64]| ids.iter().copied().map(PeerId).collect();
         Status {
             group: self.id,
             peer: PeerId(raft.id),
@@ -110,6 +117,9 @@ impl Group {
             commit: LogIndex(log.committed),
             applied: LogIndex(self.applied),
             transferring: self.transfer.is_some(),
+            voters: ids(self.membership.get_voters()),
+            learners: ids(self.membership.get_learners()),
+            is_as_wanted: self.is_as_wanted(),
             peers,
             counters: self.counters,
         }

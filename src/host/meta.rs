@@ -29,6 +29,14 @@ const VERSION: u8 = 1;
 const CLUSTER: &[u8] = b"cluster";
 const NODE: &[u8] = b"node/";
 const GROUP: &[u8] = b"group/";
+/// Nodes that were removed, under their ids: none comes back.
+const GONE: &[u8] = b"gone/";
+/// Replicas that were removed, under the id of their group.
+const FORMER: &[u8] = b"former/";
+/// What a node that joined said to be told from another with its id.
+const JOINED: &[u8] = b"joined/";
+/// Nodes of a cluster at most: each holds everything, and every entry goes to all of them.
+pub const NODES_MAX: usize = 9;
 
 /// A node of the cluster and where others reach it, each as `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +60,8 @@ pub struct Group {
     pub slots: Option<SlotRange>,
     /// Its replicas and where they are.
     pub peers: BTreeMap<PeerId, NodeId>,
+    /// Replicas that were taken from it, and where they were. They may still have to agree to that.
+    pub former: BTreeMap<PeerId, NodeId>,
     /// The id that the next replica gets (rule 14: none is used twice).
     pub next_peer: PeerId,
     /// Membership epoch.
@@ -67,6 +77,8 @@ pub struct Facts {
     pub nodes: Vec<Node>,
     /// All groups, the meta group first.
     pub groups: Vec<Group>,
+    /// Nodes that were removed, by id, as they were reached last.
+    pub gone: Vec<Node>,
 }
 
 impl Facts {
@@ -83,10 +95,10 @@ impl Facts {
             let members = (0..count).map(|offset| nodes[(number + offset) % nodes.len()].id);
             let peers = members.map(|node| (PeerId(node.get()), node)).collect();
             let next_peer = PeerId(nodes.iter().map(|node| node.id.get()).max().unwrap_or(0) + 1);
-            Group { id: GroupId(number as u64), slots, peers, next_peer, epoch: 0 }
+            Group { id: GroupId(number as u64), slots, peers, former: BTreeMap::new(), next_peer, epoch: 0 }
         });
         let groups = groups.collect();
-        Facts { cluster, nodes, groups }
+        Facts { cluster, nodes, groups, gone: Vec::new() }
     }
 
     /// The node of this id.
@@ -94,7 +106,13 @@ impl Facts {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// Whether these are the facts of the cluster and the node that a data directory belongs to; if not, why.
+    /// Whether a node was removed.
+    pub fn is_gone(&self, id: NodeId) -> bool {
+        self.gone.iter().any(|node| node.id == id)
+    }
+
+    /// Whether these are the facts of the cluster and the node that a data directory belongs to; if not, why. A node that
+    /// was removed may have to say so to the others, so it goes on.
     pub fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), String> {
         if self.cluster != cluster {
             let (theirs, ours) = (self.cluster.get(), cluster.get());
@@ -102,9 +120,38 @@ impl Facts {
                 "its meta group is that of cluster {theirs:016x}, the directory belongs to {ours:016x}"
             ));
         }
-        if self.node(node).is_none() {
+        if self.node(node).is_none() && !self.is_gone(node) {
             return Err(format!("its meta group knows no node {node}"));
         }
+        Ok(())
+    }
+
+    /// A node joins: it gets a replica of every group.
+    pub fn join(&mut self, node: Node) {
+        for group in &mut self.groups {
+            group.peers.insert(group.next_peer, node.id);
+            group.next_peer = PeerId(group.next_peer.get() + 1);
+        }
+        self.nodes.push(node);
+        self.nodes.sort_by_key(|node| node.id);
+    }
+
+    /// A node is removed, and all replicas on it, unless one of them is the last of its group.
+    pub fn forget(&mut self, id: NodeId) -> Result<(), String> {
+        let Some(at) = self.nodes.iter().position(|node| node.id == id) else {
+            return Err(format!("node {id} is not in the cluster"));
+        };
+        if let Some(group) = self.groups.iter().find(|group| group.peers.values().all(|at| *at == id)) {
+            return Err(format!("node {id} has the only replica of group {}", group.id));
+        }
+        for group in &mut self.groups {
+            let (former, peers) = std::mem::take(&mut group.peers).into_iter().partition(|(_, at)| *at == id);
+            let former: BTreeMap<_, _> = former;
+            group.peers = peers;
+            group.former.extend(former);
+        }
+        self.gone.push(self.nodes.remove(at));
+        self.gone.sort_by_key(|node| node.id);
         Ok(())
     }
 
@@ -114,8 +161,9 @@ impl Facts {
         cluster.put_u64(self.cluster.get());
         state.put(keys::fact(CLUSTER), cluster.into());
         self.nodes.iter().for_each(|node| node.write(state));
-        for group in &self.groups {
-            state.put(keys::fact(&name(GROUP, group.id.get())), group.encode().into());
+        self.groups.iter().for_each(|group| group.write(state));
+        for node in &self.gone {
+            state.put(keys::fact(&name(GONE, node.id.get())), node.encode().into());
         }
     }
 
@@ -125,19 +173,27 @@ impl Facts {
         let cluster = versioned(&cluster).and_then(|mut value| (value.len() == 8).then(|| value.get_u64()));
         let cluster = ClusterId(cluster.ok_or_else(|| damaged("cluster"))?);
         let nodes = scan(state, NODE, |id, value| Node::decode(NodeId(id), value))?;
-        let groups = scan(state, GROUP, |id, value| Group::decode(GroupId(id), value))?;
-        Ok(Some(Facts { cluster, nodes, groups }))
+        let mut groups = scan(state, GROUP, |id, value| Group::decode(GroupId(id), value))?;
+        for (id, former) in scan(state, FORMER, |id, value| Some((GroupId(id), decode_peers(value)?)))? {
+            groups.iter_mut().filter(|group| group.id == id).for_each(|group| group.former.clone_from(&former));
+        }
+        let gone = scan(state, GONE, |id, value| Node::decode(NodeId(id), value))?;
+        Ok(Some(Facts { cluster, nodes, groups, gone }))
     }
 
-    /// What the groups of a node start from, before anything is known of log and state.
-    pub fn starts(&self, node: NodeId) -> Vec<GroupStart> {
+    /// What the groups of a node start from, before anything is known of log and state. `beginning` are the facts that the
+    /// cluster began with: a group whose state tells of no change has the voters of then.
+    pub fn starts(&self, node: NodeId, beginning: &Facts) -> Vec<GroupStart> {
         let mine = self.groups.iter().filter_map(|group| {
-            let peer = *group.peers.iter().find(|(_, at)| **at == node)?.0;
+            // A node that comes back under an id of before is refused, so it has one replica of a group at most.
+            let peer = *group.peers.iter().chain(&group.former).find(|(_, at)| **at == node)?.0;
+            let birth = beginning.groups.iter().find(|other| other.id == group.id)?;
             Some(GroupStart {
                 group: group.id,
                 peer,
                 peers: group.peers.clone(),
-                voters: group.peers.keys().copied().collect(),
+                former: group.former.clone(),
+                voters: birth.peers.keys().copied().collect(),
                 epoch: group.epoch,
                 conf_state: Bytes::new(),
                 applied: (LogIndex(0), Term(0)),
@@ -222,6 +278,15 @@ impl Node {
 }
 
 impl Group {
+    fn write(&self, state: &mut dyn Write) {
+        state.put(keys::fact(&name(GROUP, self.id.get())), self.encode().into());
+        if !self.former.is_empty() {
+            let mut former = vec![VERSION];
+            put_peers(&mut former, &self.former);
+            state.put(keys::fact(&name(FORMER, self.id.get())), former.into());
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_u64(self.epoch);
@@ -234,10 +299,7 @@ impl Group {
             }
             None => out.put_u8(0),
         }
-        for (peer, node) in &self.peers {
-            out.put_u64(peer.get());
-            out.put_u64(node.get());
-        }
+        put_peers(&mut out, &self.peers);
         out
     }
 
@@ -249,13 +311,23 @@ impl Group {
             1 => Some(SlotRange::new(value.try_get_u16().ok()?, value.try_get_u16().ok()?)?),
             _ => return None,
         };
-        let pairs = value.chunks(16).map(|mut pair| {
-            let peer = PeerId(pair.try_get_u64().ok()?);
-            Some((peer, NodeId(pair.try_get_u64().ok()?)))
-        });
-        let peers = pairs.collect::<Option<_>>()?;
-        Some(Group { id, slots, peers, next_peer, epoch })
+        Some(Group { id, slots, peers: decode_peers(value)?, former: BTreeMap::new(), next_peer, epoch })
     }
+}
+
+fn put_peers(out: &mut Vec<u8>, peers: &BTreeMap<PeerId, NodeId>) {
+    for (peer, node) in peers {
+        out.put_u64(peer.get());
+        out.put_u64(node.get());
+    }
+}
+
+fn decode_peers(value: &[u8]) -> Option<BTreeMap<PeerId, NodeId>> {
+    let pairs = value.chunks(16).map(|mut pair| {
+        let peer = PeerId(pair.try_get_u64().ok()?);
+        Some((peer, NodeId(pair.try_get_u64().ok()?)))
+    });
+    pairs.collect()
 }
 
 /// The id of the cluster that begins with these nodes (sorted) under this token: FNV-1a over both, because it must be
@@ -336,14 +408,14 @@ mod tests {
         assert!(facts.groups.iter().all(|group| group.peers.len() == 3 && group.next_peer == PeerId(4)));
         assert_ne!(facts.cluster, Facts::initial(nodes(&[1, 2, 3]), 6, 3, "other token").cluster);
         assert_ne!(facts.cluster, Facts::initial(nodes(&[1, 2]), 6, 3, "token").cluster);
-        assert_eq!(facts.starts(NodeId(2)).len(), 7);
-        assert_eq!(facts.starts(NodeId(9)).len(), 0);
+        assert_eq!(facts.starts(NodeId(2), &facts).len(), 7);
+        assert_eq!(facts.starts(NodeId(9), &facts).len(), 0);
     }
 
     #[test]
     fn five_nodes_share_the_replicas_and_all_have_the_meta_group() {
         let facts = Facts::initial(nodes(&[1, 2, 3, 4, 5]), 10, 3, "");
-        let starts: Vec<_> = (1..=5).map(|node| facts.starts(NodeId(node))).collect();
+        let starts: Vec<_> = (1..=5).map(|node| facts.starts(NodeId(node), &facts)).collect();
         assert!(starts.iter().all(|starts| starts.len() == 7 && starts[0].group == GroupId::META));
     }
 

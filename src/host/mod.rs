@@ -11,6 +11,8 @@ pub mod meta;
 mod proposals;
 mod worker;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::base::{ClusterId, GroupId, LogIndex, Nanos, NodeId, PeerId, Term};
@@ -73,6 +75,8 @@ pub enum Input {
     SnapshotReceived { envelope: Envelope, snapshot: u64 },
     /// Answer to `SnapshotEffect::Install`: the state is replaced, durably.
     SnapshotInstalled { group: GroupId, snapshot: u64 },
+    /// The facts say who should take part in a group, and who should not any more.
+    Members { group: GroupId, peers: BTreeMap<PeerId, NodeId>, former: BTreeMap<PeerId, NodeId> },
     /// Hand leadership of a group to another node.
     TransferLeader { group: GroupId, to: NodeId },
     /// Ask the leader of a group to hand leadership to this node.

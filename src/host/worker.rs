@@ -62,7 +62,8 @@ impl Host {
     ) -> Result<Host, StartError> {
         let mut members = BTreeMap::new();
         for start in groups {
-            let (id, peer, peers, epoch) = (start.group, start.peer, start.peers.clone(), start.epoch);
+            let (id, peer, epoch) = (start.group, start.peer, start.epoch);
+            let peers = start.peers.iter().chain(&start.former).map(|(peer, node)| (*peer, *node)).collect();
             let group = Group::new(config, start, log.clone(), seed, now)?;
             let generations = Generations::default();
             members.insert(id, Member { group, peer, peers, epoch, generations, published: None, is_moving: false });
@@ -116,6 +117,12 @@ impl Host {
                 self.on(group, |group| group.snapshot_sent(now, snapshot, to_peer, delivered));
             }
             Input::SnapshotInstalled { group, snapshot } => self.on(group, |group| group.snapshot_installed(snapshot)),
+            Input::Members { group, peers, former } => {
+                if let Some(member) = self.member(group) {
+                    member.peers.extend(peers.iter().chain(&former).map(|(peer, node)| (*peer, *node)));
+                    member.group.set_members(&peers, &former);
+                }
+            }
             Input::AskToLead { group } => self.on(group, |group| group.ask_to_lead(now)),
             Input::TransferLeader { group, to } => self.on(group, |group| {
                 group.transfer_to(now, to);

@@ -22,6 +22,9 @@ pub struct Config {
     /// Nodes of the first start and where their peer listeners are, this node among them. Empty: a single node
     /// that is its own cluster. Ignored once the data directory holds a cluster.
     pub initial_cluster: Vec<(NodeId, String)>,
+    /// Peer listeners of members of a cluster that this node is to join at its first start; empty for none. Ignored once
+    /// the data directory holds a cluster.
+    pub join: Vec<String>,
     /// Groups at first start, equal slot ranges.
     pub partitions: u16,
 
@@ -31,6 +34,9 @@ pub struct Config {
     pub http: SocketAddr,
     /// Peers; `None` for a single node without peers.
     pub peer: Option<SocketAddr>,
+    /// Where other nodes are told to find this one, as `host:port`; `None` for what the list of first nodes says, or else
+    /// where it listens.
+    pub advertise_peer: Option<String>,
     /// Where RESP clients are told to find this node, as `host:port`; `None` for where it listens.
     pub advertise_resp: Option<String>,
     /// The same for HTTP.
@@ -149,10 +155,12 @@ impl Config {
             data_dir: data_dir.into(),
             cluster_name: "holdfast".into(),
             initial_cluster: Vec::new(),
+            join: Vec::new(),
             partitions: 1,
             resp: any,
             http: any,
             peer: None,
+            advertise_peer: None,
             advertise_resp: None,
             advertise_http: None,
             clients_max: limits::CLIENTS_MAX,

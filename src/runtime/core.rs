@@ -15,12 +15,12 @@ use super::machines::{Machines, ReplyTo};
 use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::wire::{self, Batch, pb};
-use super::peers::{Inbound, Outbox, Peers};
+use super::peers::{Inbound, Outbox, Peers, PendingJoin};
 use super::queue::Queue;
 use super::stop::Stop;
 use super::telemetry::{self, Sampler};
 use super::views::Cell;
-use super::{clock, leadership, worker};
+use super::{clock, join, leadership, worker};
 use crate::base::{GroupId, LogIndex, Millis, NodeId, SlotRange, Ticket};
 use crate::cluster::{FollowerInfo, Map};
 use crate::command::script::Running;
@@ -321,5 +321,13 @@ impl Inbound for Core {
 
     fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>) {
         self.snapshots.arrived(self, envelope, received);
+    }
+
+    fn was_removed(&self, node: NodeId) -> bool {
+        self.membership.facts().is_gone(node)
+    }
+
+    fn join(self: Arc<Self>, asked: pb::JoinAsked) -> PendingJoin {
+        Box::pin(join::admit(self, asked))
     }
 }

@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use super::join::Joined;
 use super::{Config, Error, Result, clock};
 use crate::base::{ClusterId, NodeId};
 use crate::host::meta;
@@ -22,6 +23,10 @@ const FACTS: &str = "holdfast.facts";
 /// Replicas of a group, or one on every node where there are fewer.
 const REPLICAS: usize = 3;
 const LOCK: &str = "holdfast.lock";
+/// What a node that joined was told: stands for the facts of the meta group until those can be read.
+const JOINED: &str = "holdfast.joined";
+/// The number under which a node asks to join, until it has.
+const JOINING: &str = "holdfast.joining";
 
 /// What a directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +48,16 @@ pub struct Directory {
     path: PathBuf,
     /// What it says.
     pub facts: Facts,
+    /// What this node was told when it joined a cluster that was there.
+    pub joined: Option<meta::Facts>,
     /// Held for as long as the process uses the directory; the kernel frees it with the process.
     _lock: File,
 }
 
 impl Directory {
-    /// Takes the directory for this process, making it at a first start.
-    pub fn open(config: &Config) -> Result<Directory> {
+    /// Takes the directory for this process, making it at a first start. If the node is to join a cluster then, `join`
+    /// asks that one, under a number that is the same after an interruption.
+    pub fn open(config: &Config, join: impl FnOnce(u64) -> Result<Joined>) -> Result<Directory> {
         let path = config.data_dir.clone();
         let refuse = |reason: String| Error::Directory { path: path.clone(), reason };
         fs::create_dir_all(&path).map_err(|why| refuse(format!("it cannot be made: {why}")))?;
@@ -65,15 +73,34 @@ impl Directory {
                 if let Some(stranger) = stranger(&path).map_err(|why| refuse(why.to_string()))? {
                     return Err(refuse(format!("it has no {FACTS} but is not empty: it holds {stranger}")));
                 }
-                Facts::first(config)?
+                if config.join.is_empty() {
+                    Facts::first(config)?
+                } else {
+                    let nonce = nonce(&path).map_err(|why| refuse(format!("{JOINING}: {why}")))?;
+                    let joined = join(nonce)?;
+                    write(&path, JOINED, &joined.facts.encode())
+                        .map_err(|why| refuse(format!("{JOINED} cannot be written: {why}")))?;
+                    let Joined { facts, founders: members, partitions } = joined;
+                    Facts { cluster: facts.cluster, partitions, members, ..Facts::named(config) }
+                }
             }
         };
+        let joined = match fs::read(path.join(JOINED)) {
+            Ok(told) => Some(meta::Facts::decode(&told).ok_or_else(|| refuse(format!("{JOINED} is damaged")))?),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => None,
+            Err(why) => return Err(refuse(format!("{JOINED} cannot be read: {why}"))),
+        };
         facts.write(&path).map_err(|why| refuse(format!("{FACTS} cannot be written: {why}")))?;
+        // From here on there may be votes: whoever loses them is not taken for this node again.
+        match fs::remove_file(path.join(JOINING)) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refuse(format!("{JOINING}: {why}"))),
+            Ok(()) | Err(_) => {}
+        }
         for part in ["raft", "state", "snapshots"] {
             fs::create_dir_all(path.join(part)).map_err(|why| refuse(format!("{part}: {why}")))?;
         }
         sync_names(&path).map_err(|why| refuse(format!("its names cannot be made durable: {why}")))?;
-        Ok(Directory { path, facts, _lock: lock })
+        Ok(Directory { path, facts, joined, _lock: lock })
     }
 
     /// The Raft log's database.
@@ -171,12 +198,7 @@ impl Facts {
         if fs::read_to_string(&target).is_ok_and(|present| present == text) {
             return Ok(());
         }
-        let fresh = directory.join("holdfast.facts.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &target)?;
-        File::open(directory)?.sync_all()
+        write(directory, FACTS, text.as_bytes())
     }
 
     fn parse(text: &str) -> std::result::Result<Facts, String> {
@@ -201,6 +223,29 @@ impl Facts {
             partitions: u16::try_from(number("partitions")?).map_err(|_| damaged())?,
             members: members.collect::<std::result::Result<_, String>>()?,
         })
+    }
+}
+
+/// Writes a file of the directory as a whole, durably.
+fn write(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let fresh = directory.join(format!("{name}.new"));
+    let mut file = File::create(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, directory.join(name))?;
+    File::open(directory)?.sync_all()
+}
+
+/// The number under which the node of this directory asks to join: durable before anybody hears it.
+fn nonce(directory: &Path) -> io::Result<u64> {
+    match fs::read_to_string(directory.join(JOINING)) {
+        Ok(text) => u64::from_str_radix(text.trim(), 16).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            let nonce = clock::entropy()?;
+            write(directory, JOINING, format!("{nonce:016x}\n").as_bytes())?;
+            Ok(nonce)
+        }
+        Err(why) => Err(why),
     }
 }
 
@@ -248,7 +293,9 @@ fn stranger(directory: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         // `lost+found` is in the root of every ext file system, the others are ours.
-        if ![LOCK, "holdfast.facts.new", "lost+found"].contains(&name.as_str()) {
+        let ours = [LOCK, JOINING, JOINED].contains(&name.as_str())
+            || name.strip_suffix(".new").is_some_and(|name| [FACTS, JOINING, JOINED].contains(&name));
+        if !ours && name != "lost+found" {
             return Ok(Some(name));
         }
     }
@@ -266,8 +313,44 @@ mod tests {
         config
     }
 
+    fn open(config: &Config) -> Result<Directory> {
+        Directory::open(config, |_| panic!("there is nothing to join"))
+    }
+
+    #[test]
+    fn a_node_that_joins_asks_under_one_number_and_keeps_what_it_was_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let joining = Config { initial_cluster: Vec::new(), join: vec!["a:1".into()], ..config(dir.path(), 4) };
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let interrupted = Directory::open(&joining, |nonce| {
+                asked.push(nonce);
+                Err(Error::Config("interrupted".into()))
+            });
+            assert!(interrupted.is_err());
+        }
+        let founders = config(dir.path(), 1).initial_cluster;
+        let nodes = founders.iter().map(|(id, peer)| meta::Node::new(*id, peer)).collect();
+        let mut facts = meta::Facts::initial(nodes, 2, REPLICAS, "told");
+        facts.join(meta::Node::new(NodeId(4), "d:1"));
+        let opened = Directory::open(&joining, |nonce| {
+            asked.push(nonce);
+            Ok(Joined { facts: facts.clone(), founders, partitions: 2 })
+        });
+        let opened = opened.expect("a first start");
+        assert!(asked.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!((opened.facts.cluster, opened.joined.as_ref()), (facts.cluster, Some(&facts)));
+        assert_eq!(opened.facts.beginning().groups.len(), 3);
+        assert_eq!(opened.facts.beginning().node(NodeId(4)), None, "it was not there");
+        assert!(!dir.path().join(JOINING).exists(), "what loses its votes is another node");
+        let facts = opened.facts.clone();
+        drop(opened);
+        let again = open(&joining).expect("it is not asked again");
+        assert_eq!((again.facts, again.joined.is_some()), (facts, true));
+    }
+
     fn reason(config: &Config) -> String {
-        match Directory::open(config) {
+        match open(config) {
             Ok(_) => panic!("the directory was taken"),
             Err(why) => why.to_string(),
         }
@@ -276,22 +359,22 @@ mod tests {
     #[test]
     fn all_nodes_agree_on_the_cluster_and_find_their_facts_again() {
         let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-        let first = Directory::open(&config(one.path(), 1)).expect("a first start").facts;
-        let second = Directory::open(&config(two.path(), 2)).expect("a first start").facts;
+        let first = open(&config(one.path(), 1)).expect("a first start").facts;
+        let second = open(&config(two.path(), 2)).expect("a first start").facts;
         assert_eq!(first.cluster, second.cluster);
         let mut moved = config(one.path(), 1);
         moved.initial_cluster[1].1 = "elsewhere:1".into();
-        let again = Directory::open(&moved).expect("addresses may move").facts;
+        let again = open(&moved).expect("addresses may move").facts;
         assert_eq!(again.cluster, first.cluster);
         assert_eq!(again.members[1].1, "elsewhere:1");
         moved.initial_cluster.clear();
-        assert_eq!(Directory::open(&moved).expect("the list is not needed again").facts, again);
+        assert_eq!(open(&moved).expect("the list is not needed again").facts, again);
     }
 
     #[test]
     fn a_directory_of_somebody_else_is_refused_and_stays_as_it_was() {
         let dir = tempfile::tempdir().expect("a directory");
-        drop(Directory::open(&config(dir.path(), 1)).expect("a first start"));
+        drop(open(&config(dir.path(), 1)).expect("a first start"));
         let before = fs::read_to_string(dir.path().join(FACTS)).expect("facts");
         assert!(reason(&config(dir.path(), 2)).contains("belongs to node 1"));
         let mut other = config(dir.path(), 1);
@@ -316,7 +399,7 @@ mod tests {
     #[test]
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().expect("a directory");
-        let _held = Directory::open(&config(dir.path(), 1)).expect("a first start");
+        let _held = open(&config(dir.path(), 1)).expect("a first start");
         assert!(reason(&config(dir.path(), 1)).contains("another process uses it"));
     }
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::core::Core;
 use super::metrics::{GroupFacts, Observed};
 use super::process;
-use crate::base::GroupId;
+use crate::base::{GroupId, PeerId};
 use crate::data::Counts;
+use crate::host::GroupStatus;
 use crate::service::node::ScriptFigures;
 use crate::store::Order;
 use crate::store::keys::{self, GroupKind};
@@ -188,6 +189,7 @@ fn raft(core: &Core) -> Section {
             status.counters.snapshots_installed
         );
         lines.push((format!("group{}_log", status.group), facts));
+        lines.push((format!("group{}_members", status.group), members(core, status)));
         lines.extend(status.peers.iter().map(|peer| {
             let node = peer.node.map_or(0, |node| node.get());
             let facts = format!("node={node},state={},lag={},active={}", peer.state, peer.lag, u8::from(peer.active));
@@ -195,6 +197,19 @@ fn raft(core: &Core) -> Section {
         }));
     }
     ("Raft", lines)
+}
+
+/// On which nodes the replicas of a group are that have a vote, and those that are catching up.
+fn members(core: &Core, status: &GroupStatus) -> String {
+    let facts = core.membership.facts();
+    let group = facts.groups.iter().find(|group| group.id == status.group);
+    let node = |peer: &PeerId| group.and_then(|group| group.peers.get(peer).or_else(|| group.former.get(peer)));
+    let nodes = |peers: &[PeerId]| {
+        let nodes: Vec<String> = peers.iter().map(|peer| node(peer).map_or(0, |node| node.get()).to_string()).collect();
+        nodes.join("|")
+    };
+    let settled = u8::from(status.is_as_wanted);
+    format!("voters={},learners={},settled={settled}", nodes(&status.voters), nodes(&status.learners))
 }
 
 fn storage(core: &Core) -> Section {

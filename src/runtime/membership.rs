@@ -13,14 +13,16 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::core::Core;
+use super::directory::Directory;
 use super::{Config, clock};
 use crate::base::{GroupId, NodeId};
 use crate::command::acl::{self, Users};
 use crate::command::batch::{Unit, UnitReply};
+use crate::host::Input;
 use crate::host::meta::users::{self, KeptUsers};
 use crate::host::meta::{Change, Decision, Facts, Node, Registrar};
 use crate::service::Service;
-use crate::service::node::Outcome;
+use crate::service::node::{Outcome, Shutdown};
 
 /// How often a node looks whether the facts still say what they should, though nothing told it to.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,6 +34,11 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 pub struct Membership {
     own: Node,
     beginning: Arc<Facts>,
+    /// Stands for the facts of the meta group until those can be read: the beginning, or what this node was told when it
+    /// joined.
+    stand_in: Arc<Facts>,
+    /// With which nodes and how many partitions the cluster began.
+    founding: (Vec<(NodeId, String)>, u16),
     applied: RwLock<Option<Arc<Facts>>>,
     changed: Notify,
     /// Those that are applied, for whoever looks at them and for whoever waits for a change.
@@ -52,14 +59,18 @@ pub struct Listeners {
 }
 
 impl Membership {
-    /// `own` is how this node is reached, `beginning` what the meta group begins with, `applied` and `users` what its state
-    /// holds.
-    pub fn new(own: Node, mut beginning: Facts, applied: Option<Facts>, users: Users) -> Membership {
+    /// `own` is how this node is reached, `directory` what its disk says, `applied` and `users` what its state holds.
+    pub fn new(own: Node, directory: &Directory, applied: Option<Facts>, users: Users) -> Membership {
+        let facts = &directory.facts;
+        let mut beginning = facts.beginning();
         // Whoever proposes the beginning need not register as well.
         beginning.nodes.iter_mut().filter(|node| node.id == own.id).for_each(|node| *node = own.clone());
+        let stand_in = directory.joined.clone().unwrap_or_else(|| beginning.clone());
         Membership {
             own,
             beginning: Arc::new(beginning),
+            stand_in: Arc::new(stand_in),
+            founding: (facts.members.clone(), facts.partitions),
             applied: RwLock::new(applied.map(Arc::new)),
             changed: Notify::new(),
             users_revision: AtomicU64::new(users.revision),
@@ -82,9 +93,24 @@ impl Membership {
         self.users.subscribe()
     }
 
-    /// The facts: those that are applied, or what they will begin with.
+    /// The facts: those that are applied, or what stands for them.
     pub fn facts(&self) -> Arc<Facts> {
-        self.applied().unwrap_or_else(|| self.beginning.clone())
+        self.applied().unwrap_or_else(|| self.stand_in.clone())
+    }
+
+    /// Whether the facts of the meta group can be read here.
+    pub fn has_begun(&self) -> bool {
+        self.applied.read().is_some()
+    }
+
+    /// What the facts began with.
+    pub fn beginning(&self) -> &Facts {
+        &self.beginning
+    }
+
+    /// With which nodes and how many partitions the cluster began.
+    pub fn founding(&self) -> (&[(NodeId, String)], u16) {
+        (&self.founding.0, self.founding.1)
     }
 
     fn applied(&self) -> Option<Arc<Facts>> {
@@ -132,13 +158,54 @@ impl Core {
         }
     }
 
-    /// Takes the facts as they are now into what is made of them: where peers are dialled, the map.
+    /// Takes the facts as they are now into what is made of them: where peers are dialled, who is to take part in groups,
+    /// the map.
     pub fn know_members(&self) {
-        for node in &self.membership.facts().nodes {
+        let facts = self.membership.facts();
+        for node in facts.nodes.iter().chain(&facts.gone) {
             self.peers.registered(node.id, &node.peer);
+        }
+        for group in facts.groups.iter().filter(|group| self.local.contains_key(&group.id)) {
+            let (group, peers, former) = (group.id, group.peers.clone(), group.former.clone());
+            self.tell(Input::Members { group, peers, former });
         }
         self.refresh_map();
     }
+
+    /// Has streams to the nodes of the cluster, and to those that were removed as long as they have a part in a group here:
+    /// they have to agree to their removal.
+    pub fn keep_peers(&self) {
+        let facts = self.membership.facts();
+        let status = self.status.lock().clone();
+        // Before the host has said what its groups are like, nobody is let go.
+        if status.len() < self.local.len() {
+            return;
+        }
+        let takes_part = |node: NodeId| {
+            facts.groups.iter().any(|group| {
+                let status = status.iter().find(|status| status.group == group.id);
+                let mut former = group.former.iter().filter(|(_, at)| **at == node);
+                former.any(|(peer, _)| {
+                    status.is_some_and(|status| status.voters.contains(peer) || status.learners.contains(peer))
+                })
+            })
+        };
+        let leaving = facts.gone.iter().filter(|node| takes_part(node.id));
+        let members = facts.nodes.iter().chain(leaving).map(|node| (node.id, node.peer.clone())).collect();
+        self.peers.set_members(&members);
+    }
+}
+
+/// Ends the process of a node that was removed, once the others said so and none of them needs it any more.
+pub async fn watch_removal(core: Arc<Core>) {
+    while !core.peers.is_left_alone() {
+        tokio::time::sleep(LOOK).await;
+    }
+    tracing::error!(
+        directory = %core.config.data_dir.display(),
+        "this node was removed from the cluster and ends: its data directory is of no use any more"
+    );
+    core.shutdown.send_replace(Some(Shutdown { hand_over: false, save: false }));
 }
 
 /// Has the meta group begin, and know this node's addresses, for as long as the runtime lives.
@@ -213,7 +280,7 @@ pub async fn follow_users(core: Arc<Core>, service: Arc<Service>) {
 }
 
 /// What an answer says of the one change that was asked for; what it is instead of a decision.
-fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
+pub fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
     match &outcome {
         Outcome::Replies(replies) => match replies.as_slice() {
             [UnitReply::Decision(decision)] => Decision::decode(decision).ok_or(outcome),
@@ -223,13 +290,13 @@ fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
     }
 }
 
-/// How others reach this node. The peer address is what the list of first nodes says, for that is where they look; the
-/// others are what the settings say, or else where it listens, with the host of the peer address instead of a wildcard.
+/// How others reach this node. The peer address is what the settings say, or the list of first nodes; the others are what the settings say, or else where it listens, with the host of the peer address instead of a wildcard.
 pub fn advertised(config: &Config, members: &[(NodeId, String)], listeners: Listeners) -> Node {
     let told = if config.initial_cluster.is_empty() { members } else { &config.initial_cluster };
     // A single node that was never told how others find it may listen elsewhere than in an earlier life.
     let is_told = !config.initial_cluster.is_empty() || told.len() > 1;
-    let entry = told.iter().find(|(id, _)| *id == config.node && is_told).map(|(_, address)| address.as_str());
+    let listed = told.iter().find(|(id, _)| *id == config.node && is_told).map(|(_, address)| address.as_str());
+    let entry = config.advertise_peer.as_deref().or(listed);
     let host = entry.and_then(|entry| entry.rsplit_once(':')).map_or("", |(host, _)| host);
     let reached = |listener: SocketAddr| {
         if listener.ip().is_unspecified() { format!("{host}:{}", listener.port()) } else { listener.to_string() }

@@ -18,6 +18,7 @@ pub mod core;
 pub mod directory;
 mod facts;
 pub mod forwarding;
+mod join;
 mod leadership;
 pub mod log_writer;
 pub mod machines;

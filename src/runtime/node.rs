@@ -11,7 +11,7 @@ use tracing::Span;
 
 use super::core::{Core, Group};
 use super::telemetry::SPANS;
-use super::{background, clock, membership};
+use super::{background, clock, join, membership};
 use crate::base::{GroupId, Millis, Nanos, NodeId, Rng};
 use crate::cluster::Map;
 use crate::command;
@@ -25,8 +25,8 @@ use crate::service::Stage;
 use crate::service::latency::Latency;
 use crate::service::moves::Moves;
 use crate::service::node::{
-    AboutScripts, Blocking, FastRead, Node, Outcome, Pending, PendingScripts, PendingUsers, Saves, Saving,
-    ScriptFigures, Shutdown,
+    AboutScripts, Blocking, FastRead, Node, Outcome, Pending, PendingMembers, PendingScripts, PendingUsers, Saves,
+    Saving, ScriptFigures, Shutdown,
 };
 use crate::service::pubsub::Hub;
 use crate::service::tracking::Trackers;
@@ -249,6 +249,10 @@ impl Node for RuntimeNode {
 
     fn change_users(&self, change: Change) -> PendingUsers {
         Box::pin(membership::change_users(self.core.clone(), change))
+    }
+
+    fn forget(&self, node: NodeId) -> PendingMembers {
+        Box::pin(join::forget(self.core.clone(), node))
     }
 
     fn secret(&self) -> u64 {

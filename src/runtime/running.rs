@@ -75,7 +75,7 @@ impl Running {
         let patience = core.config.shutdown_timeout;
         runtime.block_on(async {
             // Clients are served until nothing is led here: what they ask meanwhile waits for the new leaders.
-            let alone = core.peers.all().next().is_none();
+            let alone = core.peers.all().is_empty();
             let hands_over = !alone && how.hand_over;
             if !alone {
                 core.tell_leave(patience);

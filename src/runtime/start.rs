@@ -16,6 +16,7 @@ use super::config::{CachePolicy, Config};
 use super::core::{Core, Group};
 use super::directory::Directory;
 use super::forwarding::Forwarding;
+use super::join;
 use super::machines::{self, Machines};
 use super::membership::{self, Listeners, Membership};
 use super::metrics::Metrics;
@@ -84,22 +85,21 @@ pub(super) fn start_on(
     let resp = listen("RESP clients", config.resp)?;
     let http = listen("HTTP", config.http)?;
     let peer = config.peer.map(|address| listen("peers", address)).transpose()?;
-    let directory = Directory::open(&config)?;
+    let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
+    let directory = Directory::open(&config, |nonce| runtime.block_on(join::ask(&config, peer_address, nonce)))?;
     let stores = open(&config, &directory)?;
 
-    let beginning = directory.facts.beginning();
     let applied = meta::Facts::read(stores.engine.as_ref()).map_err(|why| Error::Storage(why.to_string()))?;
     if let Some(facts) = &applied {
         let refuse = |reason| Error::Directory { path: config.data_dir.clone(), reason };
-        facts.check(beginning.cluster, config.node).map_err(refuse)?;
+        facts.check(directory.facts.cluster, config.node).map_err(refuse)?;
     }
     let (resp_address, http_address) = (resp.local_addr()?, http.local_addr()?);
-    let peer_address = peer.as_ref().map(TcpListener::local_addr).transpose()?;
     let listeners = Listeners { resp: resp_address, http: http_address, peer: peer_address };
     let own = membership::advertised(&config, &directory.facts.members, listeners);
     let own_peer = own.peer.clone();
     let users = meta::users::KeptUsers::read(stores.engine.as_ref()).map_err(|why| Error::Storage(why.to_string()))?;
-    let membership = Membership::new(own, beginning, applied, users.users());
+    let membership = Membership::new(own, &directory, applied, users.users());
     let cluster = membership.facts();
     let identity = Identity { cluster: cluster.cluster, node: config.node };
     tracing::info!(
@@ -121,7 +121,8 @@ pub(super) fn start_on(
     };
     let usage = machine_settings.usage.clone();
     let running = machine_settings.running.clone();
-    let mut parts = Parts::load(machine_settings, &stores, cluster.starts(config.node), &slots, &mut rng)?;
+    let mut parts =
+        Parts::load(machine_settings, &stores, cluster.starts(config.node, membership.beginning()), &slots, &mut rng)?;
     // The same on every node: election timeouts are slots of one sequence (rule 8).
     let seed = identity.cluster.get();
     let starts = std::mem::take(&mut parts.starts);
@@ -129,7 +130,13 @@ pub(super) fn start_on(
     let host = Host::new(&group_config(&config), config.node, identity.cluster, starts, log, seed, clock::boottime())
         .map_err(|why| Error::Storage(why.to_string()))?;
 
-    let peers = Arc::new(Peers::new(identity, own_peer, &directory.facts.members, metrics.clone()));
+    // What the operator said last of the first nodes, and what the facts say of the others.
+    let told = |node: &meta::Node| {
+        let listed = directory.facts.members.iter().find(|(id, _)| *id == node.id);
+        listed.map_or_else(|| (node.id, node.peer.clone()), Clone::clone)
+    };
+    let others: Vec<_> = cluster.nodes.iter().map(told).collect();
+    let peers = Arc::new(Peers::new(identity, own_peer, &others, metrics.clone()));
     let session = SessionId(clock::entropy()?);
     let machine_threads = or(config.threads.machine, (cores / 2).max(1));
     let core = Arc::new(Core {
@@ -200,6 +207,7 @@ pub(super) fn start_on(
     threads::spawn_task("time of forwarding", Forwarding::keep_time(core.clone()));
     threads::spawn_task("cluster map", keep_map(core.clone()));
     threads::spawn_task("report of the replay", report_replay(core.clone()));
+    threads::spawn_task("removal", membership::watch_removal(core.clone()));
     threads::spawn_task("registration", membership::keep_registered(core.clone()));
 
     let node: Arc<dyn Node> = Arc::new(RuntimeNode::new(core.clone(), rng.fork()));
@@ -381,6 +389,7 @@ async fn keep_map(core: Arc<Core>) {
     loop {
         tokio::time::sleep(MAP_REFRESH).await;
         core.refresh_map();
+        core.keep_peers();
     }
 }
 

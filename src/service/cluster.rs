@@ -11,6 +11,7 @@
 use bytes::Bytes;
 
 use super::Service;
+use super::batch::failure;
 use super::words::{help, is, wrong_words};
 use crate::base::slot::SLOT_COUNT;
 use crate::base::{ClusterId, GroupId, NodeId, Slot};
@@ -19,6 +20,22 @@ use crate::command::{Verdict, lookup};
 use crate::resp::Value;
 
 impl Service {
+    /// `CLUSTER FORGET node-id`: the node is removed from the cluster.
+    pub(super) async fn forget(&self, name: &[u8]) -> Value {
+        let map = self.node.map();
+        let Some(node) = find(&map, name).map(|node| node.id) else {
+            return Value::error_with(&[b"ERR Unknown node ", name]);
+        };
+        if node == self.node.id() {
+            return Value::error("ERR I tried hard but I can't forget myself...");
+        }
+        match self.node.forget(node).await {
+            Ok(Ok(())) => Value::OK,
+            Ok(Err(why)) => Value::error(format!("ERR {why}")),
+            Err(outcome) => Value::error(failure(&outcome)),
+        }
+    }
+
     /// `CLUSTER subcommand ...`, but for the two that look at keys (they go to the slot's group).
     pub(super) fn cluster(&self, args: &[Bytes]) -> Value {
         let map = self.node.map();
@@ -43,6 +60,7 @@ impl Service {
                 None => Value::error_with(&[b"ERR Unknown node ", name]),
             },
             (b"links", []) => Value::Array(Vec::new()),
+            (b"meet", [host, port, bus @ ..]) if bus.len() <= 1 => meet(&map, me, host, port),
             (b"failover", words) if words.len() <= 1 => self.cluster_failover(words),
             (b"help", _) => help("CLUSTER", HELP),
             // The table says of the others why they are not offered, and what to do instead.
@@ -55,6 +73,22 @@ impl Service {
             },
         }
     }
+}
+
+/// `CLUSTER MEET`: a node joins by itself, so this only says whether it did.
+fn meet(map: &Map, me: NodeId, host: &[u8], port: &[u8]) -> Value {
+    let Some(port) = std::str::from_utf8(port).ok().and_then(|port| port.parse::<u16>().ok()) else {
+        let head = b"ERR Invalid base port specified: ";
+        return Value::error_with(&[head, port]);
+    };
+    let is_there = |node: &NodeInfo| address(node).is_some_and(|known| known == (&String::from_utf8_lossy(host), port));
+    if map.nodes.iter().any(is_there) {
+        return Value::OK;
+    }
+    let here = map.nodes.iter().find(|node| node.id == me).map_or("", |node| node.peer.as_str());
+    Value::error(format!(
+        "ERR a node joins by itself: start it with an id of its own, an empty data directory and --join {here}"
+    ))
 }
 
 /// 40 hexadecimal digits that are a node's alone: cluster and node id.
@@ -293,12 +327,16 @@ const HELP: &[&str] = &[
     "    How many keys of the selected database are in a slot.",
     "FAILOVER [FORCE|TAKEOVER]",
     "    Ask the node that this one counts as its master to hand over what it leads.",
+    "FORGET <node-id>",
+    "    Remove another node from the cluster, for good.",
     "GETKEYSINSLOT <slot> <count>",
     "    Some of them.",
     "INFO",
     "    State and size of the cluster.",
     "KEYSLOT <key>",
     "    The slot of a key.",
+    "MEET <ip> <port> [<bus-port>]",
+    "    Whether a node is in the cluster; it joins when it is started with --join.",
     "MYID",
     "    The id of this node.",
     "MYSHARDID",

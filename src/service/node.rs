@@ -37,6 +37,9 @@ impl std::fmt::Debug for Blocking {
 /// What becomes of a change of users, or how asking for it ended.
 pub type PendingUsers = Pin<Box<dyn Future<Output = Result<Answer, Outcome>> + Send>>;
 
+/// What becomes of a change of who is in the cluster: done, or why not; or how asking for it ended.
+pub type PendingMembers = Pin<Box<dyn Future<Output = Result<Result<(), String>, Outcome>> + Send>>;
+
 /// Scripts and functions that are kept: what INFO tells of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScriptFigures {
@@ -179,6 +182,11 @@ pub trait Node: Send + Sync + 'static {
     /// Has the meta group change users. Once it is done, [`Node::users`] shows it here; other nodes show it as soon as
     /// they have applied it.
     fn change_users(&self, change: Change) -> PendingUsers;
+
+    /// Has a node removed from the cluster: decided when this ends, and done as soon as all groups have agreed.
+    fn forget(&self, node: NodeId) -> PendingMembers {
+        Box::pin(std::future::ready(Ok(Err(format!("node {node} is the only one")))))
+    }
 
     /// Wall clock.
     fn now(&self) -> Millis;

@@ -19,6 +19,7 @@ impl Service {
     pub(super) async fn answer_word(&self, session: &mut Session, spec: &'static Spec, args: &[Bytes]) -> Value {
         let value = match spec.name {
             "acl|setuser" => self.set_user(args).await,
+            "cluster|forget" => self.forget(&args[2]).await,
             "acl|deluser" => self.delete_users(args).await,
             "config|set" => self.config_set(&args[2..]).await,
             "config|get" => self.config_get(&args[2..]).await,

@@ -193,6 +193,10 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
         Kind::MaybeAddress if value.is_empty() => Ok(()),
         Kind::MaybeAddress => told(value).map_err(|why| format!("{path}: {why}")),
         Kind::Cluster => cluster(value).map(|_| ()).map_err(|why| format!("{path}: {why}")),
+        Kind::Addresses => {
+            let mut parts = value.split(',').filter(|part| !part.is_empty());
+            parts.try_for_each(told).map_err(|why| format!("{path}: {why}"))
+        }
         Kind::Choice(words) if words.contains(&value) => Ok(()),
         Kind::Choice(words) => {
             let nearest =
@@ -255,15 +259,20 @@ fn typed(values: &[(&'static str, String, Origin)]) -> Result<Settings, String> 
     if !initial_cluster.is_empty() && initial_cluster.iter().all(|(id, _)| *id != node_id) {
         return Err(format!("cluster.initial does not name this node: node.id is {node_id}"));
     }
+    if !initial_cluster.is_empty() && !text("cluster.join")?.is_empty() {
+        return Err("cluster.initial and cluster.join exclude each other: a node begins a cluster or joins one".into());
+    }
     Ok(Settings {
         node_id,
         data_dir: PathBuf::from(text("node.data_dir")?),
         resp: text("listen.resp")?.to_owned(),
         peer: text("listen.peer")?.to_owned(),
         http: text("listen.http")?.to_owned(),
+        advertise_peer: text("advertise.peer")?.to_owned(),
         advertise_resp: text("advertise.resp")?.to_owned(),
         advertise_http: text("advertise.http")?.to_owned(),
         initial_cluster,
+        join: text("cluster.join")?.split(',').filter(|at| !at.is_empty()).map(str::to_owned).collect(),
         partitions: u16::try_from(number("cluster.partitions")?).map_err(|_| "cluster.partitions is too large")?,
         cluster_token: text("cluster.token")?.to_owned(),
         clients_max: size("clients.max")?,

@@ -53,12 +53,16 @@ pub struct Settings {
     pub peer: String,
     /// `listen.http`
     pub http: String,
+    /// `advertise.peer`, empty for what `cluster.initial` says or where it listens.
+    pub advertise_peer: String,
     /// `advertise.resp`, empty for where it listens.
     pub advertise_resp: String,
     /// `advertise.http`, empty for where it listens.
     pub advertise_http: String,
     /// `cluster.initial`: node ids and peer addresses, empty for a single node.
     pub initial_cluster: Vec<(u64, String)>,
+    /// `cluster.join`: peer addresses of members, empty for a node that joins nothing.
+    pub join: Vec<String>,
     /// `cluster.partitions`
     pub partitions: u16,
     /// `cluster.token`

@@ -19,6 +19,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `1=host:port,2=host:port,...` or empty.
     Cluster,
+    /// `host:port,host:port,...` or empty.
+    Addresses,
 }
 
 /// One setting.
@@ -66,6 +68,13 @@ pub const ROWS: &[Row] = &[
     ),
     row("listen.http", Kind::Address, "127.0.0.1:8080", "", "Health, status and metrics over HTTP."),
     row(
+        "advertise.peer",
+        Kind::MaybeAddress,
+        "",
+        "",
+        "Where other nodes find this one, where that is neither what cluster.initial says nor the address it listens on. A node that joins and listens on a wildcard has to say it.",
+    ),
+    row(
         "advertise.resp",
         Kind::MaybeAddress,
         "",
@@ -79,6 +88,13 @@ pub const ROWS: &[Row] = &[
         "",
         "",
         "Ids and peer addresses of the first nodes, the same list on each: \"1=a:16379,2=b:16379,3=c:16379\". Empty: a single node that is its own cluster. Once the data directory is in use the list only tells where to look for its nodes.",
+    ),
+    row(
+        "cluster.join",
+        Kind::Addresses,
+        "",
+        "",
+        "Peer addresses of one or more members of a cluster that this node is to join at its first start: \"a:16379,b:16379\". It needs an id that no node of the cluster had before. Ignored once the data directory is in use.",
     ),
     row(
         "cluster.partitions",

@@ -130,6 +130,8 @@ pub struct Node {
     pub leaderships: u64,
     engine: MemoryEngine,
     log: Arc<MemoryLog>,
+    /// What it was told when it joined.
+    joined: Option<Facts>,
     rng: Rng,
     life: Option<Life>,
     number: u64,
@@ -209,6 +211,7 @@ impl Node {
             leaderships: 0,
             engine,
             log: Arc::new(MemoryLog::new()),
+            joined: None,
             rng,
             life: None,
             number: 0,
@@ -237,17 +240,18 @@ impl Node {
         shared.plan_soon(self.id, NodeEvent::ForwardTick);
         shared.plan_soon(self.id, NodeEvent::LookAtFacts);
         shared.plan(self.id, plan.flush_every, NodeEvent::Flush);
-        for to in (1..=plan.nodes).map(NodeId).filter(|to| *to != self.id) {
+        for to in (1..=plan.all()).map(NodeId).filter(|to| *to != self.id) {
             shared.plan_soon(self.id, NodeEvent::OpenStream { to });
         }
     }
 
     fn open(&mut self, shared: &mut Shared, plan: &Plan) -> Result<Life, String> {
-        let facts = plan.beginning();
+        let beginning = plan.beginning();
         let known = self.facts().map_err(|why| why.to_string())?;
         if let Some(known) = &known {
-            known.check(facts.cluster, self.id)?;
+            known.check(beginning.cluster, self.id)?;
         }
+        let facts = known.as_ref().or(self.joined.as_ref()).unwrap_or(&beginning).clone();
         let logs = self.log.load().map_err(|why| why.to_string())?;
         let mut engine: Arc<dyn Engine> = Arc::new(self.engine.clone());
         let mut cache = None;
@@ -256,7 +260,7 @@ impl Node {
             (engine, cache) = (above.clone(), Some(above));
         }
         engine = Arc::new(Generations::new(engine, plan.generation_bytes));
-        let mut starts = facts.starts(self.id);
+        let mut starts = facts.starts(self.id, &beginning);
         let mut machines = BTreeMap::new();
         for start in &mut starts {
             let state = State::load(&self.engine, start.group).map_err(|why| why.to_string())?.unwrap_or_default();
@@ -306,7 +310,7 @@ impl Node {
             cache,
             requests: Requests::new(forwarder),
             snapshots: Snapshots::default(),
-            registrar: Registrar::new(members::address(self.id, self.number), facts),
+            registrar: Registrar::new(members::address(self.id, self.number), beginning),
             facts: known,
         })
     }

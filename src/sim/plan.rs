@@ -99,8 +99,10 @@ impl Bounds {
 pub struct Plan {
     /// Where they come from.
     pub seed: u64,
-    /// Nodes 1..=nodes, all voters of every group.
+    /// Nodes 1..=nodes, with which the cluster begins, all voters of every group.
     pub nodes: u64,
+    /// Nodes with the ids behind those, which may join.
+    pub guests: u64,
     /// Partitions beside the meta group.
     pub partitions: u16,
     /// How reads are made safe.
@@ -176,6 +178,10 @@ pub enum Fault {
     Preempt { node: NodeId, effects: u64, length: Duration },
     /// The same, the next time that it has sent messages and not yet told a machine what belongs to them.
     PreemptMidway { node: NodeId, length: Duration },
+    /// An operator starts the next node that is to join.
+    Join,
+    /// An operator removes a node from the cluster; one that will never be started again if it is `dead`.
+    Forget { dead: bool },
     /// A story around the group's leader of that moment.
     Stage { drama: Drama, group: GroupId },
 }
@@ -190,9 +196,12 @@ impl Plan {
             _ => 3,
         };
         let seconds = rng.range(8, 25);
+        // Of its own source: seeds without guests are what they were before there were any.
+        let mut guests = Rng::new(seed ^ 0x9e57_5a11_d00d);
         let mut plan = Plan {
             seed,
             nodes,
+            guests: if guests.chance(1, 6) { guests.range(1, 3) } else { 0 },
             partitions: if rng.chance(1, 4) { 6 } else { 1 },
             read_mode: if rng.chance(1, 3) { ReadMode::ReadIndex } else { ReadMode::Lease },
             log_entries_kept: *rng.pick(&[1, 10, 50, 1_000]),
@@ -225,8 +234,11 @@ impl Plan {
         // Dramas alone, faults alone, and both at once.
         if plan.faults.is_empty() || rng.chance(1, 3) {
             plan.draw_faults(rng);
-            plan.faults.sort_by_key(|(time, _)| *time);
         }
+        if plan.guests > 0 {
+            plan.draw_membership(&mut guests);
+        }
+        plan.faults.sort_by_key(|(time, _)| *time);
         plan
     }
 
@@ -235,6 +247,7 @@ impl Plan {
         Plan {
             seed,
             nodes: 3,
+            guests: 0,
             partitions: 1,
             read_mode: ReadMode::Lease,
             log_entries_kept: 1_000,
@@ -253,6 +266,11 @@ impl Plan {
             faults: Vec::new(),
             heal_at: Nanos(0) + length,
         }
+    }
+
+    /// All nodes that there ever are.
+    pub fn all(&self) -> u64 {
+        self.nodes + self.guests
     }
 
     /// What the meta group begins with.
@@ -330,10 +348,26 @@ impl Plan {
         if self.skewed_clocks {
             coverage.saw("clocks apart");
         }
+        if self.guests > 0 {
+            coverage.saw("nodes that may join");
+        }
         match self.nodes {
             1 => coverage.saw("one node"),
             5 => coverage.saw("five nodes"),
             _ => {}
+        }
+    }
+
+    /// Nodes join and are removed, one after the other.
+    fn draw_membership(&mut self, rng: &mut Rng) {
+        let mut time = Nanos(1_000_000_000) + Duration::from_millis(rng.below(2_000));
+        for _ in 0..rng.range(2, 6) {
+            if time >= self.heal_at {
+                return;
+            }
+            let fault = if rng.chance(1, 2) { Fault::Join } else { Fault::Forget { dead: rng.chance(1, 2) } };
+            self.faults.push((time, fault));
+            time = time + Duration::from_millis(rng.range(200, 4_000));
         }
     }
 
@@ -406,13 +440,13 @@ impl Plan {
     }
 
     fn node(&self, rng: &mut Rng) -> NodeId {
-        NodeId(1 + rng.below(self.nodes))
+        NodeId(1 + rng.below(self.all()))
     }
 
     fn draw_cut(&self, rng: &mut Rng) -> Cut {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let partial = self.nodes > 2 && rng.chance(1, 4);
-        for id in 1..=self.nodes {
+        for id in 1..=self.all() {
             match rng.below(if partial { 3 } else { 2 }) {
                 0 => left.push(NodeId(id)),
                 1 => right.push(NodeId(id)),
@@ -439,8 +473,8 @@ impl Plan {
     fn draw_links(&self, rng: &mut Rng) -> Vec<(NodeId, NodeId)> {
         let all = rng.chance(1, 2);
         let mut links = Vec::new();
-        for from in 1..=self.nodes {
-            for to in 1..=self.nodes {
+        for from in 1..=self.all() {
+            for to in 1..=self.all() {
                 if from != to && (all || rng.chance(1, 3)) {
                     links.push((NodeId(from), NodeId(to)));
                 }

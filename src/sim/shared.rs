@@ -1,6 +1,7 @@
 //! What all nodes of a world share: the queue of events, the network, the trace and the judges that watch while it
 //! runs. Nodes reach each other only through here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub enum Event {
     Heal,
     /// Clients think of nothing new any more.
     LastCall,
+    /// The operator looks after who is in the cluster.
+    Operate,
     /// Time for the judges to look whether all is quiet.
     Inspect,
 }
@@ -123,6 +126,8 @@ pub struct Shared {
     pub replicas: Replicas,
     /// Watches what they tell who listens.
     pub publications: Publications,
+    /// Nodes that are in the cluster no more, or soon.
+    pub leaving: BTreeSet<NodeId>,
     /// Broken promises so far.
     pub violations: Vec<Violation>,
     /// By node: which life it lives, and whether it lives.
@@ -149,6 +154,7 @@ impl Shared {
             coverage: Coverage::default(),
             replicas: Replicas::default(),
             publications: Publications::default(),
+            leaving: BTreeSet::new(),
             violations: Vec::new(),
             lives: vec![(0, false); nodes as usize],
             streams: vec![Stream::default(); (nodes * nodes) as usize],

@@ -5,9 +5,12 @@
 //! under way must finish and the final values are read; quiet, until all replicas are equal.
 
 mod faults;
+mod operator;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use operator::Operator;
 
 use super::SeedReport;
 use super::check::once::TOKEN_BYTES;
@@ -43,6 +46,7 @@ pub struct World {
     last: BTreeMap<u64, Value>,
     /// What the replicas hold of the noise in the end.
     noise: Option<Ending>,
+    operator: Operator,
     phase: Phase,
     final_attempts: u64,
     /// Clients think faster until then.
@@ -64,8 +68,8 @@ impl World {
     /// A world at time 0, with everything started.
     pub fn new(plan: Plan, print: bool) -> World {
         let mut rng = Rng::new(plan.seed);
-        let mut shared = Shared::new(plan.nodes, &mut rng, print);
-        let nodes = (1..=plan.nodes).map(|id| Node::new(NodeId(id), &plan, &mut rng)).collect();
+        let mut shared = Shared::new(plan.all(), &mut rng, print);
+        let nodes = (1..=plan.all()).map(|id| Node::new(NodeId(id), &plan, &mut rng)).collect();
         let mut clients: Vec<Client> =
             (0..plan.clients).map(|id| Client::new(id, NodeId(1 + rng.below(plan.nodes)), false)).collect();
         for reader in 0..plan.readers_per_node * plan.nodes {
@@ -86,6 +90,7 @@ impl World {
             shared.queue.after(delay, Event::Client { client: client.id, turn: client.turn });
         }
         let workload = Workload::new(rng.fork(), plan.wipes);
+        let operator = Operator::new(&plan);
         World {
             plan,
             shared,
@@ -95,6 +100,7 @@ impl World {
             history: History::default(),
             last: BTreeMap::new(),
             noise: None,
+            operator,
             phase: Phase::Faults,
             final_attempts: 0,
             hurry_until: Nanos(0),
@@ -175,6 +181,7 @@ impl World {
                 self.note("no new requests");
                 self.shared.queue.after(Duration::from_millis(100), Event::Inspect);
             }
+            Event::Operate => self.operate(),
             Event::Inspect => self.inspect(),
         }
         self.reap();
@@ -188,7 +195,9 @@ impl World {
             self.shared.lives[at].1 = false;
             self.shared.reset_streams(node);
             let down = if self.phase >= Phase::Healed { Duration::from_millis(50) } else { down };
-            self.shared.queue.after(down, Event::Restart(node));
+            if !self.operator.is_gone(node) {
+                self.shared.queue.after(down, Event::Restart(node));
+            }
             for at in 0..self.clients.len() {
                 if self.clients[at].node == node
                     && let Some(waiting) = self.clients[at].disconnect()
@@ -203,7 +212,7 @@ impl World {
 
     fn restart(&mut self, node: NodeId) {
         let at = place(node);
-        if self.shared.lives[at].1 {
+        if self.shared.lives[at].1 || self.operator.is_gone(node) {
             return;
         }
         self.shared.lives[at].0 += 1;
@@ -258,7 +267,7 @@ impl World {
             return alive(self.clients[at].node, &self.shared);
         }
         if !alive(self.clients[at].node, &self.shared) || self.shared.rng.chance(1, 100) {
-            let other = NodeId(1 + self.shared.rng.below(self.plan.nodes));
+            let other = NodeId(1 + self.shared.rng.below(self.plan.all()));
             if self.clients[at].node != other {
                 self.clients[at].disconnect();
             }
@@ -405,28 +414,35 @@ impl World {
 
     /// Whether every node lives and is registered, and every group is applied equally far everywhere.
     fn is_settled(&self) -> bool {
-        if !self.nodes.iter().all(Node::is_registered) {
+        if !self.members().all(Node::is_registered) || !self.membership_is_settled() {
             return false;
         }
         let groups = u64::from(self.plan.partitions) + 1;
         (0..groups).map(GroupId).all(|group| {
-            let first = self.nodes[0].applied(group);
-            first.is_some() && self.nodes.iter().all(|node| node.applied(group) == first)
+            let mut applied = self.members().map(|node| node.applied(group));
+            let first = applied.next().flatten();
+            first.is_some() && applied.all(|applied| applied == first)
         })
     }
 
     /// All nodes hold the same facts: those of the beginning, with every node where it is reached now.
     fn compare_facts(&mut self) {
-        let mut expected = self.plan.beginning();
+        let mut expected = self.expected_facts();
         for node in &mut expected.nodes {
             *node = node::address(node.id, self.shared.lives[place(node.id)].0);
         }
-        for node in &self.nodes {
+        // Addresses of those that were removed are as old as the last time that they registered.
+        let registered = self.members().find_map(Node::applied_facts).map(|facts| facts.gone.clone());
+        expected.gone = registered.unwrap_or_default();
+        let mut stories = Vec::new();
+        for node in self.members() {
             let facts = node.facts();
             if facts.as_ref().is_ok_and(|facts| facts.as_ref() == Some(&expected)) {
                 continue;
             }
-            let story = vec![format!("node {} holds {facts:?}", node.id), format!("instead of {expected:?}")];
+            stories.push(vec![format!("node {} holds {facts:?}", node.id), format!("instead of {expected:?}")]);
+        }
+        for story in stories {
             self.shared.violated(Violation::new("all nodes hold the same facts", story));
         }
     }
@@ -435,13 +451,13 @@ impl World {
         let groups = u64::from(self.plan.partitions) + 1;
         for group in (0..groups).map(GroupId) {
             let slots = slots(&self.plan, group);
-            let hashes: Vec<u64> = self.nodes.iter().map(|node| node.state_hash(group, slots)).collect();
+            let hashes: Vec<u64> = self.members().map(|node| node.state_hash(group, slots)).collect();
             if hashes.windows(2).any(|pair| pair[0] != pair[1]) {
                 let story = format!("group {group}: hashes over all records, by node: {hashes:016x?}");
                 self.violated("replicas equal at equal index", story);
             }
             if let Some(slots) = slots {
-                let wrong: Vec<String> = self.nodes.iter().flat_map(|node| node.audit(group, slots)).collect();
+                let wrong: Vec<String> = self.members().flat_map(|node| node.audit(group, slots)).collect();
                 if !wrong.is_empty() {
                     self.shared.violated(Violation::new("counts are those of the records", wrong));
                 }
@@ -451,7 +467,7 @@ impl World {
 
     fn noise_ending(&self) -> Option<Ending> {
         let group = group_of_key(&self.plan, noise::ORDER);
-        let head = |key: &[u8]| self.nodes[0].head(noise::ORDER_DATABASE, key);
+        let head = |key: &[u8]| self.members().next()?.head(noise::ORDER_DATABASE, key);
         let order = head(noise::ORDER).map(|head| head.payload).unwrap_or_default();
         let moments = order.chunks_exact(TOKEN_BYTES).filter_map(|token| {
             let deadline = head(&noise::moment_key(token))?.deadline?;

@@ -189,6 +189,7 @@ fn node(id: NodeId, now: Nanos) -> Node {
         peer: PeerId(id.get()),
         voters: peers.keys().copied().collect(),
         peers,
+        former: BTreeMap::new(),
         epoch: 1,
         conf_state: Default::default(),
         applied: (LogIndex(0), Term(0)),

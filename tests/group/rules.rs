@@ -133,7 +133,7 @@ fn rule_06_a_log_that_lost_committed_entries_is_refused() {
     let record = |index| LogRecord { index: LogIndex(index), term: Term(1), data: "".into() };
     let records = vec![record(1), record(2), record(3)];
     log.append(&[LogWrite { group: GROUP, records, hard_state: Some(hard_state), ..LogWrite::default() }]).unwrap();
-    let mut starts = world.facts.starts(NodeId(1));
+    let mut starts = world.facts.starts(NodeId(1), &world.facts);
     starts.retain(|start| start.group == GROUP);
     starts[0].log = Some(LogState { group: GROUP, hard_state, last: LogIndex(2), ..LogState::default() });
     let opened =

@@ -73,6 +73,8 @@ pub struct Node {
 pub struct World {
     pub config: Config,
     pub facts: Facts,
+    /// What they began with.
+    pub beginning: Facts,
     pub nodes: BTreeMap<NodeId, Node>,
     pub now: Nanos,
     pub network: VecDeque<Envelope>,
@@ -95,6 +97,7 @@ impl World {
         let facts = Facts::initial(members, partitions, 3, "test");
         let mut world = World {
             config,
+            beginning: facts.clone(),
             facts,
             nodes: BTreeMap::new(),
             // Clocks do not start at zero.
@@ -109,25 +112,51 @@ impl World {
             applied: BTreeMap::new(),
             seed: 7,
         };
-        for id in (1..=nodes).map(NodeId) {
-            let node = Node {
-                id,
-                host: None,
-                log: Arc::new(MemoryLog::new()),
-                machines: BTreeMap::new(),
-                views: BTreeMap::new(),
-                disk: VecDeque::new(),
-                disk_stalled: false,
-                faults: Vec::new(),
-                changes: Vec::new(),
-                dropped_snapshots: Vec::new(),
-                next_received: RECEIVED_SNAPSHOTS,
-                clock_per_mille: 0,
-            };
-            world.nodes.insert(id, node);
-            world.start(id.get()).expect("a new node starts");
-        }
+        (1..=nodes).for_each(|id| world.add(id));
         world
+    }
+
+    /// A node starts for the first time.
+    pub fn add(&mut self, id: u64) {
+        let node = Node {
+            id: NodeId(id),
+            host: None,
+            log: Arc::new(MemoryLog::new()),
+            machines: BTreeMap::new(),
+            views: BTreeMap::new(),
+            disk: VecDeque::new(),
+            disk_stalled: false,
+            faults: Vec::new(),
+            changes: Vec::new(),
+            dropped_snapshots: Vec::new(),
+            next_received: RECEIVED_SNAPSHOTS,
+            clock_per_mille: 0,
+        };
+        self.nodes.insert(NodeId(id), node);
+        self.start(id).expect("a new node starts");
+    }
+
+    /// A node joins, and starts.
+    pub fn join(&mut self, id: u64) {
+        self.facts.join(MetaNode::new(NodeId(id), format!("node-{id}:16379")));
+        self.tell_members();
+        self.add(id);
+    }
+
+    /// A node is removed.
+    pub fn forget(&mut self, id: u64) {
+        self.facts.forget(NodeId(id)).expect("not the last one");
+        self.tell_members();
+    }
+
+    fn tell_members(&mut self) {
+        let groups = self.facts.groups.clone();
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            for group in &groups {
+                let (group, peers, former) = (group.id, group.peers.clone(), group.former.clone());
+                self.input(id.get(), Input::Members { group, peers, former });
+            }
+        }
     }
 
     /// Three nodes, one partition, leader elected (node 2: the first slot of group 1 is rank 1's) and serving.
@@ -166,10 +195,11 @@ impl World {
     pub fn start(&mut self, id: u64) -> Result<(), StartError> {
         let now = self.clock(NodeId(id));
         let (facts, config, seed) = (self.facts.clone(), self.config.clone(), self.seed);
+        let beginning = self.beginning.clone();
         let node = self.node(id);
         let logs: BTreeMap<GroupId, LogState> =
             node.log.load().expect("the log is whole").into_iter().map(|state| (state.group, state)).collect();
-        let mut starts = facts.starts(NodeId(id));
+        let mut starts = facts.starts(NodeId(id), &beginning);
         for start in &mut starts {
             let machine = node.machines.entry(start.group).or_default();
             let state = machine.flushed.clone();
@@ -262,7 +292,9 @@ impl World {
     }
 
     fn passes(&self, envelope: &Envelope) -> bool {
-        !self.cut.contains(&(envelope.from, envelope.to)) && !self.lost_kinds.contains(&kind(envelope))
+        self.nodes.contains_key(&envelope.to)
+            && !self.cut.contains(&(envelope.from, envelope.to))
+            && !self.lost_kinds.contains(&kind(envelope))
     }
 
     /// Both directions between two nodes.

@@ -5,10 +5,8 @@ use crate::command::spec::Spec;
 
 const SLOTS: &str = "slots belong to partitions, whose number `cluster.partitions` of the first start says; each partition \
                      has its slots for good, so nothing has to be assigned";
-const NODES: &str = "the nodes are those of `--initial-cluster`, the same list at every node: start a node with that list, \
-                     and stop one by ending its process";
-const REPLICAS: &str = "each partition has its replicas on nodes that were chosen at the first start; CLUSTER FAILOVER or \
-                        FAILOVER TO changes who leads";
+const REPLICAS: &str = "each partition has its replicas on nodes that were chosen at the first start, and on those that \
+                        joined; CLUSTER FAILOVER or FAILOVER TO changes who leads";
 const FACTS: &str = "what nodes know of the cluster goes through a log and is on their disks already; nothing has to be \
                      written, numbered or reset by hand";
 /// Why a walk over the keys of a slot costs what it costs.
@@ -60,7 +58,10 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
         Spec::new("cluster|forget", 3, "admin stale no_async_loading", "")
             .doc("cluster", "3.0.0", "O(1)", "Removes a node from the cluster.")
             .arguments("node-id:string")
-            .refused(NODES),
+            .differs(
+                "one node is told and all know it; the node is removed for good, its replicas with it, and its process \
+                 ends; it may be a master, which hands over what it leads",
+            ),
         Spec::new("cluster|getkeysinslot", 4, "stale", "")
             .runs(cluster::get_keys_in_slot)
             .tips(&["nondeterministic_output"])
@@ -83,7 +84,10 @@ pub(super) const ROWS: &[Spec] = &[Spec::new("cluster", -2, "", "")
             .doc("cluster", "3.0.0", "O(1)", "Adds a node to the cluster.")
             .arguments("ip:string port:integer cluster_bus_port:integer?~4.0.0")
             .history(&[("4.0.0", "The bus port.")])
-            .refused(NODES),
+            .differs(
+                "a node joins when it is started, with `--join` and the peer address of any member; this says OK where it \
+                 did, and else how to",
+            ),
         Spec::new("cluster|myid", 2, "stale", "").doc("cluster", "3.0.0", "O(1)", "Returns the name of the node."),
         Spec::new("cluster|myshardid", 2, "stale", "").tips(&["nondeterministic_output"]).doc(
             "cluster",

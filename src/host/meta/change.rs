@@ -4,7 +4,10 @@
 //! change    version u8 = 1 | 0 | cluster u64 | count u32 | node... | count u32 | group...    the cluster begins
 //!           version u8 = 1 | 1 | node                                                       where a node is reached
 //!           version u8 = 1 | 2 | change of users, in the words of `command::acl`
+//!           version u8 = 1 | 3 | nonce u64 | node                                           a node joins
+//!           version u8 = 1 | 4 | id u64                                                     a node is removed
 //! node, group    id u64 | length u32 | its record
+//! facts     as of a cluster that begins | count u32 | node that is gone... | per group: count u32 | peer u64 | node u64...
 //! decision  version u8 = 1 | 0                  accepted
 //!           version u8 = 1 | 1 | text           refused
 //!           version u8 = 1 | 2 | answer about users, in the words of `command::acl`
@@ -13,18 +16,22 @@
 //! Invariants: a decision rests on the facts as all earlier changes leave them, applied or not, and on nothing else;
 //! asking again for what was accepted changes nothing, so whoever is in doubt about an answer asks again.
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Facts, Group, Node, users, versioned};
-use crate::base::{ClusterId, GroupId, NodeId};
+use super::{Facts, GONE, Group, JOINED, NODES_MAX, Node, damaged, name, users, versioned};
+use crate::base::{ClusterId, GroupId, NodeId, PeerId};
 use crate::command::acl;
-use crate::store::{self, Write};
+use crate::store::{self, Read, Write, keys};
 
 const VERSION: u8 = 1;
 
 const BEGIN: u8 = 0;
 const REGISTER: u8 = 1;
 const USERS: u8 = 2;
+const JOIN: u8 = 3;
+const FORGET: u8 = 4;
 
 const ACCEPTED: u8 = 0;
 const REFUSED: u8 = 1;
@@ -39,6 +46,15 @@ pub enum Change {
     Register(Node),
     /// Users come, change or go.
     Users(acl::Change),
+    /// A node with an empty disk wants to be one of the cluster, and to have a replica of every group.
+    Join {
+        /// How it is reached.
+        node: Node,
+        /// Tells this node from another one that was given the same id. Drawn once, and kept on its disk.
+        nonce: u64,
+    },
+    /// A node is one of the cluster no more, and its replicas are none.
+    Forget(NodeId),
 }
 
 /// What became of a change.
@@ -84,6 +100,11 @@ impl Change {
                 None => Decision::Refused(format!("node {} is not in the cluster", node.id)),
             },
             (Change::Users(change), _) => Decision::Users(users::decide(state, change)?),
+            (Change::Join { .. } | Change::Forget(_), None) => {
+                Decision::Refused("the meta group has no facts yet".into())
+            }
+            (Change::Join { node, nonce }, Some(known)) => join(state, known, node, *nonce)?,
+            (Change::Forget(id), Some(known)) => forget(state, known, *id),
         })
     }
 
@@ -93,11 +114,16 @@ impl Change {
         match self {
             Change::Begin(facts) => {
                 out.put_u8(BEGIN);
-                out.put_u64(facts.cluster.get());
-                out.put_u32(facts.nodes.len() as u32);
-                facts.nodes.iter().for_each(|node| put(&mut out, node.id.get(), &node.encode()));
-                out.put_u32(facts.groups.len() as u32);
-                facts.groups.iter().for_each(|group| put(&mut out, group.id.get(), &group.encode()));
+                put_beginning(&mut out, facts);
+            }
+            Change::Join { node, nonce } => {
+                out.put_u8(JOIN);
+                out.put_u64(*nonce);
+                put(&mut out, node.id.get(), &node.encode());
+            }
+            Change::Forget(id) => {
+                out.put_u8(FORGET);
+                out.put_u64(id.get());
             }
             Change::Register(node) => {
                 out.put_u8(REGISTER);
@@ -114,17 +140,14 @@ impl Change {
     /// `None` for what this version does not know.
     pub fn decode(change: &[u8]) -> Option<Change> {
         let mut rest = versioned(change)?;
-        let node = |rest: &mut &[u8]| take(rest, |id, record| Node::decode(NodeId(id), record));
-        let group = |rest: &mut &[u8]| take(rest, |id, record| Group::decode(GroupId(id), record));
         let change = match rest.try_get_u8().ok()? {
-            BEGIN => {
-                let cluster = ClusterId(rest.try_get_u64().ok()?);
-                // A lying count runs into the end of what is there.
-                let nodes = (0..rest.try_get_u32().ok()?).map(|_| node(&mut rest)).collect::<Option<_>>()?;
-                let groups = (0..rest.try_get_u32().ok()?).map(|_| group(&mut rest)).collect::<Option<_>>()?;
-                Change::Begin(Facts { cluster, nodes, groups })
+            BEGIN => Change::Begin(take_beginning(&mut rest)?),
+            REGISTER => Change::Register(take_node(&mut rest)?),
+            JOIN => {
+                let nonce = rest.try_get_u64().ok()?;
+                Change::Join { node: take_node(&mut rest)?, nonce }
             }
-            REGISTER => Change::Register(node(&mut rest)?),
+            FORGET => Change::Forget(NodeId(rest.try_get_u64().ok()?)),
             USERS => Change::Users(acl::Change::decode(std::mem::take(&mut rest))?),
             _ => return None,
         };
@@ -159,6 +182,103 @@ impl Decision {
             _ => None,
         }
     }
+}
+
+/// A node that asks again is one of the cluster already; another one with its id is none.
+fn join(state: &mut dyn Write, mut facts: Facts, node: &Node, nonce: u64) -> store::Result<Decision> {
+    let id = node.id;
+    let key = keys::fact(&name(JOINED, id.get()));
+    if facts.is_gone(id) {
+        let why =
+            format!("node {id} was removed from the cluster: a node that joins needs an id that no node had before");
+        return Ok(Decision::Refused(why));
+    }
+    if facts.node(id).is_some() {
+        return Ok(match joined_as(&*state, &key)? {
+            Some(known) if known == nonce => Decision::Accepted,
+            _ => Decision::Refused(format!("there is a node {id} in the cluster: give the new one another id")),
+        });
+    }
+    if id.get() == 0 || facts.nodes.len() >= NODES_MAX {
+        return Ok(Decision::Refused(format!("a cluster has up to {NODES_MAX} nodes, with ids from 1")));
+    }
+    let mut value = vec![VERSION];
+    value.put_u64(nonce);
+    state.put(key, value.into());
+    facts.join(node.clone());
+    node.write(state);
+    facts.groups.iter().for_each(|group| group.write(state));
+    Ok(Decision::Accepted)
+}
+
+fn joined_as(state: &dyn Read, key: &Bytes) -> store::Result<Option<u64>> {
+    let Some(value) = state.get(key)? else { return Ok(None) };
+    let nonce = versioned(&value).and_then(|mut value| (value.len() == 8).then(|| value.get_u64()));
+    nonce.map(Some).ok_or_else(|| damaged("a node that joined"))
+}
+
+fn forget(state: &mut dyn Write, mut facts: Facts, id: NodeId) -> Decision {
+    if facts.is_gone(id) {
+        return Decision::Accepted;
+    }
+    if let Err(why) = facts.forget(id) {
+        return Decision::Refused(why);
+    }
+    state.delete(keys::fact(&name(super::NODE, id.get())));
+    for node in facts.gone.iter().filter(|node| node.id == id) {
+        state.put(keys::fact(&name(GONE, id.get())), node.encode().into());
+    }
+    facts.groups.iter().for_each(|group| group.write(state));
+    Decision::Accepted
+}
+
+impl Facts {
+    /// For a node that joins: all of it.
+    pub fn encode(&self) -> Bytes {
+        let mut out = vec![VERSION];
+        put_beginning(&mut out, self);
+        out.put_u32(self.gone.len() as u32);
+        self.gone.iter().for_each(|node| put(&mut out, node.id.get(), &node.encode()));
+        for group in &self.groups {
+            out.put_u32(group.former.len() as u32);
+            super::put_peers(&mut out, &group.former);
+        }
+        out.into()
+    }
+
+    /// `None` for what this version does not know.
+    pub fn decode(facts: &[u8]) -> Option<Facts> {
+        let mut rest = versioned(facts)?;
+        let mut facts = take_beginning(&mut rest)?;
+        facts.gone = (0..rest.try_get_u32().ok()?).map(|_| take_node(&mut rest)).collect::<Option<_>>()?;
+        for group in &mut facts.groups {
+            let pair = |rest: &mut &[u8]| Some((PeerId(rest.try_get_u64().ok()?), NodeId(rest.try_get_u64().ok()?)));
+            group.former =
+                (0..rest.try_get_u32().ok()?).map(|_| pair(&mut rest)).collect::<Option<BTreeMap<_, _>>>()?;
+        }
+        rest.is_empty().then_some(facts)
+    }
+}
+
+fn put_beginning(out: &mut Vec<u8>, facts: &Facts) {
+    out.put_u64(facts.cluster.get());
+    out.put_u32(facts.nodes.len() as u32);
+    facts.nodes.iter().for_each(|node| put(out, node.id.get(), &node.encode()));
+    out.put_u32(facts.groups.len() as u32);
+    facts.groups.iter().for_each(|group| put(out, group.id.get(), &group.encode()));
+}
+
+fn take_beginning(rest: &mut &[u8]) -> Option<Facts> {
+    let cluster = ClusterId(rest.try_get_u64().ok()?);
+    // A lying count runs into the end of what is there.
+    let nodes = (0..rest.try_get_u32().ok()?).map(|_| take_node(rest)).collect::<Option<_>>()?;
+    let group = |rest: &mut &[u8]| take(rest, |id, record| Group::decode(GroupId(id), record));
+    let groups = (0..rest.try_get_u32().ok()?).map(|_| group(rest)).collect::<Option<_>>()?;
+    Some(Facts { cluster, nodes, groups, gone: Vec::new() })
+}
+
+fn take_node(rest: &mut &[u8]) -> Option<Node> {
+    take(rest, |id, record| Node::decode(NodeId(id), record))
 }
 
 fn put(out: &mut Vec<u8>, id: u64, record: &[u8]) {
@@ -268,7 +388,10 @@ mod tests {
     #[test]
     fn changes_and_decisions_survive_the_wire_and_forged_ones_do_not() {
         let users = Change::Users(acl::Change::Remove(vec!["a".into()]));
-        for change in [Change::Begin(beginning()), Change::Register(registered(1, "a:1")), users] {
+        let join = Change::Join { node: registered(4, "d:1"), nonce: 77 };
+        for change in
+            [Change::Begin(beginning()), Change::Register(registered(1, "a:1")), users, join, Change::Forget(NodeId(3))]
+        {
             let bytes = change.encode();
             assert_eq!(Change::decode(&bytes), Some(change));
             for length in 0..bytes.len() {
@@ -288,6 +411,59 @@ mod tests {
             matches!(Decision::decode(&answer.expect("an answer")), Some(Decision::Refused(_))),
             "of a later version"
         );
+    }
+
+    fn join(id: u64, nonce: u64) -> Change {
+        Change::Join { node: Node::new(NodeId(id), format!("new-{id}:1")), nonce }
+    }
+
+    #[test]
+    fn rule_14_a_node_joins_once_with_ids_that_no_replica_had() {
+        let mut meta = Meta::default();
+        assert!(matches!(meta.apply(&join(4, 1)), Decision::Refused(_)), "no facts yet");
+        meta.apply(&Change::Begin(beginning()));
+        assert_eq!(meta.apply(&join(4, 1)), Decision::Accepted);
+        let facts = meta.facts();
+        assert_eq!(facts.nodes.len(), 4);
+        for group in &facts.groups {
+            assert_eq!((group.peers.get(&PeerId(4)), group.next_peer), (Some(&NodeId(4)), PeerId(5)));
+        }
+        assert_eq!(meta.apply(&join(4, 1)), Decision::Accepted, "it asks again");
+        assert_eq!(meta.written, []);
+        assert!(matches!(meta.apply(&join(4, 2)), Decision::Refused(_)), "another one with this id");
+        assert!(matches!(meta.apply(&join(2, 2)), Decision::Refused(_)), "one of the first has it");
+        assert_eq!(Facts::decode(&facts.encode()), Some(facts.clone()));
+        let starts = facts.starts(NodeId(4), &beginning());
+        assert!(starts.iter().all(|start| start.peer == PeerId(4) && start.voters == [1, 2, 3].map(PeerId)));
+        (5..=9).for_each(|id| assert_eq!(meta.apply(&join(id, 1)), Decision::Accepted));
+        assert!(matches!(meta.apply(&join(10, 1)), Decision::Refused(_)), "there are enough");
+    }
+
+    #[test]
+    fn rule_14_a_node_that_was_removed_does_not_come_back() {
+        let mut meta = Meta::default();
+        meta.apply(&Change::Begin(beginning()));
+        meta.apply(&join(4, 1));
+        assert!(matches!(meta.apply(&Change::Forget(NodeId(9))), Decision::Refused(_)));
+        assert_eq!(meta.apply(&Change::Forget(NodeId(2))), Decision::Accepted);
+        let facts = meta.facts();
+        assert!(facts.is_gone(NodeId(2)) && facts.node(NodeId(2)).is_none());
+        for group in &facts.groups {
+            assert!(group.peers.keys().copied().eq([1, 3, 4].map(PeerId)));
+            assert_eq!(group.former, BTreeMap::from([(PeerId(2), NodeId(2))]));
+        }
+        assert_eq!(Facts::decode(&facts.encode()), Some(facts.clone()));
+        // It has to agree, so it starts once more; and nobody else takes its id.
+        assert_eq!((facts.check(facts.cluster, NodeId(2)), facts.starts(NodeId(2), &beginning()).len()), (Ok(()), 3));
+        assert_eq!(meta.apply(&Change::Forget(NodeId(2))), Decision::Accepted, "asked again");
+        assert_eq!(meta.written, []);
+        for change in [join(2, 1), Change::Register(registered(2, "b:1"))] {
+            assert!(matches!(meta.apply(&change), Decision::Refused(_)));
+        }
+        for id in [1, 3] {
+            assert_eq!(meta.apply(&Change::Forget(NodeId(id))), Decision::Accepted);
+        }
+        assert!(matches!(meta.apply(&Change::Forget(NodeId(4))), Decision::Refused(_)), "the last one");
     }
 
     #[test]

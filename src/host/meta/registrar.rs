@@ -35,7 +35,7 @@ impl Registrar {
             return None;
         }
         let change = match facts {
-            Some(facts) if facts.node(self.own.id) == Some(&self.own) => return None,
+            Some(facts) if facts.node(self.own.id) == Some(&self.own) || facts.is_gone(self.own.id) => return None,
             Some(_) => Change::Register(self.own.clone()),
             None if leads => Change::Begin(self.beginning.clone()),
             None => return None,

@@ -39,6 +39,8 @@ const PULSE: Duration = Duration::from_millis(500);
 const INTERESTS_PAUSE: Duration = Duration::from_millis(10);
 /// A peer that does not tell of its scripts within this time is left out.
 const SCRIPTS_PATIENCE: Duration = Duration::from_millis(500);
+/// A member that takes longer to take a node in is asked again.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// HTTP/2 windows: one full frame target per stream must never wait for a round trip.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
@@ -51,7 +53,7 @@ type Client = pb::peer_client::PeerClient<Channel>;
 
 /// Keeps the stream of raft messages to a peer.
 pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
-    keep("raft", peer.id, rng, || async {
+    keep("raft", &peers, peer.id, rng, || async {
         let address = peer.address();
         let mut client = dial(&address).await?;
         // Frames without messages keep a silence from looking like the end: not every pair of nodes has groups to talk
@@ -60,6 +62,7 @@ pub(super) async fn keep_raft(peers: Arc<Peers>, peer: Arc<Peer>, rng: Rng) {
         let frames = frames.map(|messages| pb::RaftFrame { messages: messages.unwrap_or_default() });
         let mut end = client.raft(peers.request(&peer, frames)).await?.into_inner();
         tracing::info!(peer = %peer.id, address, "connected");
+        peer.is_open.store(true, Ordering::Relaxed);
         let quiet = Quiet { peer: &peer };
         Ok(async move {
             let _quiet = quiet;
@@ -78,12 +81,13 @@ struct Quiet<'a> {
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
         self.peer.heard.store(0, Ordering::Relaxed);
+        self.peer.is_open.store(false, Ordering::Relaxed);
     }
 }
 
 /// Keeps the stream of forwarded batches to a peer and hands on its answers.
 pub(super) async fn keep_forward(peers: Arc<Peers>, peer: Arc<Peer>, inbound: Arc<dyn Inbound>, rng: Rng) {
-    keep("forward", peer.id, rng, || async {
+    keep("forward", &peers, peer.id, rng, || async {
         let mut client = dial(&peer.address()).await?;
         let batches = peer.forward.open().map(|batches| pb::ForwardFrame { batches, interests: None });
         let frames = batches.merge(interests(inbound.hub().tell(peer.id)));
@@ -152,6 +156,24 @@ pub(super) async fn send_snapshot(
     }
 }
 
+/// Runs until the peer is one of the cluster no more.
+pub(super) async fn until_ended(peer: Arc<Peer>, keep: impl Future<Output = ()>) {
+    let mut ended = peer.ended.subscribe();
+    tokio::select! {
+        () = keep => {}
+        _ = ended.wait_for(|ended| *ended) => {}
+    }
+}
+
+/// Asks a member of a cluster that this node wants to join.
+pub async fn ask_to_join(address: &str, asked: pb::JoinAsked) -> Result<pb::JoinTold, Status> {
+    let ask = async { Ok(dial(address).await?.join(asked).await?.into_inner()) };
+    match tokio::time::timeout(JOIN_PATIENCE, ask).await {
+        Ok(told) => told,
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    }
+}
+
 /// Asks one peer about the scripts that run there, on a connection of its own: those that are there may be full.
 pub(super) async fn ask_about_scripts(peers: &Peers, peer: &Peer, about: AboutScripts) -> Result<ScriptsTold, Status> {
     let ask = async {
@@ -177,7 +199,7 @@ impl Peers {
 }
 
 /// Runs `open`, and the stream that it returns, again and again; that returns only with the reason of its end.
-async fn keep<F, Open, Run>(purpose: &'static str, peer: NodeId, mut rng: Rng, mut open: F)
+async fn keep<F, Open, Run>(purpose: &'static str, peers: &Peers, peer: NodeId, mut rng: Rng, mut open: F)
 where
     F: FnMut() -> Open,
     Open: Future<Output = Result<Run, Status>>,
@@ -204,7 +226,10 @@ where
             Err(_) => Status::deadline_exceeded("the peer did not accept the stream in time"),
         };
         let now = clock::boottime();
-        let refused = matches!(why.code(), Code::FailedPrecondition | Code::InvalidArgument);
+        let refused = matches!(why.code(), Code::FailedPrecondition | Code::InvalidArgument | Code::PermissionDenied);
+        if why.code() == Code::PermissionDenied {
+            peers.is_refused.store(true, Ordering::Relaxed);
+        }
         // A peer that is down would fill the log.
         if told.is_some_and(|(as_refusal, at)| as_refusal == refused && now.since(at) < REPEAT) {
             tracing::debug!(%peer, purpose, attempts, why = why.message(), "still no stream to the peer");

@@ -97,7 +97,8 @@ fn a_stream_comes_to_be_whatever_becomes_of_the_connections_before_it() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let target = listener.local_addr().expect("an address").to_string();
-        let mut server = Node::start(9, 2, listener, &[]).await;
+        let nowhere = [(NodeId(1), "127.0.0.1:9".to_owned())];
+        let mut server = Node::start(9, 2, listener, &nowhere).await;
         let arrived = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = arrived.clone();
         tokio::spawn(async move {

@@ -15,14 +15,17 @@ mod streams;
 pub mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
+pub use client::ask_to_join;
 pub use outbox::Outbox;
 pub use server::serve;
 use wire::{Batch, FORMAT, pb};
@@ -71,7 +74,14 @@ pub trait Inbound: Send + Sync + 'static {
     fn snapshot_receiver(&self) -> Option<Receiver<FileSpool>>;
     /// A whole snapshot arrived.
     fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>);
+    /// Whether a node was removed from the cluster.
+    fn was_removed(&self, node: NodeId) -> bool;
+    /// A node wants to be one of the cluster.
+    fn join(self: Arc<Self>, asked: pb::JoinAsked) -> PendingJoin;
 }
+
+/// What a node that wants to join is told.
+pub type PendingJoin = Pin<Box<dyn Future<Output = Result<pb::JoinTold, Status>> + Send>>;
 
 /// One other node.
 pub struct Peer {
@@ -81,6 +91,10 @@ pub struct Peer {
     addresses: Mutex<Addresses>,
     raft: Arc<Outbox<pb::RaftMessage>>,
     forward: Arc<Outbox<pb::Batch>>,
+    /// The stream of raft messages to it is open.
+    is_open: AtomicBool,
+    /// Set when it is one of the cluster no more: streams to it end.
+    ended: watch::Sender<bool>,
     /// When a frame of it came last, [`Nanos`]; 0 for never.
     heard: AtomicU64,
 }
@@ -100,8 +114,18 @@ pub struct Peers {
     identity: Identity,
     /// Where this node says that it is reached.
     own: String,
-    peers: BTreeMap<NodeId, Arc<Peer>>,
+    peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    connector: OnceLock<Connector>,
+    /// A peer said that this node was removed.
+    is_refused: AtomicBool,
     metrics: Arc<Metrics>,
+}
+
+/// What streams to a peer need.
+struct Connector {
+    /// Not held: it holds this.
+    inbound: Weak<dyn Inbound>,
+    rng: Mutex<Rng>,
 }
 
 impl Peers {
@@ -109,27 +133,76 @@ impl Peers {
     /// `own` is where they reach this one.
     pub fn new(identity: Identity, own: String, members: &[(NodeId, String)], metrics: Arc<Metrics>) -> Peers {
         let others = members.iter().filter(|(id, _)| *id != identity.node);
-        let peers = others.map(|(id, address)| {
-            let peer = Peer {
-                id: *id,
-                addresses: Mutex::new(Addresses::new(address)),
-                raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
-                forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
-                heard: AtomicU64::new(0),
-            };
-            (*id, Arc::new(peer))
-        });
-        Peers { identity, own, peers: peers.collect(), metrics }
+        let peers = others.map(|(id, address)| (*id, Arc::new(Peer::new(*id, address)))).collect();
+        Peers {
+            identity,
+            own,
+            peers: RwLock::new(peers),
+            connector: OnceLock::new(),
+            is_refused: AtomicBool::new(false),
+            metrics,
+        }
     }
 
-    /// Keeps streams to every peer for as long as the tokio runtime lives.
+    /// Keeps streams to every peer, those that come later too, for as long as the tokio runtime lives.
     pub fn connect(self: &Arc<Self>, inbound: &Arc<dyn Inbound>, rng: &mut Rng) {
-        for peer in self.peers.values() {
-            let raft = client::keep_raft(self.clone(), peer.clone(), rng.fork());
-            threads::spawn_task(format!("raft stream to node {}", peer.id), raft);
-            let forward = client::keep_forward(self.clone(), peer.clone(), inbound.clone(), rng.fork());
-            threads::spawn_task(format!("forwarding to node {}", peer.id), forward);
+        let connector = Connector { inbound: Arc::downgrade(inbound), rng: Mutex::new(rng.fork()) };
+        if self.connector.set(connector).is_ok() {
+            self.all().into_iter().for_each(|peer| self.connect_to(peer));
         }
+    }
+
+    /// The others are now these: streams to new ones begin, streams to those that are none any more end. Called on the
+    /// tokio runtime.
+    pub fn set_members(self: &Arc<Self>, members: &BTreeMap<NodeId, String>) {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        {
+            let mut peers = self.peers.write();
+            peers.retain(|id, peer| {
+                let stays = members.contains_key(id);
+                if !stays {
+                    gone.push(peer.clone());
+                }
+                stays
+            });
+            for (id, address) in members.iter().filter(|(id, _)| **id != self.identity.node) {
+                peers.entry(*id).or_insert_with(|| {
+                    let peer = Arc::new(Peer::new(*id, address));
+                    new.push(peer.clone());
+                    peer
+                });
+            }
+        }
+        for peer in gone {
+            tracing::info!(peer = %peer.id, "a node left the cluster");
+            peer.ended.send_replace(true);
+        }
+        for peer in new {
+            tracing::info!(peer = %peer.id, "a node joined the cluster");
+            self.connect_to(peer);
+        }
+    }
+
+    fn connect_to(self: &Arc<Self>, peer: Arc<Peer>) {
+        let Some((connector, inbound)) = self.connector.get().and_then(|c| Some((c, c.inbound.upgrade()?))) else {
+            return;
+        };
+        let fork = || connector.rng.lock().fork();
+        let id = peer.id;
+        let raft = client::keep_raft(self.clone(), peer.clone(), fork());
+        threads::spawn_task(format!("raft stream to node {id}"), client::until_ended(peer.clone(), raft));
+        let forward = client::keep_forward(self.clone(), peer.clone(), inbound, fork());
+        threads::spawn_task(format!("forwarding to node {id}"), client::until_ended(peer, forward));
+    }
+
+    /// Whether the others said that this node is none of them any more, and none of them needs it.
+    pub fn is_left_alone(&self) -> bool {
+        let is_open = |peer: &Arc<Peer>| peer.is_open.load(Ordering::Relaxed);
+        self.is_refused.load(Ordering::Relaxed) && !self.peers.read().values().any(is_open)
+    }
+
+    fn find(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.peers.read().get(&node).cloned()
     }
 
     /// Sends raft messages, dropping what has no way or no room.
@@ -140,7 +213,7 @@ impl Peers {
             let (for_peer, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|envelope| envelope.to == to);
             rest = others;
             let count = for_peer.len();
-            let dropped = match self.peers.get(&to) {
+            let dropped = match self.find(to) {
                 Some(peer) => peer.raft.push(for_peer.into_iter().map(|envelope| {
                     let bytes = wire::weight(&envelope);
                     (wire::raft_message(envelope), bytes)
@@ -154,7 +227,7 @@ impl Peers {
 
     /// Forwards a batch; false when there is no stream or no room, and then nothing was sent.
     pub fn forward(&self, to: NodeId, batch: Batch) -> bool {
-        let refused = match self.peers.get(&to) {
+        let refused = match self.find(to) {
             Some(peer) => {
                 let batch = wire::batch_to_wire(batch);
                 let bytes = batch.units.len() + 64;
@@ -168,8 +241,8 @@ impl Peers {
 
     /// Streams a snapshot; true when the other side has all of it.
     pub async fn send_snapshot(&self, envelope: Envelope, chunks: tokio::sync::mpsc::Receiver<bytes::Bytes>) -> bool {
-        let Some(peer) = self.peers.get(&envelope.to) else { return false };
-        match client::send_snapshot(self, peer, envelope, chunks).await {
+        let Some(peer) = self.find(envelope.to) else { return false };
+        match client::send_snapshot(self, &peer, envelope, chunks).await {
             Ok(()) => true,
             Err(why) => {
                 tracing::warn!(peer = %peer.id, %why, "a snapshot was not delivered");
@@ -181,7 +254,7 @@ impl Peers {
     /// Asks every peer about the scripts that run there: the answers of those that give one soon.
     pub async fn ask_about_scripts(self: Arc<Self>, about: AboutScripts) -> Vec<ScriptsTold> {
         let mut asking = tokio::task::JoinSet::new();
-        for peer in self.peers.values().cloned() {
+        for peer in self.all() {
             let peers = self.clone();
             asking.spawn(async move { (peer.id, client::ask_about_scripts(&peers, &peer, about).await) });
         }
@@ -200,18 +273,18 @@ impl Peers {
     }
 
     /// The nodes, by id.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.peers.values()
+    pub fn all(&self) -> Vec<Arc<Peer>> {
+        self.peers.read().values().cloned().collect()
     }
 
     /// Bytes that wait for all peers.
     pub fn queued_bytes(&self) -> usize {
-        self.peers.values().map(|peer| peer.raft.bytes() + peer.forward.bytes()).sum()
+        self.peers.read().values().map(|peer| peer.raft.bytes() + peer.forward.bytes()).sum()
     }
 
     /// The meta group says where a node's peer listener is. A stream that is open stays.
     pub fn registered(&self, node: NodeId, address: &str) {
-        if let Some(peer) = self.peers.get(&node).filter(|_| !address.is_empty()) {
+        if let Some(peer) = self.find(node).filter(|_| !address.is_empty()) {
             peer.addresses.lock().registered = Some(address.to_owned());
         }
     }
@@ -219,19 +292,34 @@ impl Peers {
     /// A node called, and may have said where it is reached.
     fn introduced(&self, from: NodeId, metadata: &MetadataMap) {
         let address = metadata.get(ADDRESS).and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty());
-        if let (Some(peer), Some(address)) = (self.peers.get(&from), address) {
+        if let (Some(peer), Some(address)) = (self.find(from), address) {
             peer.addresses.lock().introduced = Some(address.to_owned());
         }
     }
 
-    fn heard(&self, from: NodeId) {
-        if let Some(peer) = self.peers.get(&from) {
+    /// A frame of a node came; false if it is none of the others.
+    fn heard(&self, from: NodeId) -> bool {
+        let peer = self.find(from);
+        if let Some(peer) = &peer {
             peer.heard.store(clock::boottime().0, Ordering::Relaxed);
         }
+        peer.is_some()
     }
 }
 
 impl Peer {
+    fn new(id: NodeId, address: &str) -> Peer {
+        Peer {
+            id,
+            addresses: Mutex::new(Addresses::new(address)),
+            raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+            forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+            is_open: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
+            heard: AtomicU64::new(0),
+        }
+    }
+
     /// How long ago the newest frame of it came; `None` for never.
     pub fn silence(&self) -> Option<Duration> {
         let heard = Nanos(self.heard.load(Ordering::Relaxed));

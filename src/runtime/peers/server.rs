@@ -10,7 +10,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::wire::{self, pb};
+use super::wire::{self, FORMAT, pb};
 use super::{Inbound, Outbox, Peers, clock};
 use crate::base::{NodeId, limits};
 use crate::service::node::ScriptsTold;
@@ -58,7 +58,9 @@ impl pb::peer_server::Peer for Service {
         // The answering stream drives the asking one: no task between the socket and the worker's queue.
         let answers = frames.filter_map(move |frame| match frame {
             Ok(frame) => {
-                peers.heard(from);
+                if !peers.heard(from) {
+                    return Some(Err(peers.stranger(&*inbound, from)));
+                }
                 if frame.messages.is_empty() {
                     return None;
                 }
@@ -107,6 +109,15 @@ impl pb::peer_server::Peer for Service {
         Ok(Response::new(Box::pin(until_end)))
     }
 
+    async fn join(&self, request: Request<pb::JoinAsked>) -> Result<Response<pb::JoinTold>, Status> {
+        let asked = request.into_inner();
+        if asked.format != FORMAT {
+            let why = format!("this node speaks peer format {FORMAT}, the caller {}", asked.format);
+            return Err(Status::failed_precondition(why));
+        }
+        self.inbound.clone().join(asked).await.map(Response::new)
+    }
+
     async fn scripts(&self, request: Request<pb::ScriptsAsked>) -> Result<Response<pb::ScriptsTold>, Status> {
         let from = self.admit(&request)?;
         let about =
@@ -148,9 +159,23 @@ impl pb::peer_server::Peer for Service {
     }
 }
 
+impl Peers {
+    /// Why a node of this cluster is not listened to.
+    fn stranger(&self, inbound: &dyn Inbound, node: NodeId) -> Status {
+        if inbound.was_removed(node) {
+            Status::permission_denied(format!("node {node} was removed from the cluster"))
+        } else {
+            Status::unavailable(format!("node {} does not know a node {node} yet", self.identity.node))
+        }
+    }
+}
+
 impl Service {
     fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
-        let admitted = self.peers.identity.admit(request.metadata());
+        let admitted = self.peers.identity.admit(request.metadata()).and_then(|node| match self.peers.find(node) {
+            Some(_) => Ok(node),
+            None => Err(self.peers.stranger(&*self.inbound, node)),
+        });
         match &admitted {
             Ok(node) => self.peers.introduced(*node, request.metadata()),
             Err(why) => {

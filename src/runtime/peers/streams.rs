@@ -19,6 +19,9 @@ pub(super) enum Seen {
     Snapshot(Envelope, bool),
 }
 
+/// A node that the recorders know to be removed, if they do not have it among their peers.
+const REMOVED: NodeId = NodeId(2);
+
 /// Remembers everything, and answers batches at once.
 struct Recorder {
     seen: UnboundedSender<Seen>,
@@ -60,6 +63,15 @@ impl Inbound for Recorder {
 
     fn snapshot(&self, envelope: Envelope, received: Receiver<FileSpool>) {
         let _ = self.seen.send(Seen::Snapshot(envelope, received.is_complete()));
+    }
+
+    fn was_removed(&self, node: NodeId) -> bool {
+        node == REMOVED
+    }
+
+    fn join(self: Arc<Self>, asked: pb::JoinAsked) -> PendingJoin {
+        let founders = vec![pb::Founder { node: asked.node, address: asked.address }];
+        Box::pin(std::future::ready(Ok(pb::JoinTold { facts: Bytes::new(), founders, partitions: 1 })))
     }
 }
 
@@ -144,7 +156,7 @@ fn messages_batches_and_snapshots_reach_the_other_node() {
             }
         };
         assert_eq!(received[..2], [envelope("a"), envelope("b")]);
-        assert!(two.peers.all().all(|peer| peer.reachable()));
+        assert!(two.peers.all().iter().all(|peer| peer.reachable()));
 
         let origin = Some(Origin { session: SessionId(5), number: 1, acknowledged_below: 1 });
         let batch = |ticket| {
@@ -177,6 +189,24 @@ fn what_is_told_of_scripts_crosses_the_wire() {
     }
     assert!(wire::scripts_from_wire(&pb::ScriptsAsked { about: 9 }).is_err());
     assert!(wire::scripts_told_from_wire(pb::ScriptsTold { killed: 9, called: None }).is_err());
+}
+
+#[test]
+fn a_node_that_was_removed_is_told_so_and_left_alone() {
+    block_on(async {
+        let [mut one, mut two] = pair([9, 9]).await;
+        assert!(matches!(one.next().await, Seen::Link(REMOVED, true)));
+        assert!(matches!(two.next().await, Seen::Link(NodeId(1), true)));
+        assert!(!two.peers.is_left_alone());
+        one.peers.set_members(&BTreeMap::new());
+        assert!(matches!(one.next().await, Seen::Link(REMOVED, false)), "what was asked of it gets no answer");
+        let left_alone = async {
+            while !two.peers.is_left_alone() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), left_alone).await.expect("it hears so");
+    });
 }
 
 #[test]

@@ -9,7 +9,8 @@ use super::super::shared::Shared;
 use super::{Node, NodeEvent};
 use crate::base::{GroupId, NodeId};
 use crate::command::batch::{Unit, UnitReply};
-use crate::host::meta::{self, Decision, Facts};
+use crate::host;
+use crate::host::meta::{self, Change, Decision, Facts};
 use crate::service::node::Outcome;
 
 /// How often a node looks whether the facts say what they should.
@@ -27,7 +28,14 @@ impl Node {
         let facts = self.facts();
         let Some(life) = &mut self.life else { return };
         match facts {
-            Ok(facts) => life.facts = facts,
+            Ok(facts) if facts == life.facts => {}
+            Ok(facts) => {
+                life.facts.clone_from(&facts);
+                for group in facts.into_iter().flat_map(|facts| facts.groups) {
+                    let (group, peers, former) = (group.id, group.peers, group.former);
+                    self.tell_host(shared, host::Input::Members { group, peers, former });
+                }
+            }
             Err(why) => {
                 let story = vec![format!("node {}: {why}", self.id)];
                 shared.violated(Violation::new("facts can be read", story));
@@ -46,6 +54,27 @@ impl Node {
         facts.is_some_and(|facts| facts.node(self.id) == Some(&address(self.id, self.number)))
     }
 
+    /// What the meta group knows, as far as it is applied here, if the process lives.
+    pub fn applied_facts(&self) -> Option<&Facts> {
+        self.life.as_ref()?.facts.as_ref()
+    }
+
+    /// The node was taken into the cluster: it starts with this.
+    pub fn join(&mut self, facts: Facts) {
+        self.joined = Some(facts);
+    }
+
+    /// An operator asks here for a change of the facts, and looks at the facts for an answer.
+    pub fn ask(&mut self, shared: &mut Shared, change: &Change) {
+        let units = vec![Unit::Change(change.encode())];
+        self.submit(shared, super::requests::Caller::Operator, GroupId::META, units);
+    }
+
+    /// What its replicas' groups are like now.
+    pub fn status(&self) -> Vec<host::GroupStatus> {
+        self.life.as_ref().map(|life| life.host.status()).unwrap_or_default()
+    }
+
     pub(super) fn look_at_facts(&mut self, shared: &mut Shared) {
         let now = self.clock.monotonic(shared.now());
         shared.plan(self.id, LOOK, NodeEvent::LookAtFacts);
@@ -56,7 +85,8 @@ impl Node {
         shared.coverage.saw(match change {
             meta::Change::Begin(_) => "cluster begins",
             meta::Change::Register(_) => "registration",
-            meta::Change::Users(_) => "change of users",
+            // Of others: a node asks for neither.
+            meta::Change::Users(_) | meta::Change::Join { .. } | meta::Change::Forget(_) => "change of others",
         });
         self.submit(shared, super::requests::Caller::Registrar, GroupId::META, vec![Unit::Change(change.encode())]);
     }
@@ -70,7 +100,7 @@ impl Node {
             [UnitReply::Decision(decision)] => Decision::decode(decision),
             _ => None,
         };
-        if decision != Some(Decision::Accepted) {
+        if decision != Some(Decision::Accepted) && !shared.leaving.contains(&self.id) {
             let story = vec![format!("node {}: {decision:?} of {replies:?}", self.id)];
             shared.violated(Violation::new("the meta group takes every node's address", story));
         }

@@ -27,6 +27,8 @@ pub(super) enum Caller {
     Client(Request),
     /// The node itself.
     Registrar,
+    /// Somebody who sees what became of it from the facts.
+    Operator,
 }
 
 /// Requests under way.
@@ -271,6 +273,7 @@ impl Node {
                         shared.queue.after(Duration::from_micros(20), Event::Answer { client, request, answer });
                     }
                     Some(Caller::Registrar) => self.registered(shared, &answer),
+                    Some(Caller::Operator) => {}
                     None => {}
                 },
             }

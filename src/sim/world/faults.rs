@@ -25,7 +25,7 @@ impl World {
             Fault::CrashAtEffect { node, effects, down } => self.nodes[place(node)].die_after(effects, down),
             Fault::CrashAll { down } => {
                 coverage.saw("crash of all nodes");
-                for id in 1..=self.plan.nodes {
+                for id in 1..=self.plan.all() {
                     let down = random(&mut self.shared.rng, down);
                     self.crash(NodeId(id), down);
                 }
@@ -79,6 +79,8 @@ impl World {
             Fault::Hush { length } => self.hush_until = now + length,
             Fault::Preempt { node, effects, length } => self.nodes[place(node)].preempt(effects, length),
             Fault::PreemptMidway { node, length } => self.nodes[place(node)].preempt_midway(length),
+            Fault::Join => self.wish_join(),
+            Fault::Forget { dead } => self.wish_forget(dead),
             Fault::Stage { drama, group } => self.stage(drama, group),
             Fault::SetWall { node } => {
                 coverage.saw("wall clock set");
@@ -100,7 +102,10 @@ impl World {
         if let Some((_, name)) = DRAMAS.iter().find(|(other, _)| *other == drama) {
             self.shared.coverage.saw(name);
         }
-        let followers = self.nodes.iter().map(|node| node.id).filter(|node| *node != leader).collect();
+        let followers: Vec<NodeId> = self.members().map(|node| node.id).filter(|node| *node != leader).collect();
+        if followers.is_empty() {
+            return;
+        }
         let now = self.shared.now();
         for (after, fault) in drama::stage(drama, &Cast { group, leader, followers }, &mut self.shared.rng) {
             self.shared.queue.after(after, Event::Fault(self.plan.faults.len()));
@@ -121,7 +126,7 @@ impl World {
                 self.workload.note_unknown(waiting.step.family);
             }
             if !self.clients[at].is_reader {
-                self.clients[at].node = NodeId(1 + node.get() % self.plan.nodes);
+                self.clients[at].node = NodeId(1 + node.get() % self.plan.all());
             }
             let pause = random(&mut self.shared.rng, Duration::from_millis(20));
             self.plan_client(at, pause);
