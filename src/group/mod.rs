@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! `applied <= handed out <= min(committed, durable)`; a message of a follower leaves after its Ready and all earlier
-//! ones are durable (rule 1); nothing is stepped between taking a Ready and advancing past it (rule 2).
+//! ones are durable, but for answers to heartbeats (rule 1, `ready`); nothing is stepped between taking a Ready and advancing past it (rule 2).
 
 mod cut;
 mod effects;
@@ -152,6 +152,9 @@ pub struct Group {
     membership: ConfState,
     hard_state: HardState,
     waiting: VecDeque<Waiting>,
+    /// The newest persist that is durable, and the one with the newest term or vote.
+    persisted: u64,
+    vote_persist: u64,
     /// Up to here committed entries were handed to the machine.
     handed_out: u64,
     applied: u64,
@@ -229,6 +232,9 @@ impl Group {
             membership,
             hard_state: checked.hard_state,
             waiting: VecDeque::new(),
+            persisted: 0,
+            // What is repaired may be the term; the first write of all is numbered 1.
+            vote_persist: u64::from(checked.repair.is_some()),
             handed_out: applied,
             applied,
             unapplied: VecDeque::new(),

@@ -4,6 +4,11 @@
 //! replica's messages wait until their Ready and all earlier ones are durable (rule 1), because they are promises: a
 //! vote, or "I have these entries". A Ready without data queues behind the last one that has some.
 //!
+//! One answer is no promise about the disk: that to a heartbeat says "in this term I follow you, and nobody else", for which
+//! term and vote must be durable and nothing more. It leaves at once where they are, unless the disk has been silent
+//! for as long as makes a leader step down (rule 10). So a disk that keeps writes waiting for a while, such as one that
+//! all nodes share, costs no election and no lease.
+//!
 //! A change of the commit index alone is not worth an fsync: it is written beside the next entries, and a restart
 //! takes the applied index for it.
 
@@ -41,12 +46,19 @@ impl Group {
 
     /// Everything up to and including persist `number` is durable.
     pub fn persisted(&mut self, now: Nanos, number: u64) {
+        self.persisted = self.persisted.max(number);
         self.node.mut_store().persisted(number);
         while self.waiting.front().is_some_and(|front| front.persist <= number) {
             let Some(front) = self.waiting.pop_front() else { break };
             self.settle(front.ready, front.mail, front.installed);
         }
         self.observe(now);
+    }
+
+    /// Whether answers to heartbeats need not wait for the disk.
+    fn answers_heartbeats_at_once(&self, now: Nanos) -> bool {
+        let knows_its_term = self.vote_persist <= self.persisted;
+        knows_its_term && self.install.is_none() && self.unsynced(now) < self.config.unsynced_max
     }
 
     /// Whether nothing of this replica waits for an fsync.
@@ -119,6 +131,9 @@ impl Group {
             self.hard_state =
                 HardState { term: Term(scalars.term), vote: scalars.vote, commit: LogIndex(scalars.commit) };
         }
+        if (self.hard_state.term, self.hard_state.vote) != (before.term, before.vote) {
+            self.vote_persist = number;
+        }
         let changed = ready.ss().is_some() || ready.hs().is_some();
         for state in ready.take_read_states() {
             self.reads.confirmed(&state, &mut self.out.events);
@@ -160,8 +175,10 @@ impl Group {
             self.post(now, message, |group, mail| group.out.mail.push(mail));
         }
         let mut mail = Vec::new();
+        let at_once = self.answers_heartbeats_at_once(now);
         for message in held {
-            self.post(now, message, |_, held| mail.push(held));
+            let is_urgent = at_once && message.get_msg_type() == MessageType::MsgHeartbeatResponse;
+            self.post(now, message, |group, held| if is_urgent { group.out.mail.push(held) } else { mail.push(held) });
         }
         let early = Mutant::SnapshotAcknowledgedEarly.is_in() && self.install.is_some();
         if early || Mutant::FollowersAnswerBeforeFsync.is_in() {

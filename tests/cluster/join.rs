@@ -124,8 +124,9 @@ fn a_node_with_an_id_that_is_taken_is_not_let_in() {
     cluster.nodes[guest].start();
     cluster.until_writable(guest);
     let resp = cluster.nodes[guest].resp.to_string();
-    let met = cluster.nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &resp]);
-    assert_eq!(met, Some(Reply::Simple("OK".into())));
+    // It tells where its clients find it a moment later.
+    let met = || cluster.nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &resp]);
+    cluster.until("MEET knows the node", || (met()? == Reply::Simple("OK".into())).then_some(()));
     let stranger = error(&cluster.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", "1"]);
     assert!(stranger.contains(&format!("--join 127.0.0.1:{}", cluster.nodes[0].peer)), "{stranger}");
 }

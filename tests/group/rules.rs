@@ -33,7 +33,7 @@ fn rule_01_a_followers_messages_wait_for_its_disk() {
     world.node(1).disk_stalled = true;
     world.propose(2, "a");
     world.settle();
-    // A Ready without data queues behind the unsynced one: the answer to this heartbeat too.
+    // Heartbeats are answered meanwhile, which promises nothing about entries.
     world.advance(60);
     assert!(world.payloads(2).is_empty(), "one durable copy is no majority");
     world.cut.clear();
@@ -56,6 +56,13 @@ fn rule_01_a_ready_without_data_queues_behind_unsynced_ones() {
         message.set_msg_type(MessageType::MsgHeartbeat);
         message.term = 1;
     });
+    // The leader is told that it is followed, and nothing of the entry.
+    world.input(1, Input::Message(heartbeat.clone()));
+    assert_eq!(sent(&world, 1, "MsgHeartbeatResponse").len(), 1);
+    assert_eq!(world.network.iter().filter(|envelope| envelope.from == NodeId(1)).count(), 1);
+    world.network.retain(|envelope| envelope.from != NodeId(1));
+    // A disk that is silent for so long is no follower's.
+    world.now = world.now + Config::default().unsynced_max;
     world.input(1, Input::Message(heartbeat));
     assert!(world.network.iter().all(|envelope| envelope.from != NodeId(1)), "nothing leaves before the fsync");
     world.sync_disk(1);
@@ -66,6 +73,52 @@ fn rule_01_a_ready_without_data_queues_behind_unsynced_ones() {
     }
     assert_eq!(sent(&world, 1, "MsgAppendResponse").len(), 1);
     assert_eq!(sent(&world, 1, "MsgHeartbeatResponse").len(), 1);
+}
+
+#[test]
+fn rule_01_a_heartbeat_is_answered_once_term_and_vote_are_durable() {
+    let mut world = World::new(3, 1, Config::default());
+    world.node(1).disk_stalled = true;
+    world.node(3).disk_stalled = true;
+    world.advance(1000);
+    // Both heard of a term that their disks do not have.
+    assert_eq!(world.leader(), None);
+    let heartbeat = envelope(&world, 2, 1, |message| {
+        message.set_msg_type(MessageType::MsgHeartbeat);
+        message.term = 7;
+    });
+    world.network.clear();
+    world.input(1, Input::Message(heartbeat));
+    assert_eq!(world.status(1).term, Term(7));
+    assert!(world.network.iter().all(|envelope| envelope.from != NodeId(1)), "a crash would forget that term");
+    world.sync_disk(1);
+    while let Some((_, input)) = world.pop_local() {
+        world.input(1, input);
+    }
+    assert_eq!(sent(&world, 1, "MsgHeartbeatResponse").len(), 1);
+}
+
+#[test]
+fn a_disk_that_all_share_may_pause_without_an_election() {
+    let mut world = World::ready(Config::default());
+    for _ in 0..3 {
+        (1..=3).for_each(|id| world.node(id).disk_stalled = true);
+        world.propose(2, "a");
+        world.advance(800);
+        (1..=3).for_each(|id| {
+            world.node(id).disk_stalled = false;
+            world.sync_disk(id);
+        });
+        world.advance(200);
+    }
+    assert_eq!(world.leader(), Some(2));
+    assert!((1..=3).all(|id| world.status(id).term == Term(1)), "nobody campaigned");
+    assert_eq!(world.payloads(1).len(), 3);
+    // One that pauses for longer costs the leader its office.
+    (1..=3).for_each(|id| world.node(id).disk_stalled = true);
+    world.propose(2, "b");
+    world.advance(1_000);
+    assert_eq!(world.leader(), None);
 }
 
 #[test]

@@ -282,6 +282,11 @@ impl World {
         panic!("the nodes never stop talking");
     }
 
+    /// The oldest input that a node has for itself.
+    pub fn pop_local(&mut self) -> Option<(NodeId, Input)> {
+        self.local.pop_front()
+    }
+
     /// Delivers the oldest message in the network.
     pub fn deliver_one(&mut self) -> bool {
         let Some(envelope) = self.network.pop_front() else { return false };
