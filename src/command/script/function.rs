@@ -209,7 +209,7 @@ pub(crate) fn function_list(context: &mut Context<'_, '_>, args: &[Bytes]) -> Re
     let text = |text: &'static str| Value::bulk(text);
     let mut list = Vec::new();
     for library in libraries::all(context.keys)? {
-        if pattern.is_some_and(|pattern| !glob::matches(pattern, &library.name)) {
+        if pattern.is_some_and(|pattern| !glob::matches_ignoring_case(pattern, &library.name)) {
             continue;
         }
         let functions = library.functions.into_iter().map(|function| {
