@@ -179,19 +179,39 @@ impl Tree {
             return Ok(Vec::new());
         }
         let mut id = self.facts.root;
+        let mut way = Vec::new();
         for _ in 0..LEVELS_MAX {
-            match self.load(&*store, id)?.1 {
-                Node::Leaf(entries) => {
-                    let count = entries.len() as u64;
-                    let from = if order == Order::Forward { 0 } else { self.facts.count - count };
-                    self.splice(store, (from, from + count), Vec::new(), &|_| false)?;
-                    return Ok(entries);
-                }
-                Node::Inner(children) => {
-                    let end = if order == Order::Forward { children.first() } else { children.last() };
-                    id = end.ok_or_else(damaged)?.id;
-                }
+            let record = self.look(&*store, id)?;
+            if let View::Inner(children) = record::view(&record)? {
+                let child = children.end(order)?;
+                let (next, at, count_at, count) = (child.id, child.at, child.count_at, child.count);
+                way.push((id, record, at, count_at, count));
+                id = next;
+                continue;
             }
+            let Node::Leaf(entries) = Node::decode(&record)? else { return Err(damaged()) };
+            let count = entries.len() as u64;
+            let bytes = entries.iter().map(|entry| entry.len() as u64).sum();
+            let parent = match way.pop() {
+                Some((parent, record, child, ..)) => {
+                    record::without(&record, &child, self.sizes, way.is_empty())?.map(|record| (parent, record))
+                }
+                None => None,
+            };
+            let Some((parent, record)) = parent else {
+                let from = if order == Order::Forward { 0 } else { self.facts.count - count };
+                self.splice(store, (from, from + count), Vec::new(), &|_| false)?;
+                return Ok(entries);
+            };
+            self.facts.count = self.facts.count.checked_sub(count).ok_or_else(damaged)?;
+            self.facts.bytes = self.facts.bytes.checked_sub(bytes).ok_or_else(damaged)?;
+            self.delete(store, id);
+            self.put(store, parent, record);
+            for (id, record, _, count_at, below) in way {
+                let below = below.checked_sub(count).ok_or_else(damaged)?;
+                self.put(store, id, record::recount(&record, count_at, below));
+            }
+            return Ok(entries);
         }
         Err(damaged())
     }

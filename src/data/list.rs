@@ -123,10 +123,11 @@ impl List {
         let len = self.len();
         let count = count.min(len);
         let range = if end == End::Left { (0, count) } else { (len - count, len) };
-        let mut popped = self.range(keys, range.0, range.1)?;
+        // First, so that what is popped is mostly in the head.
         if let Form::Spread(parts) = &mut self.form {
             parts.refill(keys.store, end)?;
         }
+        let mut popped = self.range(keys, range.0, range.1)?;
         self.splice(keys, range, Vec::new())?;
         if end == End::Right {
             popped.reverse();

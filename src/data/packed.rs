@@ -50,6 +50,7 @@ pub fn take_word<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
 }
 
 /// Takes one number from the front.
+#[inline]
 pub fn take_number(rest: &mut &[u8]) -> Result<u64> {
     take_varint(rest).ok_or_else(damaged)
 }
@@ -81,6 +82,7 @@ pub fn pairs(payload: &[u8]) -> Pairs<'_> {
 pub struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Pairs<'a> {
+    #[inline]
     fn part(&mut self) -> Result<&'a [u8]> {
         let length = take_number(&mut self.0)?;
         let length = usize::try_from(length).map_err(|_| damaged())?;
@@ -110,7 +112,19 @@ pub fn put_varint(out: &mut BytesMut, mut number: u64) {
     out.put_u8(number as u8);
 }
 
+#[inline]
 fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+    // Most lengths and counts are one byte.
+    if let Some((&byte, after)) = rest.split_first()
+        && byte < 0x80
+    {
+        *rest = after;
+        return Some(byte.into());
+    }
+    take_long_varint(rest)
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::damaged;
 use super::node::{CHILD_BYTES, INNER, LEAF, Sizes};
 use crate::data::{Result, packed};
+use crate::store::Order;
 
 /// What a record holds.
 pub enum View<'a> {
@@ -27,6 +28,8 @@ pub struct Children<'a> {
 pub struct ChildView<'a> {
     /// Its record.
     pub id: u64,
+    /// Where in the record all this stands.
+    pub at: Range<usize>,
     /// Entries below it.
     pub count: u64,
     /// Where in the record that count stands.
@@ -79,6 +82,15 @@ impl<'a> Children<'a> {
         Err(damaged())
     }
 
+    /// The first child, or the last.
+    pub fn end(mut self, order: Order) -> Result<ChildView<'a>> {
+        let end = match order {
+            Order::Forward => self.next(),
+            Order::Backward => self.last(),
+        };
+        end.ok_or_else(damaged)?
+    }
+
     /// The last child that is not behind a place, and how many entries are before it.
     pub fn partition(mut self, is_before: &dyn Fn(&[u8]) -> bool) -> Result<(u64, u64)> {
         let first = self.next().ok_or_else(damaged)??;
@@ -95,11 +107,14 @@ impl<'a> Children<'a> {
     }
 
     fn child(&mut self) -> Result<ChildView<'a>> {
+        let place = |rest: &[u8]| self.record.len() - rest.len();
+        let start = place(self.rest);
         let id = packed::take_number(&mut self.rest)?;
-        let start = self.record.len() - self.rest.len();
+        let count_start = place(self.rest);
         let count = packed::take_number(&mut self.rest)?;
-        let count_at = start..self.record.len() - self.rest.len();
-        Ok(ChildView { id, count, count_at, separator: packed::take_word(&mut self.rest)? })
+        let count_at = count_start..place(self.rest);
+        let separator = packed::take_word(&mut self.rest)?;
+        Ok(ChildView { id, at: start..place(self.rest), count, count_at, separator })
     }
 }
 
@@ -168,6 +183,27 @@ pub fn edit(
     }
     out.put_slice(&record[hole.end..]);
     Ok(Some(Edited { record: out.freeze(), removed_bytes: removed.unwrap_or(0) as u64 }))
+}
+
+/// An inner node's record without one of its children. `None` if it then would have to be joined with another one, or, as
+/// the root, would have a single child.
+pub fn without(record: &[u8], child: &Range<usize>, sizes: Sizes, is_root: bool) -> Result<Option<Bytes>> {
+    let View::Inner(children) = view(record)? else { return Err(damaged()) };
+    let (mut left, mut weight) = (0, 0);
+    for other in children {
+        let other = other?;
+        if other.at != *child {
+            left += 1;
+            weight += other.separator.len() + CHILD_BYTES;
+        }
+    }
+    if left == 0 || (is_root && left == 1) || (!is_root && sizes.are_small(left, weight)) {
+        return Ok(None);
+    }
+    let mut out = BytesMut::with_capacity(record.len());
+    out.put_slice(&record[..child.start]);
+    out.put_slice(&record[child.end..]);
+    Ok(Some(out.freeze()))
 }
 
 /// An inner node's record with another count of a child.
