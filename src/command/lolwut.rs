@@ -13,7 +13,13 @@ pub(super) fn lolwut(_context: &mut Context<'_, '_>, args: &[Bytes]) -> Result<V
     if let [_, word, version, ..] = args
         && is(word, "version")
     {
-        integer(version)?;
+        // What the pictures are told of their size is checked without drawing them.
+        let sizes = match integer(version)? as u32 {
+            5 => 3,
+            6 => 2,
+            _ => 0,
+        };
+        args[3..].iter().take(sizes).try_for_each(|size| integer(size).map(|_| ()))?;
     }
     Ok(Value::Verbatim("txt", format!("Redis ver. {REDIS_VERSION}\n").into()))
 }
