@@ -14,8 +14,7 @@ use tonic::{Code, Status};
 use super::core::Core;
 use super::peers::wire::{FORMAT, pb};
 use super::{Config, Error, Result, membership, peers};
-use crate::base::{GroupId, NodeId};
-use crate::command::batch::Unit;
+use crate::base::NodeId;
 use crate::host::meta::{Change, Decision, Facts, Node};
 use crate::service::node::Outcome;
 
@@ -102,7 +101,7 @@ pub async fn admit(core: Arc<Core>, asked: pb::JoinAsked) -> std::result::Result
     }
     tracing::info!(node = %id, address, "a node asks to join the cluster");
     let change = Change::Join { node: Node::new(id, address), nonce };
-    match decide(&core, &change).await {
+    match membership::decide(&core, &change).await {
         Ok(Decision::Accepted) => {}
         Ok(Decision::Refused(why)) => return Err(Status::failed_precondition(why)),
         Ok(Decision::Users(_)) | Err(_) => return Err(Status::unavailable("the cluster did not decide in time")),
@@ -128,14 +127,9 @@ pub async fn forget(core: Arc<Core>, node: NodeId) -> std::result::Result<std::r
     if !core.replayed() {
         return Err(Outcome::Loading);
     }
-    Ok(match decide(&core, &Change::Forget(node)).await? {
+    Ok(match membership::decide(&core, &Change::Forget(node)).await? {
         Decision::Accepted => Ok(()),
         Decision::Refused(why) => Err(why),
         Decision::Users(_) => return Err(Outcome::Unknown),
     })
-}
-
-async fn decide(core: &Arc<Core>, change: &Change) -> std::result::Result<Decision, Outcome> {
-    let outcome = core.forwarding.submit(core, GroupId::META, vec![Unit::Change(change.encode())], None).await;
-    membership::decision(outcome.unwrap_or(Outcome::Unknown))
 }

@@ -226,12 +226,17 @@ pub async fn keep_registered(core: Arc<Core>) {
 
 /// Takes a change the road of all commands: to the meta group's leader, across its changes, once.
 async fn ask(core: &Arc<Core>, change: &Change) {
-    let outcome = core.forwarding.submit(core, GroupId::META, vec![Unit::Change(change.encode())], None).await;
-    match decision(outcome.unwrap_or(Outcome::Unknown)) {
+    match decide(core, change).await {
         Ok(Decision::Accepted | Decision::Users(_)) => tracing::debug!(?change, "the meta group knows"),
         Ok(Decision::Refused(why)) => tracing::warn!(why, ?change, "the meta group refused a change of this node"),
         Err(outcome) => tracing::debug!(?outcome, "a change of the meta group is asked for again"),
     }
+}
+
+/// What the meta group's leader decides about a change.
+pub async fn decide(core: &Core, change: &Change) -> Result<Decision, Outcome> {
+    let outcome = core.forwarding.submit(core, GroupId::META, vec![Unit::Change(change.encode())], None).await;
+    decision(outcome.unwrap_or(Outcome::Unknown))
 }
 
 /// Takes a change of users the same road, and waits until this node shows it.
@@ -239,9 +244,7 @@ pub async fn change_users(core: Arc<Core>, change: acl::Change) -> Result<acl::A
     if !core.replayed() {
         return Err(Outcome::Loading);
     }
-    let change = Unit::Change(Change::Users(change).encode());
-    let outcome = core.forwarding.submit(&core, GroupId::META, vec![change], None).await;
-    let answer = match decision(outcome.unwrap_or(Outcome::Unknown))? {
+    let answer = match decide(&core, &Change::Users(change)).await? {
         Decision::Users(answer) => answer,
         Decision::Accepted | Decision::Refused(_) => acl::Answer::Refused(acl::Refusal::Unknown),
     };
@@ -280,7 +283,7 @@ pub async fn follow_users(core: Arc<Core>, service: Arc<Service>) {
 }
 
 /// What an answer says of the one change that was asked for; what it is instead of a decision.
-pub fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
+fn decision(outcome: Outcome) -> Result<Decision, Outcome> {
     match &outcome {
         Outcome::Replies(replies) => match replies.as_slice() {
             [UnitReply::Decision(decision)] => Decision::decode(decision).ok_or(outcome),

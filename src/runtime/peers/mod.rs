@@ -299,8 +299,9 @@ impl Peers {
 
     /// A frame of a node came; false if it is none of the others.
     fn heard(&self, from: NodeId) -> bool {
-        let peer = self.find(from);
-        if let Some(peer) = &peer {
+        let peers = self.peers.read();
+        let peer = peers.get(&from);
+        if let Some(peer) = peer {
             peer.heard.store(clock::boottime().0, Ordering::Relaxed);
         }
         peer.is_some()
