@@ -96,7 +96,7 @@ pub async fn admit(core: Arc<Core>, asked: pb::JoinAsked) -> std::result::Result
     if address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
         return Err(Status::invalid_argument("it does not say where it is reached, as host:port"));
     }
-    if !core.replayed() || !core.membership.has_begun() {
+    if !core.replayed() || core.membership.applied().is_none() {
         return Err(Status::unavailable("the member has only just started itself"));
     }
     tracing::info!(node = %id, address, "a node asks to join the cluster");
@@ -106,25 +106,30 @@ pub async fn admit(core: Arc<Core>, asked: pb::JoinAsked) -> std::result::Result
         Ok(Decision::Refused(why)) => return Err(Status::failed_precondition(why)),
         Ok(Decision::Users(_)) | Err(_) => return Err(Status::unavailable("the cluster did not decide in time")),
     }
-    let applied = async {
-        loop {
-            let facts = core.membership.facts();
-            if facts.node(id).is_some() {
-                return facts;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let facts = tokio::time::timeout(SHOWN_WITHIN, applied).await;
-    let facts = facts.map_err(|_| Status::unavailable("the member did not apply the decision in time"))?;
+    let facts = shown(&core, |facts| facts.node(id).is_some()).await;
+    let facts = facts.ok_or_else(|| Status::unavailable("the member did not apply the decision in time"))?;
     let (founders, partitions) = core.membership.founding();
     let founders = founders.iter().map(|(id, address)| pb::Founder { node: id.get(), address: address.clone() });
     Ok(pb::JoinTold { facts: facts.encode(), founders: founders.collect(), partitions: partitions.into() })
 }
 
+/// The facts of the meta group, once those that are applied here are as they should be.
+async fn shown(core: &Core, wanted: impl Fn(&Facts) -> bool) -> Option<Arc<Facts>> {
+    let look = async {
+        loop {
+            if let Some(facts) = core.membership.applied().filter(|facts| wanted(facts)) {
+                return facts;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(SHOWN_WITHIN, look).await.ok()
+}
+
 /// Has a node removed from the cluster: an error says why not.
 pub async fn forget(core: Arc<Core>, node: NodeId) -> std::result::Result<std::result::Result<(), String>, Outcome> {
-    if !core.replayed() {
+    // A cluster that takes commands for the first time is a moment ahead of what its meta group knows of its nodes.
+    if !core.replayed() || shown(&core, |_| true).await.is_none() {
         return Err(Outcome::Loading);
     }
     Ok(match membership::decide(&core, &Change::Forget(node)).await? {

@@ -98,11 +98,6 @@ impl Membership {
         self.applied().unwrap_or_else(|| self.stand_in.clone())
     }
 
-    /// Whether the facts of the meta group can be read here.
-    pub fn has_begun(&self) -> bool {
-        self.applied.read().is_some()
-    }
-
     /// What the facts began with.
     pub fn beginning(&self) -> &Facts {
         &self.beginning
@@ -113,7 +108,8 @@ impl Membership {
         (&self.founding.0, self.founding.1)
     }
 
-    fn applied(&self) -> Option<Arc<Facts>> {
+    /// The facts of the meta group, once those can be read here.
+    pub fn applied(&self) -> Option<Arc<Facts>> {
         self.applied.read().clone()
     }
 }
