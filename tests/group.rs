@@ -5,6 +5,8 @@
 mod chance;
 #[path = "group/leadership.rs"]
 mod leadership;
+#[path = "group/leases.rs"]
+mod leases;
 #[path = "group/membership.rs"]
 mod membership;
 #[path = "group/rules.rs"]

@@ -80,7 +80,7 @@ impl RocksEngine {
         let claim = claim(directory, "state")?;
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         // What is ingested lies at the top and is merged soon: it is not worth the bottom's compression.
-        let file_options = database_options(options, &cache);
+        let file_options = database_options(options, &cache).map_err(|why| refused(directory, why))?;
         let mut options = file_options.clone();
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         let db = DB::open(&options, directory).map_err(|why| refused(directory, why))?;
@@ -176,7 +176,7 @@ fn read_tier(tier: ReadTier) -> ReadOptions {
     options
 }
 
-fn database_options(sizes: &StateOptions, cache: &Cache) -> Options {
+fn database_options(sizes: &StateOptions, cache: &Cache) -> std::result::Result<Options, rocksdb::Error> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(8 << 10);
@@ -187,7 +187,9 @@ fn database_options(sizes: &StateOptions, cache: &Cache) -> Options {
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
 
-    let mut options = Options::default();
+    // The bindings have no method for it. Blocks of a file that is merged leave the cache with the file; otherwise each
+    // is there until the cache is full, and memory grows with what is written, not with what is stored.
+    let mut options = Options::default().get_options_from_string("uncache_aggressiveness=300")?;
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
@@ -202,7 +204,7 @@ fn database_options(sizes: &StateOptions, cache: &Cache) -> Options {
     options.set_blob_compression_type(DBCompressionType::Lz4);
     options.set_enable_blob_gc(true);
     bound_info_log(&mut options);
-    options
+    Ok(options)
 }
 
 /// RocksDB's own text log, kept small.

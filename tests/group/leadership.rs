@@ -71,3 +71,26 @@ fn a_follower_tells_once_whom_it_does_not_hear_any_more() {
     assert!(after.0 - before.0 >= 3, "{before:?} {after:?}");
     assert_eq!(after.1 - before.1, 1, "{before:?} {after:?}");
 }
+
+#[test]
+fn a_disk_that_all_share_may_pause_without_an_election() {
+    let mut world = World::ready(Config::default());
+    for _ in 0..3 {
+        (1..=3).for_each(|id| world.node(id).disk_stalled = true);
+        world.propose(2, "a");
+        world.advance(800);
+        (1..=3).for_each(|id| {
+            world.node(id).disk_stalled = false;
+            world.sync_disk(id);
+        });
+        world.advance(200);
+    }
+    assert_eq!(world.leader(), Some(2));
+    assert!((1..=3).all(|id| world.status(id).term == Term(1)), "nobody campaigned");
+    assert_eq!(world.payloads(1).len(), 3);
+    // One that pauses for longer costs the leader its office.
+    (1..=3).for_each(|id| world.node(id).disk_stalled = true);
+    world.propose(2, "b");
+    world.advance(1_000);
+    assert_eq!(world.leader(), None);
+}

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use holdfast::base::PeerId;
+use holdfast::base::{LogIndex, PeerId};
 use holdfast::host::{Config, Input};
+use holdfast::machine;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, MessageType};
 
-use super::world::{GROUP, World};
+use super::world::{GROUP, World, envelope};
 
 fn voters(world: &World, id: u64) -> Vec<u64> {
     world.status(id).voters.iter().map(|peer| peer.get()).collect()
@@ -178,4 +180,109 @@ fn rule_13_facts_of_yesterday_take_nobody_out() {
     world.advance(1_000);
     assert_eq!(voters(&world, 2), [1, 2, 3, 4]);
     assert_eq!(PeerId(4), *world.facts.groups[1].peers.keys().next_back().expect("four of them"));
+}
+
+#[test]
+fn rule_12_a_membership_change_travels_with_its_entry() {
+    let mut world = World::ready(Config::default());
+    world.isolate(1);
+    let mut change = ConfChangeV2::default();
+    let mut single = ConfChangeSingle::default();
+    single.set_change_type(ConfChangeType::AddLearnerNode);
+    single.node_id = 4;
+    change.set_changes(vec![single].into());
+    let append = envelope(&world, 2, 1, |message| {
+        message.set_msg_type(MessageType::MsgAppend);
+        (message.term, message.index, message.log_term, message.commit) = (1, 1, 1, 2);
+        let mut entry = Entry::default();
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+        (entry.index, entry.term) = (2, 1);
+        entry.data = protobuf::Message::write_to_bytes(&change).unwrap().into();
+        message.set_entries(vec![entry].into());
+    });
+    world.input(1, Input::Message(append));
+    world.settle();
+    let state = world.machine(1).state.clone();
+    assert_eq!(state.applied, 2);
+    let membership = conf_state(&state.conf_state);
+    assert_eq!((membership.get_voters(), membership.get_learners()), (&[1, 2, 3][..], &[4][..]));
+    // The entry is stored whole and the new membership is what a restart begins with.
+    world.flush(1);
+    world.crash(1);
+    world.start(1).unwrap();
+    assert_eq!(world.status(1).applied, LogIndex(2));
+}
+
+fn conf_state(bytes: &[u8]) -> ConfState {
+    protobuf::Message::parse_from_bytes(bytes).unwrap()
+}
+
+/// All nodes died between the two steps of a membership change, and start again from states that say that it is
+/// joint. With `tail`, the log holds an entry that none of the states does.
+fn joint(tail: bool) -> World {
+    let mut world = World::ready(Config::default());
+    world.propose(2, "a");
+    world.advance(100);
+    (1..=3).for_each(|id| world.flush(id));
+    if tail {
+        world.propose(2, "b");
+        world.advance(100);
+    }
+    let mut membership = ConfState::default();
+    membership.set_voters(vec![1, 2, 3]);
+    membership.set_voters_outgoing(vec![1, 2]);
+    let record = protobuf::Message::write_to_bytes(&membership).unwrap();
+    for id in 1..=3 {
+        world.crash(id);
+        world.machine(id).flushed.conf_state = record.clone().into();
+    }
+    (1..=3).for_each(|id| world.start(id).unwrap());
+    world
+}
+
+fn is_joint(world: &mut World, id: u64) -> bool {
+    !conf_state(&world.machine(id).state.conf_state).get_voters_outgoing().is_empty()
+}
+
+#[test]
+fn rule_12_whoever_leads_leaves_a_joint_membership_that_a_crash_left_behind() {
+    let mut world = joint(false);
+    world.lost_kinds.insert("MsgAppend".to_owned());
+    let leads = |world: &World| (1..=3).find(|id| world.status(*id).role == "leader");
+    world.until(|world| leads(world).is_some());
+    let first = leads(&world).unwrap();
+    // The first to try dies with the second step in nobody else's log.
+    world.until(|world| world.status(first).last == LogIndex(4));
+    world.crash(first);
+    world.lost_kinds.clear();
+    world.advance(100);
+    world.start(first).unwrap();
+    assert!((1..=3).all(|id| is_joint(&mut world, id)));
+    world.until(|world| (1..=3).all(|id| !is_joint(world, id)));
+    assert_eq!(conf_state(&world.machine(1).state.conf_state).get_voters(), [1, 2, 3]);
+    let last = world.status(1).last;
+    world.advance(500);
+    assert_eq!(world.status(1).last, last, "there is nothing left to leave");
+}
+
+#[test]
+fn rule_13_a_change_is_proposed_only_when_everything_before_it_is_applied() {
+    let mut world = joint(true);
+    (1..=3).for_each(|id| world.machine(id).paused = true);
+    world.until(|world| world.leader().is_some());
+    let leader = world.leader().unwrap();
+    let last = world.status(leader).last;
+    world.advance(1000);
+    assert_eq!(world.status(leader).last, last, "what was in the log may be a change, and is not applied yet");
+    (1..=3).for_each(|id| world.resume_machine(id));
+    world.settle();
+    // From now on nothing commits: the change is on its way, once, however many ticks pass.
+    world.lost_kinds.insert("MsgAppendResponse".to_owned());
+    world.advance(1000);
+    assert_eq!((world.leader(), world.status(leader).last), (Some(leader), last.next()));
+    assert!(is_joint(&mut world, leader));
+    world.lost_kinds.clear();
+    world.advance(500);
+    assert_eq!(world.status(leader).last, last.next());
+    assert!((1..=3).all(|id| !is_joint(&mut world, id)));
 }

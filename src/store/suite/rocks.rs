@@ -89,6 +89,34 @@ fn rule_18_the_persisted_tier_shows_only_flushed_data() {
     assert_eq!(left.get(b"x"), Ok(Some(b("1"))));
 }
 
+/// Memory follows what is stored, not what was ever written.
+#[test]
+fn blocks_of_files_that_were_merged_leave_the_cache() {
+    const ROUNDS: u64 = 40;
+    const RECORDS: u64 = 500;
+    const VALUE_BYTES: usize = 1 << 10;
+    let directory = tempfile::tempdir().unwrap();
+    let engine =
+        RocksEngine::open(directory.path(), &StateOptions { block_cache_bytes: 256 << 20, ..small() }).unwrap();
+    let mut rng = Rng::new(5);
+    let mut written = 0;
+    let mut most = 0;
+    for _ in 0..ROUNDS {
+        for record in 0..RECORDS {
+            let value = Bytes::from((0..VALUE_BYTES).map(|_| rng.next() as u8).collect::<Vec<_>>());
+            written += value.len() as u64;
+            engine.write(&batch([Mutation::Put(Bytes::from(format!("{record:04}")), value)])).unwrap();
+        }
+        engine.flush().unwrap();
+        for record in 0..RECORDS {
+            engine.get(format!("{record:04}").as_bytes()).unwrap().unwrap();
+        }
+        most = most.max(engine.figures().cache_bytes);
+    }
+    // Those of files that wait to be merged are there still.
+    assert!(most < written / 2, "{most} bytes of blocks after {written} were written, {ROUNDS} times the same records");
+}
+
 /// While memtables are flushed in the background, every copy of the files holds a prefix of the batches.
 #[test]
 fn rule_17_a_crash_leaves_a_prefix_of_batches() {
