@@ -131,6 +131,8 @@ pub struct Plan {
     pub cache_bytes: u64,
     /// Bytes of one generation above them.
     pub generation_bytes: u64,
+    /// Whether clients hang up now and then while they wait for a key: each of them hides a token that was lost.
+    pub hang_ups: bool,
     /// Whether clients empty the keyspace now and then. They share one family of keys then, and are few.
     pub wipes: bool,
     /// Faults in order of time.
@@ -216,6 +218,7 @@ impl Plan {
             cold_reads: rng.chance(1, 4),
             cache_bytes: *rng.pick(&[0, 0, 5_000, 1 << 20]),
             generation_bytes: *rng.pick(&[500, 20_000, 64 << 20]),
+            hang_ups: Rng::new(seed ^ 0x4a26_0b5e_7e11).chance(1, 2),
             wipes: rng.chance(1, 20),
             faults: Vec::new(),
             heal_at: Nanos(0) + Duration::from_secs(seconds),
@@ -262,6 +265,7 @@ impl Plan {
             cold_reads: false,
             cache_bytes: 0,
             generation_bytes: 64 << 20,
+            hang_ups: true,
             wipes: false,
             faults: Vec::new(),
             heal_at: Nanos(0) + length,

@@ -295,7 +295,7 @@ impl World {
         let node = &mut self.nodes[place(client.node)];
         match patience {
             Some(patience) => {
-                let hangs_up = !self.plan.faults.is_empty() && self.shared.rng.chance(1, 10);
+                let hangs_up = self.plan.hang_ups && !self.plan.faults.is_empty() && self.shared.rng.chance(1, 10);
                 node.block(&mut self.shared, (client.id, client.request), group, units, (patience, hangs_up));
             }
             None => node.request(&mut self.shared, (client.id, client.request), group, units, reads),

@@ -1,13 +1,15 @@
 //! Queues: tokens are pushed on one end of a list, and clients wait for them at the other. Each token is taken by one
 //! client or is still there, and nobody is passed over.
 //!
-//! A client of unknown outcome may have taken one token, and so may one that hung up while it waited.
+//! A client of unknown outcome may have taken one token, and so may one that hung up while it waited: but none that was
+//! gone before the client came, as a token behind it in the queue proves that somebody took.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::{Operation, Outcome, Request, Violation};
+use crate::base::Nanos;
 use crate::resp::Value;
 
 const EXACTLY_ONCE: &str = "a token is taken exactly once";
@@ -23,13 +25,13 @@ struct Token<'a> {
 /// Judges the history of one queue that is `left` over in the end.
 pub fn check(history: &[Operation], left: &[Value]) -> Result<(), Violation> {
     let mut tokens: BTreeMap<&Bytes, Token<'_>> = BTreeMap::new();
-    let (mut empty, mut doubts) = (Vec::new(), 0);
+    let (mut empty, mut doubts) = (Vec::new(), Vec::new());
     for operation in history {
         let Request::Command(words) = &operation.request else { continue };
         match (&words[0][..], &operation.outcome) {
             (b"RPUSH", Outcome::Refused) => {}
             (b"RPUSH", _) => tokens.entry(&words[2]).or_default().pushed = Some(operation),
-            (b"BLPOP", Outcome::Unknown) => doubts += 1,
+            (b"BLPOP", Outcome::Unknown) => doubts.push(operation.start),
             (b"BLPOP", Outcome::Replies(replies)) => match &replies[..] {
                 [Value::Array(pair)] => {
                     let [_, Value::Bulk(token)] = &pair[..] else { return Err(told("no answer", words, [operation])) };
@@ -44,7 +46,7 @@ pub fn check(history: &[Operation], left: &[Value]) -> Result<(), Violation> {
             _ => {}
         }
     }
-    count(&tokens, left, doubts)?;
+    count(&tokens, left, &doubts)?;
     let mut taken: Vec<(&Operation, &Operation)> =
         tokens.values().filter_map(|token| Some((token.pushed?, token.taken?))).collect();
     taken.sort_by_key(|(pushed, _)| pushed.start);
@@ -54,7 +56,7 @@ pub fn check(history: &[Operation], left: &[Value]) -> Result<(), Violation> {
 
 /// What was taken or is left was pushed, and what was pushed for certain is one of the two, but for what clients in
 /// doubt have.
-fn count(tokens: &BTreeMap<&Bytes, Token<'_>>, left: &[Value], doubts: usize) -> Result<(), Violation> {
+fn count(tokens: &BTreeMap<&Bytes, Token<'_>>, left: &[Value], doubts: &[Nanos]) -> Result<(), Violation> {
     let mut kept: BTreeMap<&Bytes, usize> = BTreeMap::new();
     for token in left {
         let Value::Bulk(token) = token else { continue };
@@ -73,14 +75,36 @@ fn count(tokens: &BTreeMap<&Bytes, Token<'_>>, left: &[Value], doubts: usize) ->
                 return Err(told("taken before it was pushed", &[(*token).clone()], acts));
             }
             Some(_) if times > 1 => return Err(told("there more than once", &[(*token).clone()], acts)),
-            Some(pushed) if times == 0 && matches!(pushed.outcome, Outcome::Replies(_)) => lost.push(pushed),
+            Some(pushed) if times == 0 && matches!(pushed.outcome, Outcome::Replies(_)) => lost.push(*pushed),
             Some(_) => {}
         }
     }
-    if lost.len() > doubts {
-        let what = format!("{} tokens are gone, {doubts} clients may have one", lost.len());
-        let mut story = vec![what];
-        story.extend(lost.iter().map(|pushed| pushed.line()));
+    explain(tokens, lost, doubts)
+}
+
+/// Gives each lost token a client in doubt of its own, which began (`doubts`) before the token was gone.
+fn explain(tokens: &BTreeMap<&Bytes, Token<'_>>, lost: Vec<&Operation>, doubts: &[Nanos]) -> Result<(), Violation> {
+    // Whoever took a token that was pushed later did so when this one was gone.
+    let is_behind = |token: &&Token<'_>, first: &Operation| {
+        token.pushed.is_some_and(|pushed| first.end.is_some_and(|end| end < pushed.start))
+    };
+    let gone = |pushed: &Operation| {
+        let behind = tokens.values().filter(|token| is_behind(token, pushed)).filter_map(|token| token.taken);
+        behind.filter(|taken| taken.end.is_some()).min_by_key(|taken| taken.end)
+    };
+    let mut lost: Vec<_> = lost.into_iter().map(|pushed| (pushed, gone(pushed))).collect();
+    // Windows that all begin at the same moment: first come those that end first.
+    lost.sort_by_key(|(_, gone)| gone.and_then(|taken| taken.end).unwrap_or(Nanos(u64::MAX)));
+    for (at, (_, taken)) in lost.iter().enumerate() {
+        let end = taken.and_then(|taken| taken.end);
+        let able = doubts.iter().filter(|start| end.is_none_or(|end| **start < end)).count();
+        if at < able {
+            continue;
+        }
+        let lost = &lost[..=at];
+        let mut story = vec![format!("{} tokens are gone, {able} clients may have one", lost.len())];
+        story.extend(lost.iter().map(|(pushed, _)| pushed.line()));
+        story.extend(taken.map(|taken| format!("when this one behind them was taken: {}", taken.line())));
         return Err(Violation::new(EXACTLY_ONCE, story));
     }
     Ok(())
@@ -146,6 +170,9 @@ mod tests {
         assert_eq!(check(&history, &left), Ok(()));
         let doubt = operation(40, 0, &["BLPOP", "q", "1"], Outcome::Unknown);
         assert_eq!(check(&[push(0, "a"), doubt], &[]), Ok(()), "whoever hung up may have it");
+        let doubt = |start| operation(start, 0, &["BLPOP", "q", "1"], Outcome::Unknown);
+        let two = [push(0, "a"), doubt(5), push(10, "b"), take(20, "b"), push(30, "c"), doubt(40)];
+        assert_eq!(check(&two, &[]), Ok(()), "each has one");
         let unsure = operation(0, 0, &["RPUSH", "q", "a"], Outcome::Unknown);
         assert_eq!(check(std::slice::from_ref(&unsure), &[]), Ok(()));
         assert_eq!(check(&[unsure, take(10, "a")], &[]), Ok(()));
@@ -161,6 +188,11 @@ mod tests {
         assert_eq!(promise(&[push(0, "a"), take(10, "a")], &[Value::bulk("a")]), EXACTLY_ONCE, "still there");
         assert_eq!(promise(&[take(10, "a")], &[]), EXACTLY_ONCE, "from nowhere");
         assert_eq!(promise(&[take(0, "a"), push(10, "a")], &[]), EXACTLY_ONCE, "before it was pushed");
+        let doubt = |start| operation(start, 0, &["BLPOP", "q", "1"], Outcome::Unknown);
+        let early = [push(0, "a"), push(10, "b"), take(20, "b"), doubt(30)];
+        assert_eq!(promise(&early, &[]), EXACTLY_ONCE, "gone before the client in doubt came");
+        let both = [doubt(0), push(0, "a"), push(10, "b"), push(20, "c"), take(30, "c"), doubt(40), push(50, "d")];
+        assert_eq!(promise(&both, &[]), EXACTLY_ONCE, "two are gone, and one client in doubt was early enough");
         let refused = operation(0, 5, &["RPUSH", "q", "a"], Outcome::Refused);
         assert_eq!(promise(&[refused, take(10, "a")], &[]), EXACTLY_ONCE, "refused");
         let order = [push(0, "a"), push(10, "b"), take(20, "b"), take(30, "a")];
