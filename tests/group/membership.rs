@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use holdfast::base::{LogIndex, PeerId};
 use holdfast::host::{Config, Input};
-use holdfast::machine;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, MessageType};
 
 use super::world::{GROUP, World, envelope};
