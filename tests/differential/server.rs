@@ -57,6 +57,8 @@ impl RedisServer {
         let port = free_ports(1)[0];
         let started = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // It looks that often for clients whose time to wait is over.
+            .args(["--hz", "500"])
             .args(sizes.iter().flat_map(|(name, size)| [name.to_string(), size.to_string()]))
             // SORT compares texts as the locale has it.
             .env("LC_ALL", "C")

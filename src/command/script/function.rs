@@ -203,7 +203,10 @@ pub(crate) fn function_list(context: &mut Context<'_, '_>, args: &[Bytes]) -> Re
                 None => return Err(Failure::line("ERR library name argument was not given")),
             }
         } else {
-            return Ok(Value::error_with(&[b"ERR Unknown argument ", word]));
+            // This line keeps a space for each line end at its end.
+            let word: Vec<u8> =
+                word.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect();
+            return Ok(Value::error_with(&[b"ERR Unknown argument ", &word]));
         }
     }
     let text = |text: &'static str| Value::bulk(text);

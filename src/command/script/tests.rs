@@ -266,6 +266,12 @@ fn counts_do_not_overflow() {
     );
 }
 
+#[test]
+fn an_unknown_argument_is_shown_with_its_end() {
+    let mut session = Session::new();
+    assert_eq!(session.run(&["FUNCTION", "LIST", "x\r\n"]), "-ERR Unknown argument x  ");
+}
+
 /// The libraries do not read or write beyond their strings, nor allocate what a length only says (CVE-2018-11218 and
 /// CVE-2018-11219, CVE-2020-14147, CVE-2022-24834).
 #[test]
