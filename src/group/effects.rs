@@ -52,7 +52,7 @@ pub enum Event {
     Role(Role),
     /// A leader was heard for the first time since the start: so much was committed by then, and comes late.
     InTouch {
-        /// The leader's commit index when it wrote.
+        /// The leader's commit index when it wrote, or how far it had applied.
         commit: LogIndex,
     },
     /// Apply these, ascending without gaps.

@@ -5,6 +5,8 @@
 //! leadership over before. Each step is an entry of its own and changes one replica, so that any two quorums of
 //! memberships that follow each other have a replica in common (Raft thesis, section 4.1), on which leases rest as well.
 //!
+//! From the meta group a node is taken out last: it leads or votes in others until it hears from the facts that it should not.
+//!
 //! Invariants (rules 12, 13): a change is proposed only by a leader that serves, when all earlier ones are applied; what
 //! the facts do not tell of is left alone, so that facts of yesterday take nobody out. A joint membership (section 4.3),
 //! which another version may have left behind, is left by whoever leads: its ticks propose the second step until it is
@@ -27,6 +29,8 @@ const LAG_MAX: u64 = 100;
 pub(super) struct Wanted {
     members: BTreeSet<u64>,
     former: BTreeSet<u64>,
+    /// Former ones that must not be taken out yet.
+    held: BTreeSet<u64>,
 }
 
 /// The next change.
@@ -40,22 +44,52 @@ enum Step {
 impl Wanted {
     pub fn new(peers: &BTreeMap<PeerId, NodeId>, former: &BTreeMap<PeerId, NodeId>) -> Wanted {
         let ids = |peers: &BTreeMap<PeerId, NodeId>| peers.keys().map(|peer| peer.get()).collect();
-        Wanted { members: ids(peers), former: ids(former) }
+        Wanted { members: ids(peers), former: ids(former), held: BTreeSet::new() }
     }
 }
 
 impl Group {
     /// The facts say who should take part, and who should not any more.
     pub fn set_members(&mut self, peers: &BTreeMap<PeerId, NodeId>, former: &BTreeMap<PeerId, NodeId>) {
-        self.wanted = Wanted::new(peers, former);
+        self.wanted = Wanted { held: std::mem::take(&mut self.wanted.held), ..Wanted::new(peers, former) };
         self.peers.extend(peers.iter().chain(former).map(|(peer, node)| (*peer, *node)));
+    }
+
+    /// Whether a replica that is to go has still a part here.
+    pub fn has_leaving(&self) -> bool {
+        self.replicas().any(|peer| self.wanted.former.contains(&peer))
+    }
+
+    /// Where the replicas are that have a part here.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.replicas().filter_map(|peer| self.peers.get(&PeerId(peer)).copied())
+    }
+
+    /// Replicas of these nodes are not taken out yet, whatever the facts say, unless it is this one.
+    pub fn hold(&mut self, nodes: &BTreeSet<NodeId>) {
+        let at_them = self.peers.iter().filter(|(_, node)| nodes.contains(node));
+        self.wanted.held = at_them.map(|(peer, _)| peer.get()).collect();
+    }
+
+    /// A replica called that nothing told of so far: it is answered.
+    pub fn meet(&mut self, peer: PeerId, node: NodeId) {
+        self.peers.entry(peer).or_insert(node);
+    }
+
+    fn replicas(&self) -> impl Iterator<Item = u64> {
+        let membership = &self.membership;
+        let all = [membership.get_voters(), membership.get_voters_outgoing(), membership.get_learners()];
+        all.into_iter().flatten().copied()
     }
 
     /// Proposes the next step towards what is wanted.
     pub(super) fn tick_membership(&mut self, now: Nanos) {
         let leads = matches!(self.role(now), Role::Leader { .. });
-        // The crate makes an empty entry of a change that comes before an earlier one is applied, every time.
-        if !leads || self.node.raft.has_pending_conf() {
+        // The crate makes an empty entry of a change that comes before an earlier one is applied, every time. And it waits
+        // for a change that it refused for want of room as well, which is in no log: then that empty entry ends the wait.
+        let raft = &self.node.raft;
+        let waits = raft.has_pending_conf() && raft.pending_conf_index <= raft.raft_log.last_index();
+        if !leads || waits {
             return;
         }
         let change = if self.membership.get_voters_outgoing().is_empty() {
@@ -79,7 +113,7 @@ impl Group {
     }
 
     fn next_step(&self) -> Option<Step> {
-        let Wanted { members, former } = &self.wanted;
+        let Wanted { members, former, held } = &self.wanted;
         let me = self.node.raft.id;
         let (voters, learners) = (self.membership.get_voters(), self.membership.get_learners());
         let is_in = |peer: &u64| voters.contains(peer) || learners.contains(peer);
@@ -90,7 +124,8 @@ impl Group {
         if let Some(new) = wanted.clone().find(|peer| !is_in(peer)) {
             return Some(Step::Change(ConfChangeType::AddLearnerNode, *new));
         }
-        let gone = former.iter().filter(|peer| is_in(peer) && (**peer == me || self.can_do_without(**peer)));
+        let may_go = |peer: &u64| *peer == me || (!held.contains(peer) && self.can_do_without(*peer));
+        let gone = former.iter().filter(|peer| is_in(peer) && may_go(peer));
         match gone.max_by_key(|peer| **peer != me) {
             Some(gone) if *gone == me => Some(Step::HandOver),
             Some(gone) => Some(Step::Change(ConfChangeType::RemoveNode, *gone)),
@@ -144,7 +179,7 @@ impl Group {
 
     /// Whether the membership is what it should be.
     pub(super) fn is_as_wanted(&self) -> bool {
-        let Wanted { members, former } = &self.wanted;
+        let Wanted { members, former, .. } = &self.wanted;
         let voters = self.membership.get_voters();
         let all = members.difference(former).all(|peer| voters.contains(peer));
         all && self.membership.get_learners().is_empty()

@@ -355,8 +355,17 @@ impl Group {
         if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) && self.follows(from.get(), term) {
             self.promise.acknowledge(now, term, header.round);
         }
-        let leads = matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot) && self.follows(from.get(), term);
-        if leads && !std::mem::replace(&mut self.in_touch, true) && kind == MessageType::MsgAppend {
+        // A heartbeat comes before anybody here can know who leads; its commit index is at most what this replica has.
+        let commit = match kind {
+            MessageType::MsgHeartbeat => Some(commit.max(header.applied)),
+            MessageType::MsgAppend => Some(commit),
+            _ => None,
+        };
+        let leads = (commit.is_some() || kind == MessageType::MsgSnapshot) && self.follows(from.get(), term);
+        if leads
+            && !std::mem::replace(&mut self.in_touch, true)
+            && let Some(commit) = commit
+        {
             self.out.events.push(Event::InTouch { commit: LogIndex(commit) });
         }
         debug_assert!(self.node.raft.term >= log_term, "terms never go back");

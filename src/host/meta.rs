@@ -111,6 +111,12 @@ impl Facts {
         self.gone.iter().any(|node| node.id == id)
     }
 
+    /// Whether these are from before a node joined their cluster. It replays the log of the meta group from its beginning, and
+    /// may be interrupted anywhere: until it finds itself, what it was told when it joined is newer.
+    pub fn are_from_before(&self, cluster: ClusterId, node: NodeId) -> bool {
+        self.cluster == cluster && self.node(node).is_none() && !self.is_gone(node)
+    }
+
     /// Whether these are the facts of the cluster and the node that a data directory belongs to; if not, why. A node that
     /// was removed may have to say so to the others, so it goes on.
     pub fn check(&self, cluster: ClusterId, node: NodeId) -> Result<(), String> {
@@ -120,7 +126,7 @@ impl Facts {
                 "its meta group is that of cluster {theirs:016x}, the directory belongs to {ours:016x}"
             ));
         }
-        if self.node(node).is_none() && !self.is_gone(node) {
+        if self.are_from_before(cluster, node) {
             return Err(format!("its meta group knows no node {node}"));
         }
         Ok(())
@@ -466,5 +472,16 @@ mod tests {
         let why = facts.check(ClusterId(0xabc), NodeId(2)).unwrap_err();
         assert!(why.contains(&format!("{:016x}", facts.cluster.get())) && why.contains("0000000000000abc"), "{why}");
         assert!(facts.check(facts.cluster, NodeId(3)).unwrap_err().contains("no node 3"));
+    }
+
+    #[test]
+    fn a_node_that_joined_replays_facts_from_before_it_joined() {
+        let mut facts = Facts::initial(nodes(&[1, 2]), 1, 2, "token");
+        assert!(facts.are_from_before(facts.cluster, NodeId(3)), "it may be interrupted here");
+        assert!(!facts.are_from_before(ClusterId(0xabc), NodeId(3)), "those of another cluster are never its own");
+        facts.join(Node::new(NodeId(3), "c:1"));
+        assert!(!facts.are_from_before(facts.cluster, NodeId(3)));
+        facts.forget(NodeId(3)).unwrap();
+        assert!(!facts.are_from_before(facts.cluster, NodeId(3)), "once it is gone it is gone");
     }
 }

@@ -191,6 +191,7 @@ impl Host {
     }
 
     fn tick(&mut self, now: Nanos) {
+        self.hold_back_the_meta_group();
         let leaving = self.leaving;
         self.each(|group| {
             group.tick(now);
@@ -198,6 +199,19 @@ impl Host {
                 group.transfer_to_best(now);
             }
         });
+    }
+
+    /// Who was taken out of the meta group would hear no more that it should hand over what it leads.
+    fn hold_back_the_meta_group(&mut self) {
+        let Some(meta) = self.members.get(&GroupId::META).filter(|meta| meta.group.leads() && meta.group.has_leaving())
+        else {
+            return;
+        };
+        let others = self.members.values().filter(|member| member.group.id() != meta.group.id());
+        let needed = others.flat_map(|member| member.group.nodes()).collect();
+        if let Some(meta) = self.members.get_mut(&GroupId::META) {
+            meta.group.hold(&needed);
+        }
     }
 
     fn propose(&mut self, now: Nanos, proposal: Proposal) {
@@ -236,16 +250,27 @@ impl Host {
         }
     }
 
-    /// The replica that an envelope is for, if it is from a replica of the same group of the same cluster (rule 15).
+    /// The replica that an envelope is for, if it is from a replica of the same group of the same cluster (rule 15). That may be
+    /// one that joined while this node was away: it may lead, and then only it can tell of itself.
     fn addressed(&mut self, envelope: &Envelope) -> Option<&mut Member> {
         let (cluster, node) = (self.cluster, self.node);
-        let known = self.members.get(&envelope.group).is_some_and(|member| {
-            envelope.cluster == cluster
+        let known = self.members.get_mut(&envelope.group).is_some_and(|member| {
+            let fits = envelope.cluster == cluster
                 && envelope.to == node
                 && envelope.to_peer == member.peer
                 && envelope.epoch == member.epoch
-                && envelope.from_peer != member.peer
-                && member.peers.get(&envelope.from_peer) == Some(&envelope.from)
+                && envelope.from != node
+                && envelope.from_peer != member.peer;
+            let is_new = || !member.peers.values().any(|known| *known == envelope.from);
+            match member.peers.get(&envelope.from_peer) {
+                Some(known) => fits && *known == envelope.from,
+                None if fits && is_new() => {
+                    member.peers.insert(envelope.from_peer, envelope.from);
+                    member.group.meet(envelope.from_peer, envelope.from);
+                    true
+                }
+                None => false,
+            }
         });
         if !known {
             self.counters.foreign_messages += 1;

@@ -113,6 +113,11 @@ impl Directory {
         self.path.join("state")
     }
 
+    /// Whether the facts of the state are from before this node joined, so that what it was told then is newer.
+    pub fn are_from_before_joining(&self, facts: &meta::Facts, node: NodeId) -> bool {
+        self.joined.as_ref().is_some_and(|joined| facts.are_from_before(joined.cluster, node))
+    }
+
     /// Where arriving snapshots are put down.
     pub fn snapshots(&self) -> PathBuf {
         self.path.join("snapshots")

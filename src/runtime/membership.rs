@@ -37,6 +37,8 @@ pub struct Membership {
     /// Stands for the facts of the meta group until those can be read: the beginning, or what this node was told when it
     /// joined.
     stand_in: Arc<Facts>,
+    /// Whether it joined, and finds itself in the facts only when it has replayed so far.
+    joined: bool,
     /// With which nodes and how many partitions the cluster began.
     founding: (Vec<(NodeId, String)>, u16),
     applied: RwLock<Option<Arc<Facts>>>,
@@ -70,6 +72,7 @@ impl Membership {
             own,
             beginning: Arc::new(beginning),
             stand_in: Arc::new(stand_in),
+            joined: directory.joined.is_some(),
             founding: (facts.members.clone(), facts.partitions),
             applied: RwLock::new(applied.map(Arc::new)),
             changed: Notify::new(),
@@ -123,6 +126,9 @@ impl Core {
             Err(why) => self.die(&format!("the facts of the meta group: {why}")),
         };
         let Some(facts) = facts else { return };
+        if self.membership.joined && facts.are_from_before(self.membership.beginning.cluster, self.node) {
+            return;
+        }
         if self.membership.applied().is_some_and(|known| *known == facts) {
             return;
         }
@@ -188,7 +194,7 @@ impl Core {
         };
         let leaving = facts.gone.iter().filter(|node| takes_part(node.id));
         let members = facts.nodes.iter().chain(leaving).map(|node| (node.id, node.peer.clone())).collect();
-        self.peers.set_members(&members);
+        self.peers.set_members(&members, |node| facts.is_gone(node) && !members.contains_key(&node));
     }
 }
 

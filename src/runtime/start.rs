@@ -90,6 +90,8 @@ pub(super) fn start_on(
     let stores = open(&config, &directory)?;
 
     let applied = meta::Facts::read(stores.engine.as_ref()).map_err(|why| Error::Storage(why.to_string()))?;
+    let is_known = |facts: &meta::Facts| !directory.are_from_before_joining(facts, config.node);
+    let applied = applied.filter(is_known);
     if let Some(facts) = &applied {
         let refuse = |reason| Error::Directory { path: config.data_dir.clone(), reason };
         facts.check(directory.facts.cluster, config.node).map_err(refuse)?;

@@ -248,6 +248,8 @@ impl Node {
     fn open(&mut self, shared: &mut Shared, plan: &Plan) -> Result<Life, String> {
         let beginning = plan.beginning();
         let known = self.facts().map_err(|why| why.to_string())?;
+        let joined = self.joined.is_some();
+        let known = known.filter(|known| !joined || !known.are_from_before(beginning.cluster, self.id));
         if let Some(known) = &known {
             known.check(beginning.cluster, self.id)?;
         }

@@ -194,6 +194,7 @@ impl World {
             let node = self.nodes[at].id;
             self.shared.lives[at].1 = false;
             self.shared.reset_streams(node);
+            self.shared.publications.died(node);
             let down = if self.phase >= Phase::Healed { Duration::from_millis(50) } else { down };
             if !self.operator.is_gone(node) {
                 self.shared.queue.after(down, Event::Restart(node));

@@ -571,17 +571,26 @@ fn libraries(reply: &Reply) -> Result<Vec<Bytes>, &Reply> {
 
 /// Whether two replies are equal but for the digits of numbers.
 fn are_same_numbers(ours: &Reply, theirs: &Reply) -> bool {
-    let number = |reply: &Reply| match reply {
-        Reply::Bulk(text) => std::str::from_utf8(text).ok()?.parse::<f64>().ok(),
-        Reply::Double(text) => text.parse().ok(),
+    are_same_but_for(ours, theirs, &|_| true)
+}
+
+/// Whether two replies are equal but for the digits of numbers that Redis writes in a certain way.
+fn are_same_but_for(ours: &Reply, theirs: &Reply, is_such: &dyn Fn(&str) -> bool) -> bool {
+    let text = |reply: &Reply| match reply {
+        Reply::Bulk(text) => String::from_utf8(text.clone()).ok(),
+        Reply::Double(text) => Some(text.to_string()),
         _ => None,
     };
+    let number = |reply: &Reply| text(reply)?.parse::<f64>().ok();
     match (ours, theirs) {
         (Reply::Array(ours), Reply::Array(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| are_same_numbers(ours, theirs))
+            let mut pairs = ours.iter().zip(theirs);
+            ours.len() == theirs.len() && pairs.all(|(ours, theirs)| are_same_but_for(ours, theirs, is_such))
         }
         _ if ours == theirs => true,
-        _ => number(ours).is_some() && number(ours) == number(theirs),
+        _ => {
+            text(theirs).is_some_and(|text| is_such(&text)) && number(ours).is_some() && number(ours) == number(theirs)
+        }
     }
 }
 
@@ -702,6 +711,8 @@ fn is_known(args: &[Bytes], holdfast: &Reply, redis: &Reply) -> bool {
         }
         // 7.2 reads all words before it looks for the key (#11734).
         b"BITCOUNT" | b"BITPOS" => holdfast.is_error() && matches!(redis, Reply::Integer(0 | -1) | Reply::Error(_)),
+        // Scores are those of places, by weights, and 7.2 writes such large ones without an exponent (#10587).
+        [b'Z', ..] => are_same_but_for(holdfast, redis, &|text| text.contains("e+")),
         // 7.2 reads all options before it takes the first (#11659), so it meets another mistake.
         b"HELLO" => holdfast.is_error() && redis.is_error(),
         _ => false,

@@ -30,7 +30,7 @@
 //! | ZRANK WITHSCORE (#11235) | not drawn | `tests/commands/zset.txt` |
 //! | small sets of any words, small lists (#11290, #11303) | OBJECT ENCODING may say so | `tests/commands/set.txt`, `list.txt` |
 //! | LPOS with the lowest RANK (#12167) | not drawn | `tests/commands/list.txt` |
-//! | doubles have as few digits as tell them apart (#10587) | sums of scores are exact | `tests/commands/zset.txt` |
+//! | doubles have as few digits as tell them apart (#10587) | sums of scores are exact, and `compare.rs` knows those with an exponent | `tests/commands/zset.txt` |
 //! | a consumer of a stream is there once it asked for something (#11099) | `compare.rs` makes it in the 7.0 | `stream.txt` |
 //! | `inactive`, `active-time`, another `idle` (#11099) | left out, like all times | `src/command/stream/tests.rs` |
 //! | XSETID not below what was deleted (#11444) | both sides go on without the stream | `stream.txt` |

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast::base::{NodeId, Term};
 use holdfast::host::{ChangeKind, Config, Input, Loss};
+use holdfast::machine;
 use raft::eraftpb::MessageType;
 
 use super::world::{GROUP, World, envelope};
@@ -93,4 +94,27 @@ fn a_disk_that_all_share_may_pause_without_an_election() {
     world.propose(2, "b");
     world.advance(1_000);
     assert_eq!(world.leader(), None);
+}
+
+/// What is committed from then on is told to whoever listens at the node: it must not depend on entries that come.
+#[test]
+fn a_replica_that_restarts_is_in_touch_with_the_first_heartbeat() {
+    let mut world = World::ready(Config::default());
+    world.propose(2, "a");
+    world.advance(100);
+    let applied = world.status(2).applied;
+    world.crash(1);
+    world.lost_kinds.insert("MsgAppend".to_owned());
+    world.start(1).expect("it starts");
+    world.until(|world| world.view(1).leader == Some(NodeId(2)));
+    let heard: Vec<_> = world
+        .machine(1)
+        .log
+        .iter()
+        .filter_map(|input| match input {
+            machine::Input::InTouch { commit } => Some(*commit),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, [applied]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast::base::{LogIndex, PeerId};
+use holdfast::base::{GroupId, LogIndex, NodeId, PeerId};
 use holdfast::host::{Config, Input};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, MessageType};
 
@@ -164,6 +164,66 @@ fn two_become_one() {
     world.crash(2);
     world.start(2).expect("it starts");
     world.until(|world| world.leader() == Some(2));
+}
+
+#[test]
+fn a_change_for_which_there_was_no_room_is_not_waited_for() {
+    let mut world = World::ready(Config { uncommitted_bytes_max: 1, ..Config::default() });
+    (1..=3).filter(|id| *id != 2).for_each(|id| world.node(id).disk_stalled = true);
+    world.propose(2, "a");
+    world.forget(3);
+    world.advance(300);
+    assert_eq!(world.payloads(2).len(), 0, "what was proposed takes all the room");
+    for id in [1, 3] {
+        world.node(id).disk_stalled = false;
+        world.sync_disk(id);
+    }
+    // Nobody proposes anything else.
+    until_voters(&mut world, &[1, 2]);
+}
+
+/// Seen in the simulator: a node led a group, was taken out of the meta group and never heard that it should hand over.
+#[test]
+fn from_the_meta_group_a_node_is_taken_out_last() {
+    let mut world = World::ready(Config::default());
+    let of_meta = |world: &World| {
+        let status = world.nodes[&NodeId(1)].host.as_ref().expect("a running node").status();
+        let meta = status.into_iter().find(|status| status.group == GroupId::META).expect("the group");
+        meta.voters.iter().map(|peer| peer.get()).collect::<Vec<_>>()
+    };
+    world.facts.forget(NodeId(2)).expect("not the last one");
+    let tell = |world: &mut World, group: usize| {
+        let group = world.facts.groups[group].clone();
+        for id in 1..=3 {
+            let (peers, former) = (group.peers.clone(), group.former.clone());
+            world.input(id, Input::Members { group: group.id, peers, former });
+        }
+    };
+    tell(&mut world, 0);
+    world.advance(2_000);
+    assert_eq!((of_meta(&world), world.leader()), (vec![1, 2, 3], Some(2)), "it has to hand over first");
+    tell(&mut world, 1);
+    until_voters(&mut world, &[1, 3]);
+    world.until(|world| of_meta(world) == [1, 3]);
+}
+
+/// Seen in the simulator: the only one that could tell a node of those who joined was the one that it did not know.
+#[test]
+fn a_leader_that_joined_while_a_node_was_away_is_heard() {
+    let mut world = World::ready(Config::default());
+    let yesterday = world.facts.clone();
+    world.crash(1);
+    world.join(4);
+    until_voters(&mut world, &[1, 2, 3, 4]);
+    world.input(2, Input::TransferLeader { group: GROUP, to: NodeId(4) });
+    world.until(|world| world.leader() == Some(4));
+    world.next_generation(4);
+    world.propose(4, "a");
+    world.advance(100);
+    let today = std::mem::replace(&mut world.facts, yesterday);
+    world.start(1).expect("it starts");
+    world.facts = today;
+    world.until(|world| world.payloads(1) == ["a"]);
 }
 
 #[test]

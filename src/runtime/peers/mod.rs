@@ -15,6 +15,7 @@ mod streams;
 pub mod wire;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -35,11 +36,14 @@ use super::{clock, threads};
 use crate::base::{ClusterId, GroupId, Nanos, NodeId, Rng, Ticket, limits};
 use crate::command::script::Running;
 use crate::host::Envelope;
+use crate::host::meta::NODES_MAX;
 use crate::service::forward::Answer;
 use crate::service::node::{AboutScripts, ScriptsTold};
 use crate::service::pubsub::Hub;
 use crate::store::snapshot::{FileSpool, Receiver};
 
+/// Nodes that this one has streams to at most; those that nothing told of count as well.
+const PEERS_MAX: usize = 2 * NODES_MAX;
 /// A peer that was not heard for this long counts as unreachable in the map.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
@@ -91,6 +95,8 @@ pub struct Peer {
     addresses: Mutex<Addresses>,
     raft: Arc<Outbox<pb::RaftMessage>>,
     forward: Arc<Outbox<pb::Batch>>,
+    /// It called before anything told of it.
+    was_met: bool,
     /// The stream of raft messages to it is open.
     is_open: AtomicBool,
     /// Set when it is one of the cluster no more: streams to it end.
@@ -152,14 +158,14 @@ impl Peers {
         }
     }
 
-    /// The others are now these: streams to new ones begin, streams to those that are none any more end. Called on the
-    /// tokio runtime.
-    pub fn set_members(self: &Arc<Self>, members: &BTreeMap<NodeId, String>) {
+    /// The others are now these: streams to new ones begin, streams to those that are none any more end. Those that this
+    /// node met before the facts told of them stay, unless they are gone. Called on the tokio runtime.
+    pub fn set_members(self: &Arc<Self>, members: &BTreeMap<NodeId, String>, is_gone: impl Fn(NodeId) -> bool) {
         let (mut new, mut gone) = (Vec::new(), Vec::new());
         {
             let mut peers = self.peers.write();
             peers.retain(|id, peer| {
-                let stays = members.contains_key(id);
+                let stays = members.contains_key(id) || (peer.was_met && !is_gone(*id));
                 if !stays {
                     gone.push(peer.clone());
                 }
@@ -181,6 +187,23 @@ impl Peers {
             tracing::info!(peer = %peer.id, "a node joined the cluster");
             self.connect_to(peer);
         }
+    }
+
+    /// A node of this cluster called that nothing told of so far, and said where it is reached: it joined while this one was
+    /// away, and may be the only one that can tell of that. False if there is no room for another one.
+    fn meet(self: &Arc<Self>, node: NodeId, metadata: &MetadataMap) -> bool {
+        let Some(address) = introduction(metadata) else { return false };
+        let peer = {
+            let mut peers = self.peers.write();
+            if node == self.identity.node || peers.len() >= PEERS_MAX {
+                return false;
+            }
+            let Entry::Vacant(place) = peers.entry(node) else { return true };
+            place.insert(Arc::new(Peer { was_met: true, ..Peer::new(node, address) })).clone()
+        };
+        tracing::info!(peer = %node, address, "a node called that joined while this one was away");
+        self.connect_to(peer);
+        true
     }
 
     fn connect_to(self: &Arc<Self>, peer: Arc<Peer>) {
@@ -291,8 +314,7 @@ impl Peers {
 
     /// A node called, and may have said where it is reached.
     fn introduced(&self, from: NodeId, metadata: &MetadataMap) {
-        let address = metadata.get(ADDRESS).and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty());
-        if let (Some(peer), Some(address)) = (self.find(from), address) {
+        if let (Some(peer), Some(address)) = (self.find(from), introduction(metadata)) {
             peer.addresses.lock().introduced = Some(address.to_owned());
         }
     }
@@ -308,6 +330,11 @@ impl Peers {
     }
 }
 
+/// Where a node that called says that it is reached.
+fn introduction(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get(ADDRESS).and_then(|value| value.to_str().ok()).filter(|told| !told.is_empty())
+}
+
 impl Peer {
     fn new(id: NodeId, address: &str) -> Peer {
         Peer {
@@ -315,6 +342,7 @@ impl Peer {
             addresses: Mutex::new(Addresses::new(address)),
             raft: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
             forward: Arc::new(Outbox::new(limits::PEER_QUEUE_BYTES_MAX)),
+            was_met: false,
             is_open: AtomicBool::new(false),
             ended: watch::Sender::new(false),
             heard: AtomicU64::new(0),

@@ -174,6 +174,7 @@ impl Service {
     fn admit<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
         let admitted = self.peers.identity.admit(request.metadata()).and_then(|node| match self.peers.find(node) {
             Some(_) => Ok(node),
+            None if !self.inbound.was_removed(node) && self.peers.meet(node, request.metadata()) => Ok(node),
             None => Err(self.peers.stranger(&*self.inbound, node)),
         });
         match &admitted {

@@ -198,7 +198,7 @@ fn a_node_that_was_removed_is_told_so_and_left_alone() {
         assert!(matches!(one.next().await, Seen::Link(REMOVED, true)));
         assert!(matches!(two.next().await, Seen::Link(NodeId(1), true)));
         assert!(!two.peers.is_left_alone());
-        one.peers.set_members(&BTreeMap::new());
+        one.peers.set_members(&BTreeMap::new(), |_| true);
         assert!(matches!(one.next().await, Seen::Link(REMOVED, false)), "what was asked of it gets no answer");
         let left_alone = async {
             while !two.peers.is_left_alone() {

@@ -45,6 +45,11 @@ impl Publications {
         self.replicas.insert((node, group), Replica { logged, told: applied, applied });
     }
 
+    /// A process died: nobody is there any more who could hear what it had not told yet.
+    pub fn died(&mut self, node: NodeId) {
+        self.replicas.retain(|(at, _), _| *at != node);
+    }
+
     /// What was committed up to there, while the process was not in touch, need not be told.
     pub fn missed(&mut self, node: NodeId, group: GroupId, commit: LogIndex) {
         let replica = self.replicas.entry((node, group)).or_default();
@@ -179,6 +184,8 @@ mod tests {
         assert!(silent.applied(NODE, GROUP, LogIndex(4)).is_err());
         let mut last = judge();
         assert!(last.applied(NODE, GROUP, LogIndex(3)).is_ok() && last.ended().is_err());
+        last.died(NODE);
+        assert!(last.ended().is_ok(), "whoever died before it told, and never came back, owes nothing");
     }
 
     #[test]

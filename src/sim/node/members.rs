@@ -26,9 +26,12 @@ impl Node {
     /// The meta group applied something.
     pub(super) fn meta_applied(&mut self, shared: &mut Shared) {
         let facts = self.facts();
+        let joined = self.joined.as_ref().map(|joined| joined.cluster);
+        let is_old = |facts: &Facts| joined.is_some_and(|cluster| facts.are_from_before(cluster, self.id));
         let Some(life) = &mut self.life else { return };
         match facts {
             Ok(facts) if facts == life.facts => {}
+            Ok(Some(facts)) if is_old(&facts) => {}
             Ok(facts) => {
                 life.facts.clone_from(&facts);
                 for group in facts.into_iter().flat_map(|facts| facts.groups) {
